@@ -1,0 +1,22 @@
+"""PCM16 audio with its rate: 16 kHz towards the model, 24 kHz back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# ai.google.dev/gemini-api/docs/live-api: input is natively 16 kHz, output always 24 kHz.
+INPUT_RATE_HZ = 16_000
+OUTPUT_RATE_HZ = 24_000
+
+
+@dataclass(frozen=True, slots=True)
+class PcmChunk:
+    """PCM16, mono, little-endian, an even number of bytes, with its sample rate."""
+
+    pcm: bytes
+    rate_hz: int
+
+    @property
+    def duration_ms(self) -> float:
+        """Length in milliseconds."""
+        return len(self.pcm) * 500 / self.rate_hz

@@ -1,0 +1,1 @@
+"""What was said and heard, and the record of a call."""

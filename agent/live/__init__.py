@@ -1,0 +1,1 @@
+"""Live API sessions: codec, connection, lifecycle, Pipecat processor."""

@@ -1,0 +1,1 @@
+"""The phone side of a call; knows nothing of Gemini or Celery."""

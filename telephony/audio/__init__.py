@@ -1,0 +1,1 @@
+"""G.711, resampling and 20 ms frames."""

@@ -1,0 +1,1 @@
+"""Twilio calls: status, TwiML, webhooks, REST."""

@@ -1,0 +1,1 @@
+"""The processes; the only package that sees both sides."""

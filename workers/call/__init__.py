@@ -1,0 +1,1 @@
+"""One call from stream to session and back."""

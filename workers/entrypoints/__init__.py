@@ -1,0 +1,1 @@
+"""What starts: web app and command line."""

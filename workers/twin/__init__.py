@@ -1,0 +1,1 @@
+"""The simulated Live API and Twilio; shares no code with the bridge."""
