@@ -124,4 +124,4 @@ class CallRecord:
     usage: UsageRecord = field(default_factory=UsageRecord)
     opted_out: bool = False
     counters: dict[str, int] = field(default_factory=dict)
-    """What was skipped or lost: ``live_malformed``, ``media_out_of_order``, ``caller_audio_lost_ms``…"""
+    """What was skipped or lost, by name: ``live_malformed``, ``caller_audio_lost_ms`` and so on."""

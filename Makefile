@@ -1,0 +1,56 @@
+# make demo    a phone call on the offline twin, start to end, in under a minute
+# make test    all tests
+# make check   formatting, lint, types, import contracts
+# make lock    pin the dependencies anew
+#
+# PYTHON chooses the interpreter; each version gets a virtual environment of its own.
+
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV ?= .venv-$(VERSION)
+BIN := $(VENV)/bin
+
+.PHONY: demo test check setup setup-dev lock clean
+
+demo: setup
+	$(BIN)/evercall demo
+
+test: setup-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(VENV)/.ready
+
+setup-dev: $(VENV)/.ready-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "evercall needs Python 3.11 or later; $(PYTHON) is $(VERSION). Name another: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' \
+		|| { echo "$(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps carry the lock files' times: nothing is fetched again, so both targets work offline
+# after the first time.
+$(VENV)/.ready: infra/requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: infra/requirements-dev.lock $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/requirements-dev.lock
+	@touch $@
+
+lock: setup-dev
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra postgresql -o infra/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra postgresql --extra dev -c infra/requirements.lock -o infra/requirements-dev.lock
+
+clean:
+	rm -rf .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
