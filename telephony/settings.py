@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 MEDIA_PATH = "/media"
@@ -28,6 +29,8 @@ class TwilioSettings:
     """Our own number: caller ID of outbound calls."""
     forward_number: str | None = None
     """Who answers instead when there are too many calls; None means a spoken refusal."""
+    ca_file: Path | None = None
+    """Certificate authorities for REST, in place of the system's."""
     rest_timeout_s: float = 10.0
     """Twilio's own ceiling for a call-related webhook is 15 s; an answer later is of no use."""
 

@@ -1,0 +1,114 @@
+"""What happened, as Prometheus counters and histograms. No label ever names a call or a number."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from agent.conversation.record import CallRecord, EndReason
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """One registry per process, or per test."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.requests_refused = Counter(
+            "evercall_requests_refused_total",
+            "Requests that were not Twilio's, or not well formed.",
+            ["route", "reason"],
+            registry=registry,
+        )
+        self.webhooks = Counter(
+            "evercall_webhooks_total", "Signed requests served.", ["route"], registry=registry
+        )
+        self.calls_refused = Counter(
+            "evercall_calls_refused_total",
+            "Calls that there was no room for.",
+            ["answer"],
+            registry=registry,
+        )
+        self.streams_refused = Counter(
+            "evercall_streams_refused_total",
+            "Media sockets closed before a session was opened.",
+            ["reason"],
+            registry=registry,
+        )
+        self.stream_events = Counter(
+            "evercall_stream_events_total",
+            "Stream status callbacks.",
+            ["event"],
+            registry=registry,
+        )
+        self.calls_continued = Counter(
+            "evercall_calls_continued_total",
+            "What became of calls whose stream had ended.",
+            ["step"],
+            registry=registry,
+        )
+        self.calls_crashed = Counter(
+            "evercall_calls_crashed_total", "Streams ended by a bug of ours.", registry=registry
+        )
+        self.streams_ended = Counter(
+            "evercall_streams_ended_total", "Streams by end reason.", ["reason"], registry=registry
+        )
+        self.call_seconds = Histogram(
+            "evercall_call_seconds",
+            "Length of calls.",
+            buckets=(5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600),
+            registry=registry,
+        )
+        self.answer_delay_s = Histogram(
+            "evercall_answer_delay_seconds",
+            "From the end of the caller's speech to the first audio sent back.",
+            buckets=(0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 8),
+            registry=registry,
+        )
+        self.barge_ins = Counter("evercall_barge_ins_total", "Barge-ins.", registry=registry)
+        self.tools = Counter(
+            "evercall_tools_total", "Tools run, by outcome.", ["outcome"], registry=registry
+        )
+        self.tokens = Counter("evercall_tokens_total", "Tokens used.", registry=registry)
+        self.counted = Counter(
+            "evercall_counted_total",
+            "What calls skipped or lost, by the name of the record's counter.",
+            ["name"],
+            registry=registry,
+        )
+        self.open_calls = Gauge("evercall_open_calls", "Calls under way.", registry=registry)
+        self.live_streams = Gauge("evercall_live_streams", "Streams open.", registry=registry)
+        self.store_lost = Gauge(
+            "evercall_store_lost_writes", "Writes the store gave up.", registry=registry
+        )
+        self.logs_dropped = Gauge(
+            "evercall_log_records_dropped", "Log records dropped.", registry=registry
+        )
+
+    def stream_ended(self, reason: EndReason) -> None:
+        """One stream is over."""
+        self.streams_ended.labels(reason.value).inc()
+
+    def call_ended(self, record: CallRecord) -> None:
+        """Observe the record of a call, once it is complete."""
+        if record.ended_s is not None:
+            self.call_seconds.observe(record.ended_s)
+        for turn in record.turns:
+            if turn.answer_delay_s is not None:
+                self.answer_delay_s.observe(turn.answer_delay_s)
+        self.barge_ins.inc(len(record.barge_ins))
+        for tool in record.tools:
+            self.tools.labels(tool.outcome).inc()
+        self.tokens.inc(max(0, record.usage.total_tokens))
+        for name, count in record.counters.items():
+            if count > 0:
+                self.counted.labels(name).inc(count)
+
+    def render(self) -> bytes:
+        """The exposition text, of ``CONTENT_TYPE``."""
+        return generate_latest(self.registry)
