@@ -7,7 +7,7 @@ of this tree by the table at the end.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class Verdict(StrEnum):
@@ -48,6 +48,39 @@ class SignatureRejected(RemoteProtocolError):
 
 class MalformedWebhook(RemoteProtocolError):
     """A signed request lacks a field that every request of its kind has."""
+
+
+# --- Media stream -----------------------------------------------------------------------------
+
+
+class MalformedMessage(RemoteProtocolError):
+    """A frame on the media socket is not a message of Media Streams; count it and go on."""
+
+
+class StreamRejected(RemoteProtocolError):
+    """No stream was started on this socket: close it with ``close_code`` and ``reason``."""
+
+    def __init__(self, close_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.close_code = close_code
+        self.reason = reason
+
+
+class TicketRejected(RemoteProtocolError):
+    """The stream's ticket does not let it in; no model session may be opened for it."""
+
+    def __init__(self, reason: Literal["missing", "malformed", "expired", "reused", "foreign"]):
+        super().__init__(f"ticket {reason}")
+        self.reason = reason
+
+
+class MediaSocketClosed(TelephonyError):
+    """The media socket is gone. ``code`` is the close code, 1006 where there was none."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"media socket closed with {code}" + (f": {reason}" if reason else ""))
+        self.code = code
+        self.reason = reason
 
 
 # --- REST -------------------------------------------------------------------------------------
