@@ -1,0 +1,146 @@
+"""Structured logs that never hold up a call and never tell who called or what was said.
+
+Records go through a bounded queue to one thread that writes them; what does not fit is dropped,
+the newest first, and counted. Standard logging and loguru (Pipecat's) end in the same place.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import queue
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from loguru import Message
+
+# About a second of forty noisy calls; a terminal that is scrolled holds its writer up for longer.
+QUEUE_RECORDS = 10_000
+# Keys whose values are never written, in whatever event they turn up.
+PRIVATE_KEYS = frozenset(
+    {"from", "from_", "to", "caller", "called", "number", "phone_number", "text", "said", "heard"}
+    | {"transcript", "digit", "digits", "ticket", "token", "auth_token", "api_key", "signature"}
+)
+# Phone numbers as E.164 or as ten and more digits in a row; SIDs hold letters and stay.
+_NUMBER = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d{7,15}|\d{10,15})(?![0-9A-Za-z.])")
+_HIDDEN = "[hidden]"
+# At INFO and below these libraries write whole requests, numbers and transcripts included.
+_QUIET = ("twilio", "httpx", "httpcore", "google_genai", "websockets", "aiohttp", "urllib3")
+
+
+class LogPipe(logging.handlers.QueueHandler):
+    """The bounded queue in front of the writing thread."""
+
+    def __init__(self) -> None:
+        super().__init__(queue.Queue(QUEUE_RECORDS))
+        self.dropped = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Leave the record whole: it is rendered by the thread that writes it."""
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Hand a record over, or drop and count it."""
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+
+class Logs:
+    """The running log; ``close`` writes what is queued."""
+
+    def __init__(self, pipe: LogPipe, listener: logging.handlers.QueueListener) -> None:
+        self._pipe = pipe
+        self._listener = listener
+
+    @property
+    def dropped(self) -> int:
+        """Records that did not fit the queue."""
+        return self._pipe.dropped
+
+    def close(self) -> None:
+        """Write what is queued and stop the thread."""
+        self._listener.stop()
+
+
+def mask_private(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Hide private keys, and phone numbers inside other texts."""
+    for key, value in event.items():
+        if key in PRIVATE_KEYS:
+            event[key] = _HIDDEN
+        elif isinstance(value, str):
+            event[key] = _NUMBER.sub(_HIDDEN, value)
+    return event
+
+
+def start_logs(
+    level: str = "INFO", *, stream: TextIO = sys.stderr, console: bool | None = None
+) -> Logs:
+    """Send every log of this process to ``stream``: JSON lines, or columns on a terminal."""
+    if console is None:
+        console = stream.isatty()
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    writer = logging.StreamHandler(stream)
+    writer.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # After the traceback became text, so that it is masked as well.
+                structlog.processors.format_exc_info,
+                mask_private,
+                structlog.dev.ConsoleRenderer()
+                if console
+                else structlog.processors.JSONRenderer(default=str),
+            ],
+        )
+    )
+    pipe = LogPipe()
+    listener = logging.handlers.QueueListener(pipe.queue, writer)
+    listener.start()
+    root = logging.getLogger()
+    root.handlers = [pipe]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # uvicorn sets up handlers of its own unless told otherwise; see entrypoints/server.py.
+    _take_loguru()
+    return Logs(pipe, listener)
+
+
+def _take_loguru() -> None:
+    """Pipecat logs through loguru, at DEBUG with transcripts, straight to stderr."""
+    try:
+        from loguru import logger
+    except ImportError:
+        return
+    target = logging.getLogger("pipecat")
+
+    def forward(message: Message) -> None:
+        target.log(message.record["level"].no, message.record["message"])
+
+    logger.remove()
+    logger.add(forward, level="WARNING", format="{message}")
