@@ -1,0 +1,41 @@
+"""The tables, the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("call_sid", String(64), primary_key=True),
+    Column("account_sid", String(64), nullable=False),
+    Column("direction", String(32), nullable=False),
+    # Text: also SIP addresses and client names, of any length.
+    Column("from_number", Text, nullable=False),
+    Column("to_number", Text, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, index=True),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+)
+
+# A table of its own: the record is written by the agent's side, also for a call whose row was lost.
+call_records = Table(
+    "call_records",
+    metadata,
+    Column("call_sid", String(64), primary_key=True),
+    # agent.conversation.record.CallRecord as JSON text.
+    Column("record", Text, nullable=False),
+)
+
+call_events = Table(
+    "call_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("call_sid", String(64), nullable=False, index=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("payload", Text, nullable=False),
+)
