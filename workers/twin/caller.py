@@ -1,0 +1,213 @@
+"""What a simulated person on the phone does, step by step, in Python or in YAML.
+
+A script in YAML is a list; a step is its name, or its name with its arguments:
+
+    - wait_agent_starts
+    - wait_agent_done: {quiet_ms: 800}
+    - say: caller_hours
+    - wait_agent_spoke: 1500
+    - press: "7"
+    - hang_up
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class WaitSeconds:
+    """Let time pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStream:
+    """Wait until a media stream is up; hang up if none comes."""
+
+    timeout_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitAgentStarts:
+    """Wait until the other end speaks, since the caller last did; hang up if it never does."""
+
+    timeout_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitAgentDone:
+    """Wait until the other end has spoken, since the caller last did, and is quiet again."""
+
+    quiet_ms: int = 700
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitAgentSpoke:
+    """Wait until that much of the other end's speech was heard: the moment for a barge-in."""
+
+    ms: int
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Say a line by name or text, a WAV file (mono PCM16), or PCM16 at 8 kHz."""
+
+    what: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """Sing a sine of whole hertz."""
+
+    hz: int
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Press keys; ``w`` waits half a second."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaySilent:
+    """Stay on the line and do nothing more; so does a script that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropSocket:
+    """Break the stream's socket with a TCP reset, without ``stop``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendRaw:
+    """Send garbage on the stream: a text, or bytes as a binary message or past the framing."""
+
+    data: str | bytes
+    framed: bool = True
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStream:
+    """Open one more stream for the same call; ``parameters`` as in ``StreamFaults``."""
+
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SkipTime:
+    """Let the stream's timestamps jump, as if so much had been lost on the phone leg."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFrames:
+    """Withhold what the stream sends for a while; then it arrives as a burst."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReorderFrames:
+    """Send the next frames of the stream in reverse order."""
+
+    frames: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSlowly:
+    """Read nothing from the stream for a while."""
+
+    ms: int
+
+
+Wait = WaitSeconds | WaitStream | WaitAgentStarts | WaitAgentDone | WaitAgentSpoke
+Act = (
+    HangUp
+    | DropSocket
+    | SendRaw
+    | SecondStream
+    | SkipTime
+    | HoldFrames
+    | ReorderFrames
+    | ReadSlowly
+)
+Step = Wait | Say | Tone | Press | StaySilent | Act
+
+_STEPS: dict[str, type[Any]] = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", step.__name__).lower(): step for step in get_args(Step)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallerScript:
+    """The steps of one person, in order."""
+
+    steps: tuple[Step, ...] = ()
+
+    @classmethod
+    def of(cls, *steps: Step) -> CallerScript:
+        """Write a script in Python."""
+        return cls(steps)
+
+
+def load_script(path: Path) -> CallerScript:
+    """Read a script from a YAML file.
+
+    Raises:
+        ValueError: naming the file, the step and what is wrong with it.
+    """
+    try:
+        return parse_script(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def parse_script(steps: object) -> CallerScript:
+    """Read a script from what YAML made of it.
+
+    Raises:
+        ValueError: naming the step and what is wrong with it.
+    """
+    if not isinstance(steps, Sequence) or isinstance(steps, str):
+        raise ValueError("a caller's script is a list of steps")  # noqa: TRY004 - one kind to catch
+    return CallerScript(tuple(_step(number, step) for number, step in enumerate(steps, start=1)))
+
+
+def _step(number: int, written: object) -> Step:
+    name, arguments = written, None
+    if isinstance(written, Mapping) and len(written) == 1:
+        ((name, arguments),) = written.items()
+    kind = _STEPS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"step {number}: {name!r} is none of {', '.join(sorted(_STEPS))}")
+    fields = [found.name for found in dataclasses.fields(kind)]
+    if arguments is not None and not isinstance(arguments, Mapping):
+        # The one argument that matters may stand alone: `say: caller_hours`.
+        arguments = {fields[0]: arguments} if fields else {"": arguments}
+    try:
+        step: Step = kind(**(arguments or {}))
+    except TypeError as error:
+        raise ValueError(
+            f"step {number} ({name}): takes {', '.join(fields) or 'nothing'}"
+        ) from error
+    return step

@@ -1,0 +1,181 @@
+"""Acts a caller's script out in 20 ms steps: what the phone sends next, and what the person does.
+
+The person starts when the phone rings. A step either takes time (waits, sounds) or is handed out
+at once as an act. What the other end says is judged by loudness, counted since the caller last
+made a sound; a wait that runs out makes the person hang up, so that no script lasts for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workers.twin import phone_audio
+from workers.twin.caller import (
+    Act,
+    CallerScript,
+    HangUp,
+    Press,
+    Say,
+    StaySilent,
+    Step,
+    Tone,
+    Wait,
+    WaitAgentDone,
+    WaitAgentSpoke,
+    WaitAgentStarts,
+    WaitSeconds,
+    WaitStream,
+)
+from workers.twin.phone_audio import FRAME_MS, QUIET, Frame, Sound
+
+# Two loud frames: one alone may be a click.
+_STARTED_MS = 2 * FRAME_MS
+# People press about four keys a second.
+_KEY_S = 0.25
+_KEY_PAUSE_S = {"w": 0.5, "W": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """One key of ``Press``."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegun:
+    """The script has come to this step."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimedOut:
+    """A wait ran out; the person hangs up."""
+
+    step: Step
+
+
+Doing = Act | KeyPressed | StepBegun | StepTimedOut
+
+
+class Performer:
+    """Set ``answered`` and ``streaming`` as the call goes; call ``tick`` every 20 ms."""
+
+    def __init__(self, script: CallerScript) -> None:
+        self._steps = script.steps
+        self._index = 0
+        self._begun_s: float | None = None
+        self._sound: Sound | None = None
+        self._frame = 0
+        self._keys: list[tuple[float, str]] = []
+        self._spoke_ms = 0
+        self._quiet_since_s = 0.0
+        self._quiet = 0
+        self._doings: list[Doing] = []
+        self.answered = False
+        self.streaming = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step is done."""
+        return self._index >= len(self._steps)
+
+    def tick(self, now: float, hears_speech: Callable[[], bool]) -> Frame:
+        """Return the next 20 ms of the person's voice, mostly silence."""
+        if not self.finished:
+            if hears_speech():
+                self._spoke_ms += FRAME_MS
+                self._quiet_since_s = now
+            while self._index < len(self._steps) and self._is_over(self._steps[self._index], now):
+                self._index += 1
+                self._begun_s = None
+        sound = self._sound
+        if sound is None:
+            self._quiet = (self._quiet + 1) % len(QUIET)
+            return QUIET[self._quiet]
+        frame = sound.frames[self._frame % len(sound.frames)]
+        self._frame += 1
+        return frame
+
+    def take_doings(self) -> list[Doing]:
+        """Hand out what the person did since the last time."""
+        if not self._doings:
+            return self._doings
+        doings, self._doings = self._doings, []
+        return doings
+
+    def _is_over(self, step: Step, now: float) -> bool:
+        if self._begun_s is None:
+            if isinstance(step, Say | Tone | Press) and not self.answered:
+                return False  # Nobody talks to a phone that rings.
+            self._begun_s = now
+            self._doings.append(StepBegun(step))
+            self._begin(step, now)
+        match step:
+            case Say() | Tone():
+                return self._sound_is_over(now)
+            case Press():
+                return self._keys_are_pressed(now)
+            case WaitSeconds(seconds):
+                return now >= self._begun_s + seconds
+            case WaitStream() | WaitAgentStarts() | WaitAgentDone() | WaitAgentSpoke():
+                return self._has_come(step, now) or self._is_too_late(step, now)
+            case StaySilent():
+                return False
+        self._doings.append(step)
+        return True
+
+    def _begin(self, step: Step, now: float) -> None:
+        self._frame = 0
+        match step:
+            case Say(bytes(pcm)):
+                self._sound = phone_audio.from_pcm(pcm)
+            case Say(str(what)):
+                self._sound = phone_audio.said(what)
+            case Tone(hz, ms):
+                self._sound = phone_audio.tone(hz, ms)
+            case Press(digits):
+                at_s = now
+                for digit in digits:
+                    if digit not in _KEY_PAUSE_S:
+                        self._keys.append((at_s, digit))
+                    at_s += _KEY_PAUSE_S.get(digit, _KEY_S)
+
+    def _sound_is_over(self, now: float) -> bool:
+        if self._sound is not None and self._frame < self._sound.count:
+            return False
+        self._sound = None
+        self._forget_speech(now)
+        return True
+
+    def _keys_are_pressed(self, now: float) -> bool:
+        while self._keys and self._keys[0][0] <= now:
+            self._doings.append(KeyPressed(self._keys.pop(0)[1]))
+            self._forget_speech(now)
+        return not self._keys
+
+    def _forget_speech(self, now: float) -> None:
+        self._spoke_ms = 0
+        self._quiet_since_s = now
+
+    def _has_come(self, step: Wait, now: float) -> bool:
+        match step:
+            case WaitStream():
+                return self.streaming
+            case WaitAgentSpoke(ms):
+                return self._spoke_ms >= ms
+            case WaitAgentDone(quiet_ms):
+                quiet_s = now - self._quiet_since_s
+                return self._spoke_ms >= _STARTED_MS and quiet_s * 1000 >= quiet_ms
+        return self._spoke_ms >= _STARTED_MS
+
+    def _is_too_late(
+        self, step: WaitStream | WaitAgentStarts | WaitAgentDone | WaitAgentSpoke, now: float
+    ) -> bool:
+        if self._begun_s is None or now < self._begun_s + step.timeout_s:
+            return False
+        self._doings += [StepTimedOut(step), HangUp()]
+        self._index = len(self._steps)
+        return True

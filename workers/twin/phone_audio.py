@@ -1,0 +1,137 @@
+"""Telephone sound as the twin's phones make it: µ-law frames of 20 ms, ready to be sent.
+
+Independent of the bridge's own G.711 code on purpose: one mistake must not hide in both.
+"""
+
+from __future__ import annotations
+
+import audioop
+import base64
+import math
+import random
+import wave
+from array import array
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from workers.twin import speech
+
+RATE_HZ = 8_000
+FRAME_MS = 20
+FRAME_BYTES = RATE_HZ * FRAME_MS // 1000
+SILENCE = b"\xff"  # µ-law zero (ITU-T G.711).
+
+# Below this, one sample is taken for line noise: -38 dBFS, well under speech at -20 dBFS.
+_LOUD_AT = 400
+_LOUD = bytes(
+    abs(sample) >= _LOUD_AT
+    for sample in array("h", audioop.ulaw2lin(bytes(range(256)), 2)).tolist()
+)
+_LOUD_SHARE = 8  # One loud sample in eight makes a loud frame.
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """20 ms of µ-law, and the same in base64 so that sending it costs nothing."""
+
+    ulaw: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """``count`` frames; where there are fewer they start again from the first."""
+
+    frames: tuple[Frame, ...]
+    count: int
+
+    def ulaw(self) -> bytes:
+        """Give the whole sound as µ-law bytes."""
+        return b"".join(self.frames[n % len(self.frames)].ulaw for n in range(self.count))
+
+
+def cut(ulaw: bytes) -> Sound:
+    """Cut µ-law into frames; the last one is filled with silence."""
+    frames = tuple(
+        _frame(ulaw[at : at + FRAME_BYTES].ljust(FRAME_BYTES, SILENCE))
+        for at in range(0, len(ulaw), FRAME_BYTES)
+    )
+    return Sound(frames, len(frames))
+
+
+@lru_cache(maxsize=128)
+def said(what: str) -> Sound:
+    """Say a recorded line by name, a WAV file by path, or any text.
+
+    Raises:
+        KeyError: ``what`` looks like a line's name but is none.
+        ValueError: the file is not mono PCM16.
+    """
+    if what.endswith(".wav"):
+        return from_pcm(*_read_wav(Path(what)))
+    line = speech.line(what).at_rate(RATE_HZ)
+    return from_pcm(line.pcm, line.rate_hz)
+
+
+def from_pcm(pcm: bytes, rate_hz: int = RATE_HZ) -> Sound:
+    """Turn PCM16 mono into telephone sound."""
+    if rate_hz != RATE_HZ:
+        pcm, _ = audioop.ratecv(pcm, 2, 1, rate_hz, RATE_HZ, None, 1, 1)
+    return cut(audioop.lin2ulaw(pcm, 2))
+
+
+@lru_cache(maxsize=256)
+def tone(hz: int, ms: int, amplitude: int = 6000) -> Sound:
+    """Make a sine without a seam: whole hertz repeat after one second, whatever ``ms`` is."""
+    second = array(
+        "h", [round(amplitude * math.sin(math.tau * hz * n / RATE_HZ)) for n in range(RATE_HZ)]
+    )
+    return Sound(cut(audioop.lin2ulaw(second.tobytes(), 2)).frames, math.ceil(ms / FRAME_MS))
+
+
+def to_pcm(ulaw: bytes) -> bytes:
+    """Decode µ-law to PCM16."""
+    return audioop.ulaw2lin(ulaw, 2)
+
+
+def is_loud(ulaw: bytes) -> bool:
+    """Say whether this sounds like speech or a tone rather than a quiet line."""
+    return ulaw.translate(_LOUD).count(1) * _LOUD_SHARE > len(ulaw) > 0
+
+
+def write_wav(path: Path, *channels: bytes) -> None:
+    """Write µ-law channels of any length side by side as a PCM16 WAV at 8 kHz."""
+    size = max(len(channel) for channel in channels)
+    sides = [array("h", to_pcm(channel.ljust(size, SILENCE))) for channel in channels]
+    woven = array("h", bytes(2 * size * len(sides)))
+    for number, side in enumerate(sides):
+        woven[number :: len(sides)] = side
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(len(sides))
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(woven.tobytes())
+
+
+def _read_wav(path: Path) -> tuple[bytes, int]:
+    with wave.open(str(path), "rb") as file:
+        if file.getnchannels() != 1 or file.getsampwidth() != 2:
+            raise ValueError(f"{path}: must be mono PCM16")
+        return file.readframes(file.getnframes()), file.getframerate()
+
+
+def _frame(ulaw: bytes) -> Frame:
+    return Frame(ulaw, base64.b64encode(ulaw).decode("ascii"))
+
+
+def _quiet() -> tuple[Frame, ...]:
+    # A quiet phone line sends 0x7E, 0xFE and 0xFF, not zeros (Twilio reference, section 8).
+    noise = random.Random(8)  # noqa: S311 - line noise, the same in every run
+    return tuple(
+        _frame(bytes(noise.choice((0xFF, 0xFF, 0xFE, 0x7E)) for _ in range(FRAME_BYTES)))
+        for _ in range(8)
+    )
+
+
+QUIET = _quiet()

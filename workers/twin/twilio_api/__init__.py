@@ -1,0 +1,1 @@
+"""A Twilio on loopback: REST, signed webhooks, TwiML, and phones that talk to media streams."""

@@ -1,0 +1,270 @@
+"""One bidirectional media stream: Twilio's client end of it, on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from workers.twin.phone_audio import Frame
+from workers.twin.twilio_api import signing
+from workers.twin.twilio_api.media import messages
+from workers.twin.twilio_api.media.playout import Playout
+from workers.twin.twilio_api.media.sender import FIRST_TIMESTAMP_MS, Sender
+from workers.twin.twilio_api.media.socket import ClientSocket, Closed
+from workers.twin.twilio_api.media.timeline import Timeline
+from workers.twin.twilio_api.signing import Signing
+
+# Neither limit is documented (Twilio reference, section 11); both only have to be bounded.
+HANDSHAKE_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+class StreamLog(Protocol):
+    """Where a stream tells what happens to it; a call implements it."""
+
+    def note(self, kind: str, **data: object) -> None:
+        """Record an event."""
+
+    def warn(self, code: int, detail: str) -> None:
+        """Record a line of Twilio's debugger."""
+
+
+class MediaTap(Protocol):
+    """Sees every frame of a stream as it passes, for benchmarks; must not block."""
+
+    def sent(self, call_sid: str, chunk: int, at_s: float) -> None:
+        """Caller audio went out."""
+
+    def received(self, call_sid: str, ulaw: bytes, at_s: float) -> None:
+        """Agent audio came in."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFaults:
+    """What goes wrong with a stream from its beginning.
+
+    ``parameters`` are laid over those of the TwiML, None takes one away: so tests forge, drop or
+    reuse a ticket without this module knowing which parameter is one.
+    """
+
+    signing: Signing = "good"
+    parameters: Mapping[str, str | None] = field(default_factory=dict)
+    call_sid: str | None = None
+    account_sid: str | None = None
+    connect_delay_s: float = 0.0
+    start_delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What is to be opened for which call."""
+
+    url: str
+    stream_sid: str
+    account_sid: str
+    call_sid: str
+    auth_token: str
+    parameters: Mapping[str, str]
+    faults: StreamFaults = field(default_factory=StreamFaults)
+
+
+class MediaStream:
+    """Carries frames, keys and marks between a phone and a server."""
+
+    def __init__(
+        self,
+        request: StreamRequest,
+        timeline: Timeline,
+        log: StreamLog,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        tap: MediaTap | None = None,
+    ) -> None:
+        self._request = request
+        self._log = log
+        self._clock = clock
+        self._tap = tap
+        faults = request.faults
+        self._sender = Sender(
+            request.stream_sid,
+            faults.account_sid or request.account_sid,
+            faults.call_sid or request.call_sid,
+        )
+        self._playout = Playout(timeline)
+        self._mark_timer: asyncio.TimerHandle | None = None
+        self._resume_timer: asyncio.TimerHandle | None = None
+        self._first_frame_s = float("inf")
+        self._warned: set[int] = set()
+        self._fatal = 0
+        self._dropped = False
+        self._closed: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
+        self._socket = ClientSocket(
+            request.url,
+            signing.headers(request.auth_token, request.url, signing=faults.signing),
+            on_message=self._on_message,
+            on_closed=self._on_closed,
+        )
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether its socket is still there."""
+        return self._socket.is_connected
+
+    async def open(self, *, tls: ssl.SSLContext | None) -> None:
+        """Open the socket and send ``connected`` and ``start``.
+
+        Raises:
+            HandshakeFailed: the stream did not start.
+        """
+        faults = self._request.faults
+        await asyncio.sleep(faults.connect_delay_s)
+        await self._socket.connect(timeout_s=HANDSHAKE_TIMEOUT_S, tls=tls)
+        if faults.start_delay_s:
+            await asyncio.wait([self._closed], timeout=faults.start_delay_s)
+        laid = {**self._request.parameters, **faults.parameters}
+        parameters = {name: value for name, value in laid.items() if value is not None}
+        self._send(self._sender.start(parameters))
+        self._first_frame_s = self._clock() + FIRST_TIMESTAMP_MS / 1000
+        self._log.note("stream.started", stream_sid=self._request.stream_sid, parameters=parameters)
+
+    async def wait_closed(self) -> Closed:
+        """Wait until the server closes the socket or it breaks; log Twilio's code for that."""
+        closed = await asyncio.shield(self._closed)
+        if self._dropped:
+            return closed
+        if self._fatal or closed.protocol_error:
+            self._log.warn(31924, closed.protocol_error or "malformed message")
+        elif closed.clean:
+            self._log.warn(31921, f"server closed with {closed.code} {closed.reason}".rstrip())
+        else:
+            self._log.warn(31903, "connection broken off by the server")
+        return closed
+
+    async def hang_up(self) -> None:
+        """End as Twilio does when the call ends or goes elsewhere: ``stop``, then close."""
+        self._first_frame_s = float("inf")
+        if not self._closed.done():
+            self._send(self._sender.stop())
+        await self._socket.close(timeout_s=CLOSE_TIMEOUT_S)
+        self._finish()
+
+    def drop(self) -> None:
+        """Break off without ``stop``: the server sees a TCP reset."""
+        self._dropped = True
+        self._socket.abort()
+
+    def frame(self, frame: Frame, due_s: float) -> None:
+        """Send 20 ms of caller audio; nothing before the stream has run for about 70 ms."""
+        if due_s < self._first_frame_s or self._closed.done():
+            return
+        if self._socket.writing_paused:
+            self._sender.skip(20)
+            self._warn_once(31930, "caller audio dropped, the server reads too slowly")
+            return
+        self._send(self._sender.media(frame.text, due_s))
+        if self._tap is not None:
+            self._tap.sent(self._request.call_sid, self._sender.chunks, self._clock())
+
+    def digit(self, digit: str) -> None:
+        """Send a pressed key."""
+        self._send(self._sender.dtmf(digit, self._clock()))
+
+    def send_raw(self, data: str | bytes, *, framed: bool = True) -> None:
+        """Send anything: a text, a binary message, or bytes past the framing."""
+        if isinstance(data, str):
+            self._socket.send_text(data)
+        elif framed:
+            self._socket.send_binary(data)
+        else:
+            self._socket.send_bytes(data)
+
+    def skip(self, ms: int) -> None:
+        """Let the timestamps jump."""
+        self._sender.skip(ms)
+
+    def hold(self, ms: int) -> None:
+        """Withhold everything for a while; it then arrives as a burst."""
+        self._sender.hold(self._clock() + ms / 1000)
+
+    def reorder(self, frames: int) -> None:
+        """Send the next frames in reverse."""
+        self._sender.reorder(frames)
+
+    def read_slowly(self, ms: int) -> None:
+        """Read nothing for a while."""
+        self._socket.pause_reading()
+        self._resume_timer = asyncio.get_running_loop().call_later(
+            ms / 1000, self._socket.resume_reading
+        )
+
+    def _send(self, texts: list[str]) -> None:
+        for text in texts:
+            self._socket.send_text(text)
+
+    def _on_message(self, data: bytes, is_text: bool) -> None:
+        now = self._clock()
+        if not is_text:
+            self._warn_once(31950, f"binary frame of {len(data)} bytes")
+            return
+        match messages.read(data, self._request.stream_sid):
+            case messages.Media(ulaw):
+                if not self._playout.play(ulaw, now):
+                    self._warn_once(31931, "more than ten minutes queued")
+                if self._tap is not None:
+                    self._tap.received(self._request.call_sid, ulaw, now)
+            case messages.Mark(name):
+                self._log.note("mark.set", name=name, queued_ms=self._playout.queued_ms(now))
+                self._echo(self._playout.mark(name, now), now)
+            case messages.Clear():
+                self._log.note("clear", queued_ms=self._playout.queued_ms(now))
+                self._echo(self._playout.clear(now), now)
+            case messages.Invalid(code, text, fatal):
+                self._warn_once(code, text)
+                if fatal:
+                    self._fatal = code
+                    self._socket.abort()
+
+    def _echo(self, names: list[str], now: float) -> None:
+        if names:
+            self._send(self._sender.marks(names, now))
+            for name in names:
+                self._log.note("mark.echoed", name=name)
+        self._watch_marks()
+
+    def _watch_marks(self) -> None:
+        due_s = self._playout.next_s()
+        if self._mark_timer is not None:
+            self._mark_timer.cancel()
+            self._mark_timer = None
+        if due_s is not None and not self._closed.done():
+            # Some loops count whole milliseconds: rather a little late than a busy wait.
+            delay_s = max(0.001, due_s - self._clock())
+            loop = asyncio.get_running_loop()
+            self._mark_timer = loop.call_later(delay_s, self._marks_due)
+
+    def _marks_due(self) -> None:
+        now = self._clock()
+        self._mark_timer = None
+        self._echo(self._playout.due(now), now)
+
+    def _warn_once(self, code: int, detail: str) -> None:
+        if code not in self._warned:
+            self._warned.add(code)
+            self._log.warn(code, detail)
+
+    def _on_closed(self, closed: Closed) -> None:
+        if not self._closed.done():
+            self._closed.set_result(closed)
+        self._finish()
+        self._log.note("stream.closed", code=closed.code, reason=closed.reason, clean=closed.clean)
+
+    def _finish(self) -> None:
+        self._playout.stop(self._clock())
+        for timer in (self._mark_timer, self._resume_timer):
+            if timer is not None:
+                timer.cancel()
+        self._mark_timer = None

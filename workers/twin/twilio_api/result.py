@@ -1,0 +1,87 @@
+"""What a simulated call leaves behind for tests, the demo and benchmarks to look at.
+
+Times count seconds from the moment the call began; ``heard`` and ``spoken`` begin there too, so
+that sample ``8000 * at_s`` is what was heard when an event happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers.twin import dtmf, phone_audio
+
+
+@dataclass(frozen=True, slots=True)
+class TwinEvent:
+    """Something that happened in the call."""
+
+    at_s: float
+    kind: str
+    data: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class Webhook:
+    """One request to the worker and its answer; ``status`` is None where there was none."""
+
+    kind: str
+    url: str
+    method: str
+    params: Mapping[str, str]
+    sent_at_s: float
+    answered_at_s: float | None = None
+    status: int | None = None
+    body: bytes = b""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """A call that has ended; ``heard`` and ``spoken`` are µ-law at 8 kHz."""
+
+    sid: str
+    status: str
+    answered_at_s: float | None
+    duration_s: float
+    heard: bytes
+    spoken: bytes
+    played_ms: tuple[tuple[float, float], ...]
+    events: tuple[TwinEvent, ...]
+    warnings: tuple[tuple[int, str], ...]
+    webhooks: tuple[Webhook, ...]
+    script_finished: bool
+    open_sockets: int
+
+    @property
+    def digits_heard(self) -> str:
+        """The keys whose tones the caller heard."""
+        return dtmf.find_keys(self.heard)
+
+    def named(self, kind: str) -> list[TwinEvent]:
+        """Pick the events of one kind."""
+        return [event for event in self.events if event.kind == kind]
+
+    def warned(self, code: int) -> bool:
+        """Say whether Twilio's debugger would show this code."""
+        return any(found == code for found, _ in self.warnings)
+
+    def gaps_ms(self, *, longest_ms: float) -> tuple[tuple[float, float], ...]:
+        """Find holes in what was played, no longer than ``longest_ms``: starved playout.
+
+        Longer ones are taken for pauses between utterances.
+        """
+        pairs = zip(self.played_ms, self.played_ms[1:], strict=False)
+        holes = ((before[1], after[0]) for before, after in pairs)
+        return tuple(hole for hole in holes if hole[1] - hole[0] <= longest_ms)
+
+    def heard_wav(self, path: Path) -> Path:
+        """Write what the caller heard."""
+        phone_audio.write_wav(path, self.heard)
+        return path
+
+    def stereo_wav(self, path: Path) -> Path:
+        """Write both sides: the caller left, what the caller heard right."""
+        phone_audio.write_wav(path, self.spoken, self.heard)
+        return path
