@@ -124,7 +124,7 @@ class Recording:
     __pydantic_config__: ClassVar[ConfigDict] = _CONFIG
     enabled: bool = False
     announcement: Text | None = None
-    """Said to the caller before the agent's greeting, while ``enabled``."""
+    """Said by the carrier's own voice before the agent comes on, while ``enabled``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,11 @@ class AgentSpec:
     max_output_tokens: Annotated[int, Field(gt=0)] | None = None
     source: YamlSource | None = field(default=None, init=False, compare=False, repr=False)
     """Where it was read, so that later checks can still name a line; None when built by hand."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the agent's file lies; None when built by hand."""
+        return Path(self.source.file).absolute().parent if self.source else None
 
     def issue(self, path: FieldPath, message: str) -> SpecIssue:
         """Describe a problem found after loading, such as a tool that cannot be imported."""

@@ -36,10 +36,8 @@ class Opening:
 
 
 def greeting_text(spec: AgentSpec, variables: Mapping[str, str]) -> str | None:
-    """Return the first words of a fresh call, the recording's announcement included."""
-    announcement = spec.recording.announcement if spec.recording.enabled else None
-    parts = [fill(text, variables) for text in (announcement, spec.greeting.text) if text]
-    return " ".join(parts) or None
+    """Return the first words of a fresh call; None where the agent waits for the caller."""
+    return fill(spec.greeting.text, variables) or None if spec.greeting.text else None
 
 
 def ask_for_greeting(greeting: str) -> str:
