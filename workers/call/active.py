@@ -202,8 +202,8 @@ class ActiveCalls:
         self._set(entry, CallState.TRANSFER)
 
     def resume(self, entry: CallEntry, *, notice: str | None = None) -> None:
-        """The call gets another stream."""
-        entry.notice = notice
+        """The call gets another stream. An older notice stays until a session was told it."""
+        entry.notice = notice or entry.notice
         entry.transfer_to = None
         self._set(entry, CallState.IN_PROGRESS)
 
@@ -216,7 +216,9 @@ class ActiveCalls:
         if entry is None:
             return None
         entry.status = advance(entry.status, status)
-        if entry.status.terminal:
+        if not entry.status.terminal:
+            self._set(entry, entry.state)
+        else:
             self._set(entry, CallState.FINISHED)
             if entry.stream_live:
                 asyncio.get_running_loop().call_later(STREAM_GRACE_S, _oust, entry)

@@ -66,5 +66,7 @@ def after_transfer(ended: DialEnded) -> Step:
 
     ``DialBridged`` is the proof that two spoke; where it is missing, an answer counts as one.
     """
+    if ended.request.status.terminal:
+        return HangUp()
     bridged = ended.status.answered if ended.bridged is None else ended.bridged
     return HangUp() if bridged else Reconnect(notice=NOBODY_ANSWERED, lost=False)
