@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from agent.errors import AgentSpecError, SpecIssue
-from agent.yaml_source import FieldPath, YamlSource, read_yaml
+from agent.yaml_source import FieldPath, YamlSource, field_name, read_yaml
 
 BUILT_IN_TOOLS = ("end_call", "transfer_call", "send_digits", "opt_out")
 # More than 20 tools and models begin to speak their calls as text (reported by users of roomkit).
@@ -197,6 +197,10 @@ def load_agent(path: str | Path) -> AgentSpec:
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             at = tuple(part for part in problem["loc"] if part != "[key]")
+            unread = problem["input"] is None
+            if unread and any(issue.field == field_name(at) for issue in source.issues):
+                # The reader has said why there is no value.
+                continue
             issues.append(source.issue(at, _message(at, problem["type"], problem["msg"])))
     if issues or spec is None:
         raise AgentSpecError(sorted(issues, key=lambda issue: issue.line or 0))
@@ -215,7 +219,8 @@ def _message(at: FieldPath, kind: str, text: str) -> str:
         return {"name": "must be letters, digits, '.', '_' or '-', at most 64"}.get(
             str(at[-1]), "is empty" if kind.endswith("short") else "is not written as expected"
         )
-    return text.removeprefix("Value error, ").replace("Input should be", "must be")
+    text = text.removeprefix("Value error, ").replace("Input should be", "must be")
+    return text.replace("valid tuple", "list").replace("valid string", "text")
 
 
 def _field_names(path: FieldPath) -> list[str]:

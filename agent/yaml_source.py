@@ -99,8 +99,8 @@ class _Reader:
         self.lines: dict[FieldPath, int] = {}
         self.issues: list[SpecIssue] = []
 
-    def _note(self, node: yaml.Node, path: FieldPath, message: str) -> None:
-        self.issues.append(SpecIssue(self.file, _line(node), field_name(path), message))
+    def _note(self, path: FieldPath, line: int, message: str) -> None:
+        self.issues.append(SpecIssue(self.file, line, field_name(path), message))
 
     def mapping(
         self, node: yaml.MappingNode, path: FieldPath, above: tuple[yaml.Node, ...]
@@ -108,11 +108,11 @@ class _Reader:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self._note(key_node, path, "a field's name must be plain text")
+                self._note(path, _line(key_node), "a field's name must be plain text")
                 continue
             key = str(key_node.value)
             if key in result:
-                self._note(key_node, (*path, key), "is given twice")
+                self._note((*path, key), _line(key_node), "is given twice")
                 continue
             self.lines[(*path, key)] = _line(key_node)
             result[key] = self._value(value_node, (*path, key), (*above, node))
@@ -120,7 +120,7 @@ class _Reader:
 
     def _value(self, node: yaml.Node, path: FieldPath, above: tuple[yaml.Node, ...]) -> Any:
         if node in above:
-            self._note(node, path, "contains itself")
+            self._note(path, self.lines[path], "contains itself")
             return None
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path, above)

@@ -1,0 +1,360 @@
+"""Turns out of transcripts and audio: which turn a fragment belongs to, and what was heard."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.conversation.record import TurnRecord
+from agent.conversation.transcript import Transcript
+from tests.fakes.playout import FakePlayout
+
+ANSWER = "We open at seven in the morning and close at two in the afternoon."
+ANSWER_MS = 4000.0
+
+
+class Call:
+    """A transcript with a clock and a playout moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.playout = FakePlayout()
+        self.transcript = Transcript(self.playout, lambda: self.now_s, origin_s=100.0)
+
+    def audio(self, duration_ms: float, chunk_ms: float = 100.0) -> None:
+        """Hand on model audio in chunks, each noted before it is offered."""
+        while duration_ms > 0:
+            self.transcript.agent_audio(min(chunk_ms, duration_ms))
+            self.playout.offer(min(chunk_ms, duration_ms))
+            duration_ms -= chunk_ms
+
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.playout.play(seconds * 1000)
+
+    def barge_in(self) -> float:
+        cut_ms = self.transcript.interrupted().cut_ms
+        self.playout.clear()
+        return cut_ms
+
+    def turns(self) -> list[tuple[str, str]]:
+        return [(turn.speaker, turn.heard) for turn in self.transcript.snapshot()]
+
+    def last(self) -> TurnRecord:
+        return self.transcript.snapshot()[-1]
+
+
+@pytest.fixture
+def call() -> Call:
+    return Call()
+
+
+def test_heard_text_ends_where_the_playout_says(call: Call) -> None:
+    """A barge-in half way: said is everything, heard is the half, at a word boundary."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.transcript.generation_completed()
+    call.wait(2.0)
+    assert call.barge_in() == pytest.approx(2000, abs=1)
+    call.transcript.turn_completed()
+    turn = call.last()
+    assert turn.interrupted
+    assert turn.said == ANSWER
+    assert turn.heard == "We open at seven in the morning"
+    assert turn.heard_ms == pytest.approx(2000, abs=1)
+    assert turn.said_ms == ANSWER_MS
+
+
+def test_turn_is_heard_after_the_server_completed_it(call: Call) -> None:
+    """Audio is produced faster than it plays, so hearing goes on after turn_completed."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.transcript.turn_completed()
+    call.wait(1.0)
+    assert len(call.last().heard) < len(ANSWER) / 2
+    call.wait(10.0)
+    assert call.last().heard == ANSWER
+
+
+def test_barge_in_after_turn_completed_cuts_the_turn(call: Call) -> None:
+    """turn_completed then interrupted: the server assumed playout was still running."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.transcript.turn_completed()
+    call.wait(1.0)
+    assert call.barge_in() == pytest.approx(3000, abs=1)
+    call.wait(5.0)
+    assert call.last().interrupted
+    assert call.last().heard_ms == pytest.approx(1000, abs=1)
+
+
+def test_heard_of_an_interrupted_turn_does_not_grow_with_the_next(call: Call) -> None:
+    """Playing the answer to a barge-in adds nothing to what was heard before it."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.wait(1.0)
+    call.barge_in()
+    call.transcript.turn_completed()
+    heard = call.last().heard
+    call.transcript.caller_text("Wait.")
+    call.wait(2.0)
+    call.transcript.agent_text("Of course.")
+    call.audio(800)
+    call.transcript.turn_completed()
+    call.wait(3.0)
+    assert call.turns() == [("agent", heard), ("caller", "Wait."), ("agent", "Of course.")]
+
+
+def test_barge_in_with_all_heard_interrupts_nothing(call: Call) -> None:
+    """A phantom ``interrupted`` after everything was played leaves the turn whole."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.transcript.turn_completed()
+    call.wait(5.0)
+    assert call.barge_in() == 0
+    assert not call.last().interrupted
+    assert call.last().heard == ANSWER
+
+
+def test_text_after_all_audio_is_heard(call: Call) -> None:
+    """Vertex and late transcripts: audio first, turn completed, then its text."""
+    call.audio(ANSWER_MS)
+    call.transcript.turn_completed()
+    call.wait(0.4)
+    call.transcript.agent_text(ANSWER)
+    call.wait(5.0)
+    assert call.turns() == [("agent", ANSWER)]
+
+
+def test_text_after_an_interruption_belongs_to_the_interrupted_turn(call: Call) -> None:
+    """Fragments under way when the caller barged in are said, but not heard."""
+    call.transcript.agent_text("We open at seven")
+    call.audio(1000)
+    call.wait(0.5)
+    call.barge_in()
+    call.wait(0.1)
+    call.transcript.agent_text(" in the morning.")
+    call.transcript.turn_completed()
+    [turn] = call.transcript.snapshot()
+    assert turn.said == "We open at seven in the morning."
+    assert turn.heard == "We open"
+
+
+def test_answer_without_turn_completed_after_a_barge_in_is_a_new_turn(call: Call) -> None:
+    """Some servers send no turnComplete after an interruption."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.wait(1.0)
+    call.barge_in()
+    call.wait(2.0)
+    call.transcript.agent_text("Of course.")
+    call.audio(800)
+    assert [turn.said for turn in call.transcript.snapshot()] == [ANSWER, "Of course."]
+
+
+def test_answer_without_audio_was_not_heard(call: Call) -> None:
+    """An empty answer, text but not one frame of audio, is said and never heard."""
+    call.transcript.agent_text("It is seven.")
+    call.transcript.generation_completed()
+    call.transcript.turn_completed()
+    call.wait(5.0)
+    assert call.last().said == "It is seven."
+    assert call.last().heard == ""
+
+
+def test_other_audio_in_between_does_not_count_as_the_turn(call: Call) -> None:
+    """A tone played between two pieces of a turn shifts the second, and is not heard speech."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS / 2)
+    call.playout.offer(1000)
+    call.audio(ANSWER_MS / 2)
+    call.transcript.turn_completed()
+    call.wait(3.0)
+    assert call.last().heard_ms == pytest.approx(2000, abs=1)
+    call.wait(2.0)
+    assert call.last().heard == ANSWER
+
+
+def test_late_fragment_belongs_to_the_turn_before(call: Call) -> None:
+    """The caller's last words are transcribed after the model began to answer."""
+    call.transcript.caller_text("What time")
+    call.transcript.caller_text(" do you")
+    call.transcript.agent_text("We")
+    call.audio(200)
+    call.wait(0.3)
+    call.transcript.caller_text(" open?")
+    call.transcript.agent_text(" open at seven.")
+    call.audio(800)
+    call.transcript.turn_completed()
+    call.wait(2.0)
+    assert call.turns() == [("caller", "What time do you open?"), ("agent", "We open at seven.")]
+
+
+def test_sentence_transcribed_after_the_answer_began_stands_before_it(call: Call) -> None:
+    """3.1 sends one whole sentence, at times later than the first audio of the answer."""
+    call.transcript.caller_speech_started(100.5)
+    call.transcript.caller_speech_ended(102.0)
+    call.now_s = 102.6
+    call.audio(1000)
+    call.wait(0.5)
+    call.transcript.caller_text("What time do you open?")
+    caller, agent = call.transcript.snapshot()
+    assert (caller.speaker, agent.speaker) == ("caller", "agent")
+    assert caller.started_s == pytest.approx(0.5)
+    assert caller.ended_s == pytest.approx(2.0)
+
+
+def test_words_over_the_agent_are_a_turn_of_their_own(call: Call) -> None:
+    """With interruptions off the caller's words during the answer come after, not before it."""
+    call.transcript.caller_text("What time do you open?")
+    call.transcript.agent_text("We open")
+    call.audio(4000)
+    call.wait(3.0)
+    call.transcript.caller_text("Right")
+    call.transcript.agent_text(" at seven.")
+    call.transcript.caller_text(", right.")
+    call.transcript.turn_completed()
+    call.wait(3.0)
+    assert call.turns() == [
+        ("caller", "What time do you open?"),
+        ("agent", "We open at seven."),
+        ("caller", "Right, right."),
+    ]
+
+
+def test_early_words_over_the_agent_are_told_by_the_callers_voice(call: Call) -> None:
+    """Where the caller's voice was heard after the answer began, its words are not late."""
+    call.transcript.caller_text("Hello?")
+    call.audio(4000)
+    call.wait(0.4)
+    call.transcript.caller_speech_started(call.now_s)
+    call.wait(0.6)
+    call.transcript.caller_text("Wait!")
+    assert [turn.speaker for turn in call.transcript.snapshot()] == ["caller", "agent", "caller"]
+
+
+def test_words_of_a_barge_in_follow_the_interrupted_turn(call: Call) -> None:
+    """After ``interrupted`` the caller's words are new, however soon they come."""
+    call.transcript.caller_text("Hi.")
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.wait(0.5)
+    call.barge_in()
+    call.transcript.caller_text("Thanks,")
+    call.transcript.caller_text(" that is all.")
+    assert [turn.said for turn in call.transcript.snapshot()] == [
+        "Hi.",
+        ANSWER,
+        "Thanks, that is all.",
+    ]
+
+
+def test_answer_delay_counts_from_the_end_of_speech(call: Call) -> None:
+    """The delay runs from the caller's last sound to the first audio handed on."""
+    call.transcript.caller_speech_ended(101.0)
+    call.now_s = 101.7
+    call.audio(100)
+    call.transcript.turn_completed()
+    assert call.last().answer_delay_s == pytest.approx(0.7)
+
+
+def test_answer_delay_is_known_though_silence_is_noticed_late(call: Call) -> None:
+    """The end of speech is known only after some silence, by when the model may be speaking."""
+    call.now_s = 101.3
+    call.audio(100)
+    call.transcript.caller_speech_ended(101.0)
+    assert call.last().answer_delay_s == pytest.approx(0.3)
+
+
+def test_turn_that_nobody_asked_for_has_no_answer_delay(call: Call) -> None:
+    """A greeting, or a second turn after one question, answers nothing."""
+    call.transcript.caller_speech_ended(101.0)
+    call.now_s = 101.5
+    call.audio(100)
+    call.transcript.turn_completed()
+    call.wait(1.0)
+    call.audio(100)
+    assert [turn.answer_delay_s for turn in call.transcript.snapshot()] == [
+        pytest.approx(0.5),
+        None,
+    ]
+
+
+def test_echo_of_our_own_text_is_not_the_caller(call: Call) -> None:
+    """3.1 echoes realtimeInput.text as an input transcript."""
+    call.transcript.told_model("The caller pressed 7.")
+    call.transcript.caller_text("The caller  pressed 7. ")
+    assert call.transcript.snapshot() == []
+    call.transcript.caller_text("Seven.")
+    assert call.turns() == [("caller", "Seven.")]
+
+
+def test_greeting_from_the_cache_is_a_turn(call: Call) -> None:
+    """Audio kept from an earlier call is noted like the model's, and turns may follow."""
+    call.transcript.agent_text("Hello, this is Corner Bakery.")
+    call.audio(2000, chunk_ms=2000)
+    call.transcript.turn_completed()
+    call.wait(2.5)
+    call.transcript.caller_text("Hi there.")
+    assert call.turns() == [("agent", "Hello, this is Corner Bakery."), ("caller", "Hi there.")]
+
+
+def test_times_of_a_turn_are_those_of_its_hearing(call: Call) -> None:
+    """A turn handed on while another plays starts when the caller begins to hear it."""
+    call.transcript.agent_text("One moment.")
+    call.audio(1000)
+    call.transcript.turn_completed()
+    call.transcript.agent_text("Your order is ready.")
+    call.audio(1500)
+    call.transcript.turn_completed()
+    call.wait(4.0)
+    first, second = call.transcript.snapshot()
+    assert [first.started_s, first.ended_s] == pytest.approx([0.0, 1.0])
+    assert [second.started_s, second.ended_s] == pytest.approx([1.0, 2.5])
+
+
+def test_snapshot_is_a_copy(call: Call) -> None:
+    """Who holds a snapshot does not see later words in it."""
+    call.transcript.caller_text("Hello")
+    before = call.transcript.snapshot()
+    call.transcript.caller_text(" there")
+    assert before[0].said == "Hello"
+
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("agent_text"), st.sampled_from(["Hello.", " a", "日本", ""])),
+    st.tuples(st.just("caller_text"), st.sampled_from(["Hi", " you", "", " "])),
+    st.tuples(st.just("audio"), st.floats(1, 900)),
+    st.tuples(st.just("wait"), st.floats(0, 3)),
+    st.tuples(st.sampled_from(["barge_in", "turn_completed", "generation_completed"]), st.none()),
+    st.tuples(st.sampled_from(["caller_speech_started", "caller_speech_ended"]), st.none()),
+)
+
+
+@given(st.lists(ACTIONS, max_size=40))
+def test_any_order_of_events_keeps_every_word_once(actions: list[tuple[str, object]]) -> None:
+    """Whatever comes in whatever order: no word is lost or doubled, heard is part of said."""
+    call = Call()
+    said = {"agent": 0, "caller": 0}
+    for name, value in actions:
+        if name in {"agent_text", "caller_text"}:
+            assert isinstance(value, str)
+            getattr(call.transcript, name)(value)
+            said[name.removesuffix("_text")] += len("".join(value.split()))
+        elif name in {"audio", "wait"}:
+            getattr(call, name)(value)
+        elif name == "barge_in":
+            assert call.barge_in() >= 0
+        elif name.startswith("caller_speech"):
+            getattr(call.transcript, name)(call.now_s)
+        else:
+            getattr(call.transcript, name)()
+    turns = call.transcript.snapshot()
+    for speaker, size in said.items():
+        total = sum(len("".join(t.said.split())) for t in turns if t.speaker == speaker)
+        assert total == size
+    for turn in turns:
+        assert turn.said.startswith(turn.heard)
+        assert 0 <= turn.heard_ms <= turn.said_ms
+        assert turn.ended_s >= turn.started_s
