@@ -1,0 +1,92 @@
+"""The ``evercall`` command.
+
+Every command imports what it needs when it runs: ``evercall --help`` must not wait for Pipecat,
+google-genai or SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Phone calls bridged into Gemini Live sessions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+agent_app = typer.Typer(help="Agent files.", no_args_is_help=True)
+app.add_typer(agent_app, name="agent")
+
+AgentOption = Annotated[
+    Path | None,
+    typer.Option("--agent", help="The agent's YAML file; EVERCALL_AGENT where it is not given."),
+]
+HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the recording, transcript and page.")
+    ] = Path("evercall-demo"),
+) -> None:
+    """One phone call on this machine: no phone, no key, no network."""
+    from workers.entrypoints.demo import run_demo
+
+    sys.exit(run_demo(out))
+
+
+@app.command()
+def serve(
+    agent: AgentOption = None,
+    host: HostOption = "0.0.0.0",  # noqa: S104 - Twilio reaches it through a tunnel or a proxy
+    port: PortOption = 8080,
+) -> None:
+    """Take calls: webhooks, media streams and metrics on one port."""
+    from workers.entrypoints.serve import run_serve
+
+    sys.exit(run_serve(agent=agent, host=host, port=port))
+
+
+@app.command()
+def call(
+    number: Annotated[str, typer.Argument(help="The number to call, as +15550100002.")],
+    agent: AgentOption = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Caller ID; EVERCALL_CALLER_NUMBER by default.")
+    ] = None,
+    host: HostOption = "0.0.0.0",  # noqa: S104 - as in serve
+    port: PortOption = 8080,
+) -> None:
+    """Place one outbound call and follow it to its end."""
+    from workers.entrypoints.outbound import run_outbound
+
+    sys.exit(run_outbound(number, agent=agent, caller_id=from_, host=host, port=port))
+
+
+@app.command()
+def doctor(
+    agent: AgentOption = None,
+) -> None:
+    """Check keys, URL, webhook, certificate, clock and audio pacing; say how to mend each."""
+    from workers.entrypoints.doctor import run_doctor
+
+    sys.exit(run_doctor(agent=agent))
+
+
+@agent_app.command("check")
+def agent_check(file: Annotated[Path, typer.Argument(help="The agent's YAML file.")]) -> None:
+    """Name file, line and field of everything that is wrong in an agent's file."""
+    from workers.entrypoints.agent_check import run_agent_check
+
+    sys.exit(run_agent_check(file))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
