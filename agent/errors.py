@@ -106,3 +106,7 @@ class LiveConnectionLost(RemoteError, LiveError):
         """WebSocket close code; 1006 where there was none."""
         self.reason = reason
         super().__init__(f"connection closed with code {code}: {reason or 'no reason given'}")
+
+
+class LocalProtocolError(LocalError, LiveError):
+    """A session was driven in a way its state table does not know: a bug of ours."""

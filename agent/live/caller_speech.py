@@ -1,0 +1,109 @@
+"""Whether the caller is speaking, by energy alone.
+
+How it works. Each piece of audio is loud or quiet against a threshold that follows the line's own
+noise: three times the quietest moment of the last two seconds, within bounds, so that a hum or a
+street is not speech and a whisper after it is. Speech begins after enough loud audio in a row and
+ends after a pause longer than those between words. It need not be exact: the Live API hears for
+itself. It is there so that a model that no longer hears is noticed.
+"""
+
+from __future__ import annotations
+
+import audioop
+from collections import deque
+from dataclasses import dataclass
+
+from agent.audio import INPUT_RATE_HZ
+
+START_MS = 100.0
+"""Shorter than a syllable is a click."""
+PAUSE_MS = 600.0
+"""Longer than a pause between words; server-side detection waits 0.5-1 s."""
+STALLED_S = 1.0
+"""Audio that stops coming altogether ends speech too."""
+# Telephone speech lies around -30 to -15 dBFS, line noise below -50 (RMS of PCM16).
+_MIN_THRESHOLD = 300
+_MAX_THRESHOLD = 2_500
+_NOISE_FACTOR = 3
+_WINDOW_MS = 500.0
+_WINDOWS = 4
+_BYTES_PER_MS = INPUT_RATE_HZ * 2 // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSpeechStarted:
+    """The caller's voice was first heard at ``at_s``, a moment ago."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSpeechEnded:
+    """The caller's voice was last heard at ``at_s``, a pause ago."""
+
+    at_s: float
+
+
+class CallerSpeech:
+    """Turns caller audio, PCM16 at 16 kHz, into starts and ends of speech."""
+
+    def __init__(self) -> None:
+        self.speaking = False
+        self._loud_ms = 0.0
+        self._quiet_ms = 0.0
+        self._threshold = _MIN_THRESHOLD
+        self._window_ms = 0.0
+        self._window_low = _MAX_THRESHOLD
+        # Bound: the last two seconds; the oldest window is forgotten.
+        self._lows: deque[int] = deque(maxlen=_WINDOWS)
+        self._last_s: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` has something to say if no more audio comes."""
+        if not self.speaking or self._last_s is None:
+            return None
+        return self._last_s + STALLED_S
+
+    def push(self, pcm: bytes, now: float) -> CallerSpeechStarted | CallerSpeechEnded | None:
+        """Hear one piece of audio, of any length, whose end arrived at ``now``."""
+        duration_ms = len(pcm) / _BYTES_PER_MS
+        level = audioop.rms(pcm, 2)
+        self._last_s = now
+        self._follow_noise(level, duration_ms)
+        if level >= self._threshold:
+            self._loud_ms += duration_ms
+            self._quiet_ms = 0.0
+            if not self.speaking and self._loud_ms >= START_MS:
+                self.speaking = True
+                return CallerSpeechStarted(now - self._loud_ms / 1000)
+            return None
+        self._quiet_ms += duration_ms
+        if not self.speaking:
+            self._loud_ms = max(0.0, self._loud_ms - duration_ms)
+        elif self._quiet_ms >= PAUSE_MS:
+            return self._end(now - self._quiet_ms / 1000)
+        return None
+
+    def tick(self, now: float) -> CallerSpeechEnded | None:
+        """End speech whose audio has stopped coming."""
+        deadline = self.deadline
+        if deadline is None or now < deadline:
+            return None
+        return self._end(deadline - STALLED_S)
+
+    def _end(self, at_s: float) -> CallerSpeechEnded:
+        self.speaking = False
+        self._loud_ms = self._quiet_ms = 0.0
+        return CallerSpeechEnded(at_s)
+
+    def _follow_noise(self, level: int, duration_ms: float) -> None:
+        self._window_low = min(self._window_low, level)
+        self._window_ms += duration_ms
+        if self._window_ms < _WINDOW_MS:
+            return
+        self._lows.append(self._window_low)
+        self._window_ms, self._window_low = 0.0, _MAX_THRESHOLD
+        if len(self._lows) == _WINDOWS:
+            floor = min(self._lows) * _NOISE_FACTOR
+            self._threshold = min(max(floor, _MIN_THRESHOLD), _MAX_THRESHOLD)

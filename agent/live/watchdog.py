@@ -1,0 +1,189 @@
+"""Notices the silences of a session: a model that does not answer, a line where nobody speaks.
+
+How it works. Something makes an answer due: the greeting was asked for, the caller stopped
+speaking, the caller barged in, a tool was answered. Model audio that can be heard, or a tool call,
+answers it; a transcript or an empty turn does not, because turns without audio and audio at
+near-zero loudness are among the commonest faults of Live models (observed:
+googleapis/python-genai#2117, google-gemini/gemini-live-api-examples#40). While the caller speaks,
+the agent is still being heard or a tool runs, nobody is late. An answer that is late gets one
+nudge, one that is later still ends the session. A caller who keeps asking does not put that off
+for ever.
+
+What the caller says while the agent is still being played makes no answer due: it may be the
+agent's own echo. If it was a barge-in the server says so.
+"""
+
+from __future__ import annotations
+
+import audioop
+from dataclasses import dataclass
+
+from agent.audio import PcmChunk
+from agent.live.caller_speech import CallerSpeech, CallerSpeechEnded, CallerSpeechStarted
+from agent.spec import Limits
+
+MIN_SPEECH_S = 0.25
+"""Shorter is a cough, and models rightly do not answer one."""
+NUDGE_AFTER = 0.4
+"""Of the answer time-out. In use elsewhere: nudge after 4 s, end after 10 s (cookbook#1228)."""
+PATIENCE = 2.0
+"""Times the answer time-out, for a caller who speaks again and again into silence."""
+_PAUSE_S = 2.0
+# -66 dBFS: what arrives below it is not heard on a telephone.
+_AUDIBLE_RMS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSlow:
+    """The model is late; tell it so."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOverdue:
+    """The model has not answered in time."""
+
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdleReached:
+    """Nobody has spoken for as long as the agent's file allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class DurationReached:
+    """The call is as long as the agent's file allows."""
+
+
+Alarm = AnswerSlow | AnswerOverdue | IdleReached | DurationReached
+Speech = CallerSpeechStarted | CallerSpeechEnded
+
+
+class Watchdog:
+    """Tells who has been silent for too long.
+
+    Args:
+        limits: The agent's limits.
+        started_s: When this session started, on the same clock as every ``now``.
+        elapsed_s: How long the call had lasted by then.
+    """
+
+    def __init__(self, limits: Limits, *, started_s: float, elapsed_s: float = 0.0) -> None:
+        self._limits = limits
+        self._end_s = started_s + max(0.0, limits.max_call_s - elapsed_s)
+        self._caller = CallerSpeech()
+        self._speech_s = 0.0
+        self._active_s = started_s
+        self._agent_playing = False
+        self._tools_running = False
+        self._connected = False
+        # When an answer became due: the newest moment, and the first since the last answer.
+        self._due_s: float | None = None
+        self._first_due_s = 0.0
+        self._nudged = False
+
+    @property
+    def caller_speaking(self) -> bool:
+        """Whether the caller speaks at this moment, by energy."""
+        return self._caller.speaking
+
+    @property
+    def deadline(self) -> float:
+        """When ``tick`` is needed at the latest."""
+        moments = [self._end_s, self._active_s + self._limits.idle_s]
+        if (stalled_s := self._caller.deadline) is not None:
+            moments.append(stalled_s)
+        if self._is_waiting() and self._due_s is not None:
+            moments.append(self._overdue_at(self._due_s))
+            if not self._nudged:
+                moments.append(self._nudge_at(self._due_s))
+        return min(moments)
+
+    def caller_audio(self, pcm: bytes, now: float) -> Speech | None:
+        """Hear a piece of caller audio, PCM16 at 16 kHz."""
+        change = self._caller.push(pcm, now)
+        if change is not None:
+            self._speech_changed(change, now)
+        return change
+
+    def agent_playing(self, playing: bool, now: float) -> None:
+        """The caller began or ceased to hear the agent."""
+        self._agent_playing = playing
+        self._active_s = now
+        if not playing and self._due_s is not None:
+            self._due_s = now
+
+    def connected(self, now: float) -> None:
+        """The model can hear from now on; what is due counts from here."""
+        self._connected = True
+        if self._due_s is not None:
+            self._due_s = self._first_due_s = now
+
+    def tools_running(self, running: bool, now: float) -> None:
+        """Note whether any function runs; while one does the model is not late."""
+        self._tools_running = running
+        self._active_s = now
+
+    def expect_answer(self, now: float, *, nudge: bool = True) -> None:
+        """Something was said to the model that it has to answer."""
+        if self._due_s is None:
+            self._first_due_s = now
+            self._nudged = not nudge
+        self._due_s = now
+        self._active_s = now
+
+    def model_audio(self, audio: PcmChunk, now: float) -> None:
+        """The model speaks; it answers if it can be heard."""
+        self._active_s = now
+        if self._due_s is not None and audioop.rms(audio.pcm, 2) >= _AUDIBLE_RMS:
+            self._due_s = None
+
+    def answered(self, now: float) -> None:
+        """The model did something that counts as an answer, or none is due any more."""
+        self._due_s = None
+        self._active_s = now
+
+    def tick(self, now: float, *, pending_ms: float) -> Speech | Alarm | None:
+        """Say the next thing that is due at ``now``; call again until it is None.
+
+        Args:
+            now: Seconds.
+            pending_ms: Agent audio the caller has still to hear.
+        """
+        if (ended := self._caller.tick(now)) is not None:
+            self._speech_changed(ended, now)
+            return ended
+        if now >= self._end_s:
+            return DurationReached()
+        if pending_ms > 0 or self._agent_playing or self._caller.speaking or self._tools_running:
+            self._active_s = now
+        if now >= self._active_s + self._limits.idle_s:
+            return IdleReached()
+        if not self._is_waiting() or self._due_s is None:
+            return None
+        if now >= self._overdue_at(self._due_s):
+            return AnswerOverdue(now - self._first_due_s)
+        if not self._nudged and now >= self._nudge_at(self._due_s):
+            self._nudged = True
+            return AnswerSlow()
+        return None
+
+    def _speech_changed(self, change: Speech, now: float) -> None:
+        self._active_s = now
+        if isinstance(change, CallerSpeechStarted):
+            self._speech_s = float("inf") if self._agent_playing else change.at_s
+        elif self._due_s is not None or change.at_s - self._speech_s >= MIN_SPEECH_S:
+            self.expect_answer(now)
+
+    def _is_waiting(self) -> bool:
+        return self._connected and not (
+            self._caller.speaking or self._tools_running or self._agent_playing
+        )
+
+    def _nudge_at(self, due_s: float) -> float:
+        return due_s + NUDGE_AFTER * self._limits.answer_timeout_s
+
+    def _overdue_at(self, due_s: float) -> float:
+        timeout_s = self._limits.answer_timeout_s
+        patient_s = max(self._first_due_s + PATIENCE * timeout_s, due_s + _PAUSE_S)
+        return min(due_s + timeout_s, patient_s)
