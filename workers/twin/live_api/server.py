@@ -1,0 +1,262 @@
+"""The simulated Live API: a TLS WebSocket server on loopback, and what it saw.
+
+async with LiveTwin(script) as live:
+    client = genai.Client(
+        api_key="test-key",
+        http_options={
+            "base_url": live.base_url,
+            "async_client_args": {"ssl": live.client_ssl()},
+        },
+    )
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs
+
+import trustme
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+
+from workers.twin.live_api.faults import Fault, FaultPlan
+from workers.twin.live_api.handles import HandleBook
+from workers.twin.live_api.profiles import DEVELOPER_PATH, VERTEX_PATH, profile_named
+from workers.twin.live_api.script import LiveScript, ScriptSource
+from workers.twin.live_api.session import Session, Surroundings
+from workers.twin.live_api.session_log import Keep, SessionLog
+from workers.twin.live_api.wire import encode
+
+_CLOSE_TIMEOUT_S = 1.0
+_STOP_TIMEOUT_S = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class LiveTwin:
+    """A Live API of one's own, for as long as the ``async with`` block runs."""
+
+    def __init__(
+        self,
+        script: ScriptSource | None = None,
+        *,
+        profile: str | None = None,
+        api_key: str = "test-key",
+        faults: Iterable[Fault] = (),
+        speed: float | None = None,
+        setup_delay_s: float = 0.05,
+        bad_key_closes: bool = False,
+        turn_complete_after_interrupted: bool = True,
+        keep: Keep | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            script: What the model hears and says, or a function of session number and setup.
+            profile: Serve the models of this profile alone; None serves every known model, as the
+                real server does, and takes the profile from the setup's model.
+            api_key: The key, bearer token or ephemeral token that is let in.
+            faults: What goes wrong.
+            speed: Production speed in place of the script's.
+            setup_delay_s: From the setup message to ``setupComplete``.
+            bad_key_closes: Close with 1008 for a bad key, instead of HTTP 403 at the upgrade.
+            turn_complete_after_interrupted: Reports differ on whether the real server sends it.
+            keep: How much the session logs keep.
+            host: Address to listen on.
+            port: Port to listen on; 0 takes a free one.
+            clock: Time in seconds; what ``at`` in the logs means. It must run in real time.
+        """
+        self._api_key = api_key
+        self._faults = tuple(faults)
+        self._bad_key_closes = bad_key_closes
+        self._keep = keep or Keep()
+        self._host = host
+        self._port = port
+        self._clock = clock
+        self._surroundings = Surroundings(
+            script=script if script is not None else LiveScript(),
+            only=None if profile is None else profile_named(profile),
+            speed=speed,
+            setup_delay_s=setup_delay_s,
+            turn_complete_after_interrupted=turn_complete_after_interrupted,
+            handles=HandleBook(),
+            is_open=lambda number: any(log.number == number for log in self.open_sessions),
+            clock=clock,
+        )
+        self._server: Server | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._authority = trustme.CA()
+        self._failures: list[Exception] = []
+        self._attempts = 0
+        self.sessions: list[SessionLog] = []
+        """Every connection that was upgraded, in order."""
+        self.refusals: list[tuple[int, str]] = []
+        """Upgrades that were refused: HTTP status and path without the query."""
+        self.base_url = ""
+        self.ca_file = ""
+
+    async def __aenter__(self) -> LiveTwin:
+        self._folder = tempfile.TemporaryDirectory(prefix="live-twin-")
+        ca_file = Path(self._folder.name) / "ca.pem"
+        self._authority.cert_pem.write_to_path(str(ca_file))
+        self.ca_file = str(ca_file)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert("127.0.0.1", "localhost", self._host).configure_cert(context)
+        self._server = await serve(
+            self._handle,
+            self._host,
+            self._port,
+            ssl=context,
+            process_request=self._admit,
+            create_connection=_Connection,
+            compression=None,
+            # The real server is not known to ping; it never limited what clients send.
+            ping_interval=None,
+            max_size=None,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            logger=_logger,
+        )
+        port = next(iter(self._server.sockets)).getsockname()[1]
+        self.base_url = f"https://{self._host}:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        assert self._folder is not None
+        self._server.close()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._server.wait_closed()
+        finally:
+            self._folder.cleanup()
+        if self._failures and error is None:
+            raise ExceptionGroup("the simulated server failed", self._failures)
+
+    @property
+    def open_sessions(self) -> list[SessionLog]:
+        """The connections that are up."""
+        return [log for log in self.sessions if log.open]
+
+    def client_ssl(self) -> ssl.SSLContext:
+        """Return a client's context that trusts this server."""
+        return ssl.create_default_context(cafile=self.ca_file)
+
+    async def until(self, condition: Callable[[], object], *, timeout_s: float = 10.0) -> None:
+        """Wait until ``condition`` holds, looking every 10 ms.
+
+        Raises:
+            TimeoutError: It did not, in time.
+        """
+        async with asyncio.timeout(timeout_s):
+            while not condition():  # noqa: ASYNC110  (logs are plain data, they signal nothing)
+                await asyncio.sleep(0.01)
+
+    # -- the server's side ---------------------------------------------------------------------
+
+    def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Refuse the upgrade, or give the connection its number."""
+        assert isinstance(socket, _Connection)
+        path, _, query = request.path.partition("?")
+        vertex = VERTEX_PATH.fullmatch(path) is not None
+        key_fits = self._key(request, query) == self._api_key
+        if not vertex and DEVELOPER_PATH.fullmatch(path) is None:
+            return self._refuse(socket, http.HTTPStatus.NOT_FOUND, path, "Not found")
+        if not key_fits and not self._bad_key_closes:
+            return self._refuse(socket, http.HTTPStatus.FORBIDDEN, path, "API key not valid.")
+        self._attempts += 1
+        plan = FaultPlan(self._faults, self._attempts)
+        if plan.refusal is not None:
+            return self._refuse(socket, http.HTTPStatus(plan.refusal), path, "Try again later.")
+        log = SessionLog(
+            number=self._attempts,
+            path=path,
+            headers={name.lower(): value for name, value in request.headers.raw_items()},
+            opened_at=self._clock(),
+            keep=self._keep,
+        )
+        self.sessions.append(log)
+        socket.log, socket.plan, socket.vertex, socket.key_fits = log, plan, vertex, key_fits
+        return None
+
+    def _key(self, request: Request, query: str) -> str:
+        fields = parse_qs(query)
+        for name in ("key", "access_token"):
+            if name in fields:
+                return fields[name][0]
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme in {"Bearer", "Token"}:
+            return token.strip()
+        return request.headers.get("x-goog-api-key", "")
+
+    def _refuse(
+        self, socket: ServerConnection, status: http.HTTPStatus, path: str, message: str
+    ) -> Response:
+        self.refusals.append((int(status), path))
+        body = {"error": {"code": int(status), "message": message, "status": status.name}}
+        response = socket.respond(status, encode(body).decode())
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json; charset=UTF-8"
+        return response
+
+    async def _handle(self, socket: ServerConnection) -> None:
+        assert isinstance(socket, _Connection)
+        log = socket.log
+        session = Session(socket, log, socket.plan, self._surroundings, vertex=socket.vertex)
+        try:
+            if socket.key_fits:
+                await session.run()
+            else:
+                await socket.close(1008, "API key not valid. Please pass a valid API key.")
+        except Exception as error:  # noqa: BLE001  (the edge of a task: told when the server stops)
+            self._failures.append(error)
+        finally:
+            log.close_code = socket.close_code
+            log.close_reason = socket.close_reason or ""
+            log.closed_by = "client" if socket.protocol.close_rcvd_then_sent else "server"
+            log.closed_at = self._clock()
+
+
+class _Connection(ServerConnection):
+    """A connection that knows its session, and that may answer pings late."""
+
+    log: SessionLog
+    plan: FaultPlan
+    vertex: bool
+    key_fits: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._send_frame = self.protocol.send_frame
+        # The sans-IO protocol answers pings by itself, and this is the only door its frames use.
+        self.protocol.send_frame = self._send_or_hold  # type: ignore[method-assign]
+
+    def _send_or_hold(self, frame: Frame) -> None:
+        delay_s = self.plan.pong_delay_s if frame.opcode is Opcode.PONG else 0.0
+        if delay_s == 0.0:
+            self._send_frame(frame)
+        elif delay_s is not None:
+            self.loop.call_later(delay_s, self._send_late, frame)
+
+    def _send_late(self, frame: Frame) -> None:
+        if self.protocol.state is State.OPEN:
+            self._send_frame(frame)
+            self.send_data()

@@ -1,0 +1,147 @@
+"""What one connection of the server saw and did, for assertions."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How much a log keeps of each session; zeros for benchmarks."""
+
+    audio_s: float = 180.0
+    """Caller audio from the beginning; what comes later is counted only."""
+    messages: int = 2000
+    notes: int = 5000
+    """The newest of these."""
+    arrivals: bool = False
+    """The time at which each audio message arrived."""
+
+
+NOTHING = Keep(audio_s=0, messages=0, notes=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that happened, at a time of the server's clock."""
+
+    at: float
+    kind: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class HeardTurn:
+    """A turn of the caller; milliseconds count the caller audio of this connection."""
+
+    text: str
+    started_ms: float
+    ended_ms: float
+    at: float
+
+
+@dataclass(slots=True)
+class SaidTurn:
+    """A turn of the model: what was produced of it, and how it ended."""
+
+    started_at: float
+    text: str = ""
+    audio_ms: float = 0.0
+    interrupted_at: float | None = None
+    generated_at: float | None = None
+    completed_at: float | None = None
+
+
+@dataclass(slots=True)
+class SessionLog:
+    """One connection, from its upgrade to its close."""
+
+    number: int
+    """Counts upgrades from 1, those included that a fault refused."""
+    path: str
+    headers: dict[str, str]
+    opened_at: float
+    keep: Keep = field(default_factory=Keep)
+    setup: dict[str, Any] = field(default_factory=dict)
+    """The setup message, names in camelCase."""
+    frames_received: int = 0
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    """Messages other than setup and audio, names in camelCase, in order."""
+    audio_frames: int = 0
+    audio_bytes: int = 0
+    audio_rate_hz: int = 16_000
+    arrivals: list[float] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    """Text of the client, by ``realtimeInput`` or ``clientContent``."""
+    heard: list[HeardTurn] = field(default_factory=list)
+    said: list[SaidTurn] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    tool_responses: list[dict[str, Any]] = field(default_factory=list)
+    stray_tool_responses: list[dict[str, Any]] = field(default_factory=list)
+    """Answers to calls that were never made, answered before or cancelled."""
+    cancelled_calls: list[str] = field(default_factory=list)
+    handles: list[str] = field(default_factory=list)
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    oddities: list[str] = field(default_factory=list)
+    """What a client should not do although the server is not known to refuse it."""
+    frames_sent: int = 0
+    audio_sent_ms: float = 0.0
+    frames_skipped: int = 0
+    """Audio not sent because the client did not read (modes tone and stream)."""
+    notes: deque[Note] = field(default_factory=deque)
+    ready_at: float | None = None
+    """When ``setupComplete`` was sent."""
+    closed_at: float | None = None
+    close_code: int | None = None
+    """The code the connection ended with, whoever sent it; 1006 where none was."""
+    close_reason: str = ""
+    closed_by: str = ""
+    """``client`` or ``server``."""
+    _audio: bytearray = field(default_factory=bytearray)
+
+    @property
+    def open(self) -> bool:
+        """Whether the connection is up."""
+        return self.closed_at is None
+
+    @property
+    def caller_audio(self) -> bytes:
+        """Caller audio kept, PCM16 at ``audio_rate_hz``."""
+        return bytes(self._audio)
+
+    @property
+    def system_instruction(self) -> str:
+        """Text of the setup's system instruction."""
+        parts = self.setup.get("systemInstruction", {}).get("parts", [])
+        return "".join(part.get("text", "") for part in parts)
+
+    def note(self, at: float, kind: str, detail: str = "") -> None:
+        """Keep a note."""
+        if self.keep.notes:
+            if len(self.notes) >= self.keep.notes:
+                self.notes.popleft()
+            self.notes.append(Note(at, kind, detail))
+
+    def noted(self, kind: str) -> list[Note]:
+        """Return the notes of one kind."""
+        return [note for note in self.notes if note.kind == kind]
+
+    def message(self, message: dict[str, Any]) -> None:
+        """Keep a message that is not audio, up to the bound."""
+        if len(self.messages) < self.keep.messages:
+            self.messages.append(message)
+
+    def audio(self, pcm: bytes, rate_hz: int, at: float) -> None:
+        """Count caller audio, and keep it up to the bound."""
+        self.audio_frames += 1
+        self.audio_bytes += len(pcm)
+        self.audio_rate_hz = rate_hz
+        if self.keep.arrivals:
+            self.arrivals.append(at)
+        room = int(self.keep.audio_s * rate_hz) * 2 - len(self._audio)
+        if room > 0:
+            self._audio += pcm[:room]
+        if len(pcm) % 2 and len(self.oddities) < 100:
+            self.oddities.append(f"audio of {len(pcm)} bytes: half a sample")
