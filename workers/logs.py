@@ -6,11 +6,12 @@ the newest first, and counted. Standard logging and loguru (Pipecat's) end in th
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import logging.handlers
 import queue
 import re
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # About a second of forty noisy calls; a terminal that is scrolled holds its writer up for longer.
 QUEUE_RECORDS = 10_000
+CLOSE_S = 2.0
 # Keys whose values are never written, in whatever event they turn up.
 PRIVATE_KEYS = frozenset(
     {"from", "from_", "to", "caller", "called", "number", "phone_number", "text", "said", "heard"}
@@ -33,40 +35,35 @@ _HIDDEN = "[hidden]"
 _QUIET = ("twilio", "httpx", "httpcore", "google_genai", "websockets", "aiohttp", "urllib3")
 
 
-class LogPipe(logging.handlers.QueueHandler):
-    """The bounded queue in front of the writing thread."""
+class LogPipe(logging.Handler):
+    """The bounded queue, and the thread behind it that hands records to ``writer``."""
 
-    def __init__(self) -> None:
-        super().__init__(queue.Queue(QUEUE_RECORDS))
+    def __init__(self, writer: logging.Handler) -> None:
+        super().__init__()
         self.dropped = 0
+        """Records that did not fit the queue."""
+        self._writer = writer
+        self._queue: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE_RECORDS)
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Leave the record whole: it is rendered by the thread that writes it."""
-        return record
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Hand a record over, or drop and count it."""
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a record over as it is, or drop and count it."""
         try:
-            self.queue.put_nowait(record)
+            self._queue.put_nowait(record)
         except queue.Full:
             self.dropped += 1
 
-
-class Logs:
-    """The running log; ``close`` writes what is queued."""
-
-    def __init__(self, pipe: LogPipe, listener: logging.handlers.QueueListener) -> None:
-        self._pipe = pipe
-        self._listener = listener
-
-    @property
-    def dropped(self) -> int:
-        """Records that did not fit the queue."""
-        return self._pipe.dropped
-
     def close(self) -> None:
-        """Write what is queued and stop the thread."""
-        self._listener.stop()
+        """Write what is queued, but wait no longer than ``CLOSE_S`` for a stuck output."""
+        super().close()
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=CLOSE_S)
+            self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while (record := self._queue.get()) is not None:
+            self._writer.handle(record)
 
 
 def mask_private(
@@ -83,8 +80,11 @@ def mask_private(
 
 def start_logs(
     level: str = "INFO", *, stream: TextIO = sys.stderr, console: bool | None = None
-) -> Logs:
-    """Send every log of this process to ``stream``: JSON lines, or columns on a terminal."""
+) -> LogPipe:
+    """Send every log of this process to ``stream``: JSON lines, or columns on a terminal.
+
+    To be closed at the end, so that the last records are written.
+    """
     if console is None:
         console = stream.isatty()
     shared: list[structlog.types.Processor] = [
@@ -92,6 +92,8 @@ def start_logs(
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Here, because in the writing thread nothing is being handled any more.
+        structlog.processors.format_exc_info,
     ]
     structlog.configure(
         processors=[
@@ -109,8 +111,6 @@ def start_logs(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # After the traceback became text, so that it is masked as well.
-                structlog.processors.format_exc_info,
                 mask_private,
                 structlog.dev.ConsoleRenderer()
                 if console
@@ -118,17 +118,17 @@ def start_logs(
             ],
         )
     )
-    pipe = LogPipe()
-    listener = logging.handlers.QueueListener(pipe.queue, writer)
-    listener.start()
+    pipe = LogPipe(writer)
     root = logging.getLogger()
     root.handlers = [pipe]
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of every odd algorithm that a stranger puts in a header; those are counted instead.
+    logging.getLogger("twilio.request_validator").setLevel(logging.ERROR)
     # uvicorn sets up handlers of its own unless told otherwise; see entrypoints/server.py.
     _take_loguru()
-    return Logs(pipe, listener)
+    return pipe
 
 
 def _take_loguru() -> None:

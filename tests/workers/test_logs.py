@@ -1,0 +1,90 @@
+"""Logs tell what happened, not to whom, and never hold anybody up."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from loguru import logger as loguru_logger
+
+from workers import logs
+from workers.logs import LogPipe, start_logs
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def written(log: LogPipe, stream: io.StringIO) -> list[dict[str, object]]:
+    log.close()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_record_is_one_json_line_with_bound_call() -> None:
+    """Call SID and keys of the event are fields of their own."""
+    stream = io.StringIO()
+    log = start_logs("INFO", stream=stream, console=False)
+    with structlog.contextvars.bound_contextvars(call_sid="CA" + "1" * 32):
+        structlog.get_logger("test").info("live.resumed", gap_ms=180)
+    (record,) = written(log, stream)
+    assert record["event"] == "live.resumed"
+    assert record["gap_ms"] == 180
+    assert record["call_sid"] == "CA" + "1" * 32
+    assert record["level"] == "info"
+
+
+def test_numbers_transcripts_and_tokens_are_hidden() -> None:
+    """By key, and phone numbers wherever they turn up, tracebacks included."""
+    stream = io.StringIO()
+    log = start_logs("INFO", stream=stream, console=False)
+    structlog.get_logger("test").info("x", from_="+15550100001", text="my secret", ticket="t-1")
+    logging.getLogger("other").warning("cannot call %s", "+15550100001")
+    try:
+        raise ValueError("+15550100001 is not a number")
+    except ValueError:
+        structlog.get_logger("test").exception("failed")
+    log.close()
+    for private in ("5550100001", "my secret", "t-1"):
+        assert private not in stream.getvalue()
+    assert "ValueError" in stream.getvalue()
+
+
+def test_libraries_are_heard_from_warning_on() -> None:
+    """The Twilio SDK logs whole requests at INFO, Pipecat transcripts at DEBUG through loguru."""
+    stream = io.StringIO()
+    log = start_logs("DEBUG", stream=stream, console=False)
+    logging.getLogger("twilio.http_client").info("POST To=+15550100001")
+    loguru_logger.debug("transcript: hello")
+    loguru_logger.warning("audio queue is full")
+    assert [record["event"] for record in written(log, stream)] == ["audio queue is full"]
+
+
+def test_stuck_output_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that does not take the log costs records, not time."""
+    monkeypatch.setattr(logs, "QUEUE_RECORDS", 10)
+    go_on = threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, text: str) -> int:
+            go_on.wait(10)
+            return super().write(text)
+
+    stream = Stuck()
+    log = start_logs("INFO", stream=stream, console=False)
+    for number in range(50):
+        structlog.get_logger("test").info("x", number=number)
+    assert log.dropped >= 39
+    go_on.set()
+    log.close()
+    assert len(stream.getvalue().splitlines()) == 50 - log.dropped
