@@ -17,7 +17,7 @@ import httpx
 
 from workers.twin.twilio_api import signing
 from workers.twin.twilio_api.signing import Signing
-from workers.twin.twilio_api.twiml import MAX_DOCUMENT_BYTES
+from workers.twin.twilio_api.twiml_reader import MAX_DOCUMENT_BYTES
 
 MAX_REDIRECTS = 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from workers.twin.caller import CallerScript
@@ -39,6 +40,7 @@ class Party:
 
     def start(self) -> None:
         """Begin; the person's time runs from here."""
+        self._ticks = math.ceil((self._clock() - self.heard.start_s) * 1000 / FRAME_MS)
         self._tick()
 
     def stop(self) -> None:

@@ -1,0 +1,315 @@
+"""One call from its first ring to its end: runs its program, and lets others interrupt it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from workers.twin import dtmf
+from workers.twin.caller import (
+    CallerScript,
+    DropSocket,
+    HangUp,
+    HoldFrames,
+    ReadSlowly,
+    ReorderFrames,
+    SecondStream,
+    SendRaw,
+    SkipTime,
+)
+from workers.twin.performer import Doing, KeyPressed, StepBegun, StepTimedOut
+from workers.twin.twilio_api import states, twiml_reader
+from workers.twin.twilio_api.callee import CalleeBehaviour, ring
+from workers.twin.twilio_api.connect import second_stream
+from workers.twin.twilio_api.desk import Desk
+from workers.twin.twilio_api.line import CallFaults, Line
+from workers.twin.twilio_api.media.stream import MediaTap
+from workers.twin.twilio_api.order import CallOrder, Detection
+from workers.twin.twilio_api.program import (
+    DocumentFetched,
+    Fetch,
+    FetchFailed,
+    Finish,
+    Outcome,
+    Program,
+    Run,
+    Step,
+)
+from workers.twin.twilio_api.resources import CallFacts
+from workers.twin.twilio_api.result import CallResult
+from workers.twin.twilio_api.verbs import perform
+
+# Status callbacks that are still on their way when the call has ended (Twilio's own ceiling).
+CALLBACKS_TIMEOUT_S = 16.0
+
+
+class TwinCall:
+    """A live call; ``wait`` gives its result."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        facts: CallFacts,
+        order: CallOrder,
+        *,
+        script: CallerScript,
+        callee: CalleeBehaviour | None = None,
+        faults: CallFaults | None = None,
+        tap: MediaTap | None = None,
+    ) -> None:
+        self.line = Line(
+            desk,
+            facts,
+            script,
+            on_doing=self._on_doing,
+            status_callback=order.status_callback,
+            faults=faults,
+            tap=tap,
+        )
+        self._order = order
+        self._callee = callee
+        self._program = Program(fallback_url=order.fallback_url)
+        self._interruption: asyncio.Future[Finish | Fetch | DocumentFetched] = _future()
+        self._ended = asyncio.Event()
+        self._ended_at_s = 0.0
+        self._error: Exception | None = None
+        self._extras: list[asyncio.Task[None]] = []
+
+    @property
+    def sid(self) -> str:
+        """The call SID."""
+        return self.line.facts.sid
+
+    @property
+    def status(self) -> str:
+        """The call's state by Twilio's name."""
+        return self.line.facts.state
+
+    def hang_up(self) -> None:
+        """Let the person at the phone hang up, whatever goes on."""
+        self.line.journal.note("hung_up")
+        answered = self.line.facts.answered_at is not None
+        self.end(states.COMPLETED if answered else states.NO_ANSWER, "the far end hung up")
+
+    def end(self, status: str, why: str) -> None:
+        """End the call from outside; nothing happens if it is ending already."""
+        self._interrupt(Finish(status, why))
+
+    def replace(self, first: Fetch | DocumentFetched) -> None:
+        """Run another document instead of what runs now; a stream is torn down."""
+        self._interrupt(first)
+
+    async def wait(self, timeout_s: float = 60.0) -> CallResult:
+        """Wait for the end of the call and of its callbacks.
+
+        Raises:
+            TimeoutError: saying where the call had got to.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ended.wait()
+        except TimeoutError:
+            last = [(round(e.at_s, 2), e.kind, e.data) for e in self.line.journal.events[-8:]]
+            raise TimeoutError(
+                f"call {self.sid} is {self.status} after {timeout_s} s; last: {last}"
+            ) from None
+        if self._error is not None:
+            raise self._error
+        if self.line.callbacks:
+            await asyncio.wait(list(self.line.callbacks), timeout=CALLBACKS_TIMEOUT_S)
+        return self._result()
+
+    async def run(self) -> None:
+        """Run the call to its end; the twin does this in a task."""
+        loop = asyncio.get_running_loop()
+        limit = loop.call_later(self._order.time_limit_s, self.end, states.COMPLETED, "time limit")
+        finish = Finish(states.COMPLETED, "the twin closed")
+        try:
+            finish = await self._run()
+        except Exception as error:  # noqa: BLE001 - the edge of a call
+            # A fault of the twin itself; whoever waits for the call gets it.
+            self._error = error
+            finish = Finish(states.FAILED, repr(error))
+        finally:
+            limit.cancel()
+            for task in self._extras:
+                task.cancel()
+            self._finish(finish)
+
+    async def _run(self) -> Finish:
+        if self._callee is None:
+            self.line.party.start()
+            step: Step = await self._take(self._order.first)
+        else:
+            step = await self._step_of(self._dial_out(self._callee))
+        while not isinstance(step, Finish):
+            step = await self._take(step)
+        return step
+
+    async def _take(self, step: Step | DocumentFetched) -> Step:
+        match step:
+            case Fetch():
+                return await self._step_of(self._fetch(step))
+            case Run(verb, answers):
+                if answers:
+                    self.line.answer()
+                return await self._step_of(perform(self.line, verb))
+            case DocumentFetched():
+                return self._program.next(step)
+        return step
+
+    async def _step_of(self, work: Coroutine[Any, Any, Outcome | Step | DocumentFetched]) -> Step:
+        """Do the work unless something interrupts it; say what comes next."""
+        task = asyncio.ensure_future(work)
+        try:
+            both: list[asyncio.Future[Any]] = [task, self._interruption]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        if self._interruption.done():
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+            what = self._interruption.result()
+            if not isinstance(what, Finish):
+                self._interruption = _future()
+            return await self._take(what)
+        outcome = task.result()
+        if isinstance(outcome, Run | Fetch | Finish):
+            return outcome
+        return self._program.next(outcome)
+
+    async def _dial_out(self, callee: CalleeBehaviour) -> Step | DocumentFetched:
+        line = self.line
+        status = await ring(callee, timeout_s=self._order.ring_timeout_s, enter=line.enter)
+        if status != states.IN_PROGRESS:
+            return Finish(status, "not answered")
+        line.party.start()
+        line.enter(states.IN_PROGRESS)
+        if self._order.send_digits:
+            await line.play(dtmf.keys(self._order.send_digits))
+        first = self._order.first
+        detection = self._order.detection
+        if detection is not None and detection.is_async:
+            line.spawn(self._tell_verdict(callee, detection), "amd")
+        elif detection is not None:
+            # The document waits for the verdict, and the callee hears silence.
+            await asyncio.sleep(callee.verdict_after_s)
+            line.facts.answered_by = callee.answered_by
+            if isinstance(first, Fetch):
+                first = Fetch(first.url, first.method, self._verdict(callee))
+        return first
+
+    async def _tell_verdict(self, callee: CalleeBehaviour, detection: Detection) -> None:
+        await asyncio.sleep(callee.verdict_after_s)
+        facts = self.line.facts
+        facts.answered_by = callee.answered_by
+        params = {"AccountSid": facts.account_sid, "CallSid": facts.sid, **self._verdict(callee)}
+        await self.line.post("amd", detection.callback, params, method=detection.callback_method)
+
+    def _verdict(self, callee: CalleeBehaviour) -> dict[str, str]:
+        return {
+            "AnsweredBy": callee.answered_by,
+            "MachineDetectionDuration": str(round(callee.verdict_after_s * 1000)),
+        }
+
+    async def _fetch(self, step: Fetch) -> Outcome:
+        params = self.line.params() | dict(step.params)
+        answer = await self.line.post("voice", step.url, params, method=step.method)
+        if answer.code:
+            self.line.journal.warn(answer.code, f"{step.url}: {answer.detail}")
+            return FetchFailed(answer.code, step.url)
+        if answer.content_type not in ("text/xml", "application/xml"):
+            self.line.journal.warn(12300, answer.content_type or "no Content-Type")
+            return FetchFailed(12300, step.url)
+        try:
+            document = twiml_reader.parse(answer.body)
+        except twiml_reader.TwimlRefused as error:
+            self.line.journal.warn(error.code, error.detail)
+            return FetchFailed(error.code, step.url)
+        for code, detail in document.warnings:
+            self.line.journal.warn(code, detail)
+        self.line.journal.note("twiml", verbs=[type(verb).__name__ for verb in document.verbs])
+        return DocumentFetched(document, answer.url)
+
+    def _interrupt(self, what: Finish | Fetch | DocumentFetched) -> None:
+        if not self._interruption.done():
+            self._interruption.set_result(what)
+        elif not isinstance(self._interruption.result(), Finish):
+            # Two writers in one turn of the loop: the later one wins, as at Twilio.
+            self._interruption = _future()
+            self._interruption.set_result(what)
+
+    def _finish(self, finish: Finish) -> None:
+        line = self.line
+        state = line.facts.state
+        if state not in states.TERMINAL:
+            status = finish.status
+            if status not in states.MOVES[state]:
+                status = states.CANCELED if line.facts.answered_at is None else states.COMPLETED
+            # Cancelling what is still queued tells nobody (docs/voice/api/call-resource).
+            line.enter(status, silently=state == states.QUEUED)
+        line.party.stop()
+        line.journal.note("ended", why=finish.why)
+        self._ended_at_s = line.journal.now_s()
+        self._ended.set()
+
+    def _on_doing(self, doing: Doing) -> None:
+        line, stream = self.line, self.line.stream
+        line.journal.note("script", doing=_shown(doing))
+        match doing:
+            case KeyPressed(digit):
+                if line.on_key is not None:
+                    line.on_key(digit)
+            case HangUp():
+                self.hang_up()
+            case SecondStream(parameters):
+                work = second_stream(line, parameters)
+                self._extras.append(line.spawn(work, "second stream"))
+            case StepBegun() | StepTimedOut():
+                return
+        if stream is None:
+            return
+        match doing:
+            case DropSocket():
+                stream.drop()
+            case SendRaw(data, framed, times):
+                for _ in range(times):
+                    stream.send_raw(data, framed=framed)
+            case SkipTime(ms):
+                stream.skip(ms)
+            case HoldFrames(ms):
+                stream.hold(ms)
+            case ReorderFrames(frames):
+                stream.reorder(frames)
+            case ReadSlowly(ms):
+                stream.read_slowly(ms)
+
+    def _result(self) -> CallResult:
+        line = self.line
+        heard = line.party.heard
+        size = heard.position(heard.start_s + self._ended_at_s)
+        return CallResult(
+            sid=self.sid,
+            status=self.status,
+            answered_at_s=line.answered_at_s,
+            duration_s=self._ended_at_s,
+            heard=heard.until(size),
+            spoken=bytes(line.party.spoken[:size]).ljust(size, b"\xff"),
+            played_ms=heard.spans_ms(),
+            events=tuple(line.journal.events),
+            warnings=tuple(line.journal.warnings),
+            webhooks=tuple(line.journal.webhooks),
+            script_finished=line.party.performer.finished,
+            open_sockets=sum(stream.is_connected for stream in line.streams),
+        )
+
+
+def _future() -> asyncio.Future[Finish | Fetch | DocumentFetched]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _shown(doing: Doing) -> str:
+    text = repr(doing)
+    return text if len(text) <= 100 else text[:100] + "…"

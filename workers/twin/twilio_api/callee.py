@@ -1,0 +1,42 @@
+"""How a number behaves when it is dialled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from workers.twin.caller import CallerScript
+from workers.twin.twilio_api import states
+
+
+@dataclass(frozen=True, slots=True)
+class CalleeBehaviour:
+    """Rings for ``after_s``, then this happens; a shorter ring time-out is ``no-answer``.
+
+    ``answered_by`` is the verdict of answering machine detection where that was asked for, given
+    ``verdict_after_s`` after the answer, even if the call is over by then.
+    """
+
+    outcome: Literal["answer", "busy", "no-answer", "failed"] = "answer"
+    after_s: float = 0.2
+    script: CallerScript = field(default_factory=CallerScript)
+    answered_by: str = "human"
+    verdict_after_s: float = 0.5
+
+
+async def ring(
+    behaviour: CalleeBehaviour, *, timeout_s: float, enter: Callable[[str], None]
+) -> str:
+    """Dial; return ``in-progress`` (which is not yet entered) or how it failed."""
+    enter(states.INITIATED)
+    if behaviour.outcome in ("busy", "failed"):
+        # Signalled instead of ringing (twilio.com/docs/voice/api/call-resource).
+        await asyncio.sleep(min(behaviour.after_s, timeout_s))
+        return states.BUSY if behaviour.outcome == "busy" else states.FAILED
+    enter(states.RINGING)
+    await asyncio.sleep(min(behaviour.after_s, timeout_s))
+    if behaviour.outcome == "answer" and behaviour.after_s <= timeout_s:
+        return states.IN_PROGRESS
+    return states.NO_ANSWER

@@ -1,0 +1,54 @@
+"""What every call of a twin shares: keys, clocks, the HTTP client, and whom the tasks belong to."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from workers.twin.twilio_api.callee import CalleeBehaviour
+from workers.twin.twilio_api.delivery import Deliverer
+from workers.twin.twilio_api.media.stream import MediaStream
+from workers.twin.twilio_api.resources import CallFacts
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Desk:
+    """Handed to every call; the twin owns it and closes it."""
+
+    account_sid: str
+    auth_token: str
+    deliverer: Deliverer
+    tls: ssl.SSLContext | None
+    on_dial: Callable[[str], CalleeBehaviour]
+    record: Callable[[CallFacts], None]
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], datetime] = _now
+    streams: set[MediaStream] = field(default_factory=set)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run work in a task that the twin waits for, or cancels, when it closes."""
+        task = asyncio.create_task(work, name=name)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancel what still runs and close the HTTP client."""
+        while self.tasks:
+            tasks = list(self.tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=5)
+            if all(not task.done() for task in tasks):
+                break
+        await self.deliverer.close()

@@ -1,0 +1,119 @@
+"""``<Dial>``: rings numbers, bridges the first that answers, reports how it went."""
+
+from __future__ import annotations
+
+import asyncio
+
+from workers.twin import dtmf
+from workers.twin.caller import HangUp
+from workers.twin.performer import Doing
+from workers.twin.twilio_api import states, twiml
+from workers.twin.twilio_api.callee import CalleeBehaviour, ring
+from workers.twin.twilio_api.line import Line
+from workers.twin.twilio_api.program import VerbEnded
+from workers.twin.twilio_api.resources import CallFacts
+
+
+class Leg:
+    """One dialled number: a line of its own, under the call that dials it."""
+
+    def __init__(self, parent: Line, number: twiml.Number, caller_id: str) -> None:
+        desk, facts = parent.desk, parent.facts
+        self.number = number
+        self.behaviour: CalleeBehaviour = desk.on_dial(number.number)
+        self.hung_up = asyncio.Event()
+        self.line = Line(
+            desk,
+            CallFacts(
+                account_sid=facts.account_sid,
+                # Without callerId the caller's own number is shown (docs/voice/twiml/dial).
+                from_=caller_id or facts.from_,
+                to=number.number,
+                direction="outbound-dial",
+                created_at=desk.wall(),
+                parent_call_sid=facts.sid,
+            ),
+            self.behaviour.script,
+            on_doing=self._on_doing,
+        )
+
+    async def ring(self, timeout_s: float) -> str:
+        """Ring until answered (``in-progress``, entered) or not."""
+        status = await ring(self.behaviour, timeout_s=timeout_s, enter=self.line.enter)
+        if status != states.IN_PROGRESS:
+            self.line.enter(status)
+        return status
+
+    def end(self) -> None:
+        """End the leg, whatever it was doing."""
+        state = self.line.facts.state
+        if state not in states.TERMINAL:
+            answered = state == states.IN_PROGRESS
+            self.line.enter(states.COMPLETED if answered else states.CANCELED)
+        self.line.party.stop()
+
+    def _on_doing(self, doing: Doing) -> None:
+        self.line.journal.note("script", doing=repr(doing))
+        if isinstance(doing, HangUp):
+            self.hung_up.set()
+
+
+async def dial(line: Line, verb: twiml.Dial) -> VerbEnded:
+    """Ring all numbers at once and stay with the first that answers."""
+    legs = [Leg(line, number, verb.caller_id) for number in verb.numbers]
+    line.journal.note("dial", to=[leg.number.number for leg in legs])
+    if not legs:
+        return VerbEnded({"DialCallStatus": states.FAILED})
+    try:
+        leg, status = await _first_to_answer(legs, verb.timeout_s)
+        for other in legs:
+            if other is not leg:
+                other.end()
+        params = {"DialCallStatus": status, "DialCallSid": leg.line.facts.sid}
+        if status == states.IN_PROGRESS:
+            line.answer()
+            await _bridge(line, leg, verb.time_limit_s)
+            leg.end()
+            params["DialCallStatus"] = states.COMPLETED
+            params["DialCallDuration"] = str(leg.line.facts.duration_s)
+        params["DialBridged"] = "true" if status == states.IN_PROGRESS else "false"
+        line.journal.note("dial.ended", status=params["DialCallStatus"])
+        return VerbEnded(params)
+    finally:
+        for leg in legs:
+            leg.end()
+
+
+async def _first_to_answer(legs: list[Leg], timeout_s: float) -> tuple[Leg, str]:
+    ringing = {asyncio.ensure_future(leg.ring(timeout_s)): leg for leg in legs}
+    last = legs[0], states.NO_ANSWER
+    try:
+        waiting = set(ringing)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                last = ringing[task], task.result()
+                if last[1] == states.IN_PROGRESS:
+                    return last
+        return last
+    finally:
+        for task in ringing:
+            task.cancel()
+        await asyncio.gather(*ringing, return_exceptions=True)
+
+
+async def _bridge(line: Line, leg: Leg, time_limit_s: float) -> None:
+    leg.line.party.start()
+    leg.line.enter(states.IN_PROGRESS)
+    if leg.number.send_digits:
+        await leg.line.play(dtmf.keys(leg.number.send_digits))
+    line.journal.note("bridged", to=leg.number.number)
+    leg.line.party.sink = line.party.hear
+    line.party.sink = leg.line.party.hear
+    try:
+        async with asyncio.timeout(time_limit_s):
+            await leg.hung_up.wait()
+    except TimeoutError:
+        line.journal.note("dial.time_limit")
+    finally:
+        line.party.sink = leg.line.party.sink = None

@@ -1,0 +1,138 @@
+"""Call and phone number resources, and their JSON as Twilio's REST API shows it.
+
+Source: twilio/twilio-oai (OpenAPI examples); twilio.com/docs/voice/api/call-resource.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+from workers.twin.twilio_api import states
+
+API_VERSION = "2010-04-01"
+_SUBRESOURCES = {
+    "notifications": "Notifications",
+    "recordings": "Recordings",
+    "payments": "Payments",
+    "events": "Events",
+    "siprec": "Siprec",
+    "streams": "Streams",
+    "transcriptions": "Transcriptions",
+    "user_defined_message_subscriptions": "UserDefinedMessageSubscriptions",
+    "user_defined_messages": "UserDefinedMessages",
+    "twiml_sessions": "TwimlSessions",
+}
+
+
+def new_sid(prefix: str) -> str:
+    """Make an identifier: two letters and 32 hexadecimal digits."""
+    return prefix + secrets.token_hex(16)
+
+
+@dataclass(slots=True)
+class CallFacts:
+    """What Twilio knows of a call; it outlives the call."""
+
+    account_sid: str
+    from_: str
+    to: str
+    direction: str
+    created_at: datetime
+    state: str = states.QUEUED
+    sid: str = field(default_factory=lambda: new_sid("CA"))
+    parent_call_sid: str | None = None
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    answered_by: str | None = None
+
+    @property
+    def duration_s(self) -> int:
+        """Whole seconds from the answer to the end; 0 for a call that was not answered."""
+        if self.answered_at is None or self.ended_at is None:
+            return 0
+        return max(1, round((self.ended_at - self.answered_at).total_seconds()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Write the resource: strings or null throughout, dates in RFC 2822."""
+        uri = f"/{API_VERSION}/Accounts/{self.account_sid}/Calls/{self.sid}"
+        ended = self.state in states.TERMINAL
+        # Observed by others: an unanswered call shows start and end at its end.
+        started = self.answered_at or (self.ended_at if ended else None)
+        return {
+            "sid": self.sid,
+            "account_sid": self.account_sid,
+            "parent_call_sid": self.parent_call_sid,
+            "phone_number_sid": None,
+            "to": self.to,
+            "to_formatted": self.to,
+            "from": self.from_,
+            "from_formatted": self.from_,
+            "status": states.shown(self.state),
+            "direction": self.direction,
+            "start_time": _rfc2822(started),
+            "end_time": _rfc2822(self.ended_at),
+            "date_created": _rfc2822(self.created_at),
+            "date_updated": _rfc2822(self.ended_at or self.answered_at or self.created_at),
+            "duration": str(self.duration_s) if ended else None,
+            "price": None,
+            "price_unit": "USD",
+            "answered_by": self.answered_by,
+            "annotation": None,
+            "api_version": API_VERSION,
+            "caller_name": None,
+            "forwarded_from": None,
+            "group_sid": None,
+            "queue_time": "0",
+            "trunk_sid": None,
+            "uri": f"{uri}.json",
+            "subresource_uris": {
+                name: f"{uri}/{path}.json" for name, path in _SUBRESOURCES.items()
+            },
+        }
+
+
+@dataclass(slots=True)
+class PhoneNumber:
+    """A number of the account and where its calls go."""
+
+    account_sid: str
+    phone_number: str
+    sid: str = field(default_factory=lambda: new_sid("PN"))
+    friendly_name: str = ""
+    voice_url: str = ""
+    voice_method: str = "POST"
+    voice_fallback_url: str = ""
+    voice_fallback_method: str = "POST"
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+
+    def as_json(self) -> dict[str, Any]:
+        """Write the resource."""
+        return {
+            "sid": self.sid,
+            "account_sid": self.account_sid,
+            "phone_number": self.phone_number,
+            "friendly_name": self.friendly_name or self.phone_number,
+            "voice_url": self.voice_url,
+            "voice_method": self.voice_method,
+            "voice_fallback_url": self.voice_fallback_url,
+            "voice_fallback_method": self.voice_fallback_method,
+            "voice_application_sid": "",
+            "voice_caller_id_lookup": False,
+            "status_callback": self.status_callback,
+            "status_callback_method": self.status_callback_method,
+            "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+            "api_version": API_VERSION,
+            "origin": "twilio",
+            "status": "in-use",
+            "uri": f"/{API_VERSION}/Accounts/{self.account_sid}"
+            f"/IncomingPhoneNumbers/{self.sid}.json",
+        }
+
+
+def _rfc2822(at: datetime | None) -> str | None:
+    return None if at is None else format_datetime(at)
