@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SqlCallStore:
-    """A ``CallStore`` over SQLAlchemy. Makes its tables at the first write."""
+    """A ``CallStore`` over SQLAlchemy. Its thread makes the tables at once."""
 
     def __init__(
         self, url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -37,6 +37,8 @@ class SqlCallStore:
         self._engine = open_engine(url)
         self._now = now
         self._writer = Writer(self._engine, metadata.create_all)
+        # Nothing to write, but it makes the tables, so that the first read finds them.
+        self._writer.put(lambda _connection: None)
         # Reads that hang in a slow database take up these threads and no more.
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
 

@@ -1,0 +1,217 @@
+"""Who may open a stream, how many at once, and when a call is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from telephony.calls.status import CallStatus
+from tests.fakes.clock import Clock
+from tests.fakes.store import MemoryCallStore
+from workers.call import active as active_module
+from workers.call.active import ActiveCalls, CallEntry, CallState, StreamRefused
+
+
+@pytest.fixture
+def store() -> MemoryCallStore:
+    return MemoryCallStore()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def calls(store: MemoryCallStore, clock: Clock) -> ActiveCalls:
+    return ActiveCalls(2, store, clock)
+
+
+def admit(calls: ActiveCalls, call_sid: str = "CA1") -> CallEntry | None:
+    return calls.admit(
+        call_sid=call_sid, account_sid="AC1", direction="inbound", from_="+1", to="+2"
+    )
+
+
+def admitted(calls: ActiveCalls, call_sid: str = "CA1") -> CallEntry:
+    entry = admit(calls, call_sid)
+    assert entry is not None
+    return entry
+
+
+def test_no_more_calls_than_the_limit(calls: ActiveCalls) -> None:
+    """Capacity counts from the voice request on, not from the stream."""
+    assert admit(calls, "CA1")
+    assert admit(calls, "CA2")
+    assert admit(calls, "CA3") is None
+
+
+def test_repeated_request_finds_its_entry(calls: ActiveCalls) -> None:
+    """Twilio's retry takes no second place."""
+    assert admitted(calls) is admitted(calls)
+    assert calls.open_calls == 1
+
+
+def test_call_whose_stream_never_came_gives_its_place_back(
+    calls: ActiveCalls, clock: Clock
+) -> None:
+    """A slot is not taken for ever by a call that failed before its stream."""
+    admit(calls, "CA1")
+    admit(calls, "CA2")
+    clock.advance(active_module.FORGET_AFTER_S)
+    assert admit(calls, "CA3")
+    assert len(calls) == 1
+
+
+def test_ending_call_takes_no_place(calls: ActiveCalls) -> None:
+    """A call that is finished or being transferred makes room."""
+    calls.finish(admitted(calls, "CA1"))
+    calls.transfer(admitted(calls, "CA2"), "+15550100009")
+    assert calls.open_calls == 0
+    assert admit(calls, "CA3")
+
+
+def test_draining_refuses_new_calls_and_serves_known_ones(calls: ActiveCalls) -> None:
+    """A worker that stops still answers for the calls that go on."""
+    admit(calls, "CA1")
+    calls.draining = True
+    assert [admit(calls, sid) is not None for sid in ("CA1", "CA2")] == [True, False]
+
+
+async def test_second_stream_of_a_call_is_refused(calls: ActiveCalls) -> None:
+    """One stream at a time; the first goes on."""
+    admit(calls)
+    with calls.stream("CA1", account_sid="AC1") as entry:
+        with pytest.raises(StreamRefused, match="second"), calls.stream("CA1", account_sid="AC1"):
+            pass
+        assert calls.live_streams == 1
+    assert calls.live_streams == 0
+    with calls.stream("CA1", account_sid="AC1"):
+        assert entry.streams_started == 2
+
+
+@pytest.mark.parametrize(("call_sid", "account_sid"), [("CA9", "AC1"), ("CA1", "AC9")])
+async def test_stream_of_an_unannounced_call_is_refused(
+    calls: ActiveCalls, call_sid: str, account_sid: str
+) -> None:
+    """Call and account must be those of a signed voice request."""
+    admit(calls)
+    with (
+        pytest.raises(StreamRefused, match="unknown"),
+        calls.stream(call_sid, account_sid=account_sid),
+    ):
+        pass
+
+
+async def test_stream_of_a_finished_call_is_refused(calls: ActiveCalls) -> None:
+    """A late socket does not revive a call."""
+    calls.finish(admitted(calls))
+    with pytest.raises(StreamRefused, match="over"), calls.stream("CA1", account_sid="AC1"):
+        pass
+
+
+async def test_terminal_status_forgets_the_call(calls: ActiveCalls) -> None:
+    """At once without a stream, else when the stream has ended."""
+    admit(calls, "CA1")
+    calls.note_status("CA1", CallStatus.COMPLETED)
+    assert calls.get("CA1") is None
+    admit(calls, "CA2")
+    with calls.stream("CA2", account_sid="AC1") as entry:
+        calls.note_status("CA2", CallStatus.COMPLETED)
+        assert entry.state is CallState.FINISHED
+        assert calls.get("CA2") is entry
+    assert len(calls) == 0
+
+
+async def test_stream_that_outlives_its_call_is_ended(
+    calls: ActiveCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where ``stop`` never comes, the terminal callback ends the stream after a grace."""
+    monkeypatch.setattr(active_module, "STREAM_GRACE_S", 0.01)
+    admit(calls)
+
+    async def serve() -> None:
+        with calls.stream("CA1", account_sid="AC1"):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(serve())
+    await asyncio.sleep(0)
+    calls.note_status("CA1", CallStatus.COMPLETED)
+    with pytest.raises(StreamRefused, match="left"):
+        await asyncio.wait_for(task, 5)
+    assert not task.cancelled()
+    assert len(calls) == 0
+
+
+async def test_grace_does_not_touch_a_later_stream(
+    calls: ActiveCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer set for one stream leaves alone what its task does afterwards."""
+    monkeypatch.setattr(active_module, "STREAM_GRACE_S", 0.01)
+    admit(calls)
+    with calls.stream("CA1", account_sid="AC1"):
+        calls.note_status("CA1", CallStatus.COMPLETED)
+    await asyncio.sleep(0.05)
+
+
+async def test_stream_left_by_twilio_makes_way(calls: ActiveCalls) -> None:
+    """A half-open socket does not keep the call from going on over a new one."""
+    entry = admitted(calls)
+
+    async def serve() -> None:
+        with calls.stream("CA1", account_sid="AC1"):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(serve())
+    await asyncio.sleep(0)
+    assert await calls.stream_ended(entry, grace_s=0.02)
+    with pytest.raises(StreamRefused, match="left"):
+        await task
+    with calls.stream("CA1", account_sid="AC1"):
+        assert entry.streams_started == 2
+
+
+async def test_cancelling_the_server_is_not_swallowed(calls: ActiveCalls) -> None:
+    """Only our own cancellation becomes a refusal."""
+    admit(calls)
+
+    async def serve() -> None:
+        with calls.stream("CA1", account_sid="AC1"):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(serve())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert calls.live_streams == 0
+
+
+async def test_wait_idle_waits_for_streams(calls: ActiveCalls) -> None:
+    """True once no stream is open, False when time is up."""
+    admit(calls)
+    assert await calls.wait_idle(timeout_s=0)
+    with calls.stream("CA1", account_sid="AC1"):
+        assert not await calls.wait_idle(timeout_s=0.01)
+    assert await calls.wait_idle(timeout_s=0)
+
+
+async def test_every_change_reaches_the_store(calls: ActiveCalls, store: MemoryCallStore) -> None:
+    """The store knows the state that decides what comes next."""
+    entry = admitted(calls)
+    assert store.rows["CA1"][0].state == "ringing"
+    with calls.stream("CA1", account_sid="AC1"):
+        assert store.rows["CA1"][0].state == "in_progress"
+        calls.finish(entry)
+        assert store.rows["CA1"][0].state == "finished"
+    calls.note_status("CA1", CallStatus.COMPLETED)
+    assert store.rows["CA1"][0].status == "completed"
+
+
+async def test_store_outage_changes_nothing(calls: ActiveCalls, store: MemoryCallStore) -> None:
+    """Calls go on; the losses are counted."""
+    store.failing = True
+    with calls.stream(admitted(calls).call_sid, account_sid="AC1") as entry:
+        calls.finish(entry)
+    assert store.lost > 0
