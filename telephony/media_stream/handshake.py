@@ -6,6 +6,8 @@ Nothing is known of the peer here: one deadline holds for all of it, little is r
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +43,8 @@ class StartedStream:
 
     protocol: MediaStreamProtocol
     start: Start
+    started_at: float
+    """When ``start`` was read, by the monotonic clock."""
 
     @property
     def ticket(self) -> str | None:
@@ -48,7 +52,9 @@ class StartedStream:
         return self.start.custom_parameters.get("ticket")
 
 
-async def receive_start(socket: MediaSocket, *, timeout_s: float = 5.0) -> StartedStream:
+async def receive_start(
+    socket: MediaSocket, *, timeout_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+) -> StartedStream:
     """Read up to ``start``.
 
     Raises:
@@ -62,7 +68,7 @@ async def receive_start(socket: MediaSocket, *, timeout_s: float = 5.0) -> Start
                 event = protocol.receive(decode(await socket.receive()))
                 if isinstance(event, Started):
                     _check(event.start)
-                    return StartedStream(protocol, event.start)
+                    return StartedStream(protocol, event.start, clock())
     except TimeoutError as error:
         raise StreamRejected(CLOSE_POLICY, f"no start within {timeout_s:g} s") from error
     except MalformedMessage as error:

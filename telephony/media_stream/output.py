@@ -1,0 +1,281 @@
+"""Pipecat's audio to Twilio: the output side of the transport.
+
+Frames are taken in at once, whatever their length and rate, and converted as a whole. One task,
+``write``, sends what the playout says is due; another, ``announce``, tells the pipeline when the
+agent starts and stops to speak, so that no processor can hold up the audio.
+
+Unlike Pipecat's own transports it does not pass audio on downstream: behind it is only the end of
+the pipeline, and observers have seen the audio pushed to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from pipecat.frames.frames import (
+    BotSpeakingFrame,
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    OutputAudioRawFrame,
+    OutputDTMFFrame,
+    OutputDTMFUrgentFrame,
+    OutputTransportReadyFrame,
+    StartFrame,
+    StopFrame,
+    TTSStoppedFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from telephony.audio.dtmf import dtmf_tones
+from telephony.audio.g711 import RATE_HZ, pcm_to_ulaw, stereo_to_mono
+from telephony.audio.resample import Resampler
+from telephony.errors import MediaSocketClosed
+from telephony.media_stream.codec import Encoder
+from telephony.media_stream.messages import OutMedia
+from telephony.media_stream.playout import Playout, SpeechStarted, SpeechStopped
+from telephony.media_stream.ports import AudioTap, MediaSocket
+
+# An EndFrame follows what was said; what is left of it may still be heard, for so long.
+_END_DRAIN_S: Final = 2.0
+
+# Two for each utterance and one for each second of it; more wait only behind a processor that
+# hangs. What does not fit is dropped, newest first.
+_MAX_ANNOUNCEMENTS: Final = 256
+
+_Announcement = (
+    type[BotStartedSpeakingFrame] | type[BotStoppedSpeakingFrame] | type[BotSpeakingFrame]
+)
+
+
+class MediaStreamOutput(FrameProcessor):
+    """Plays the pipeline's audio to the caller."""
+
+    def __init__(
+        self,
+        socket: MediaSocket,
+        playout: Playout,
+        *,
+        stream_sid: str,
+        started_at: float,
+        counters: Counter[str],
+        clock: Callable[[], float],
+        tap: AudioTap | None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, enable_direct_mode=True)
+        self._socket = socket
+        self._playout = playout
+        self._encoder = Encoder(stream_sid)
+        self._started_at = started_at
+        self._counters = counters
+        self._clock = clock
+        self._tap = tap
+        self._resampler: Resampler | None = None
+        self._rate_hz = RATE_HZ
+        self._stopped = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._sending_since: float | None = None
+        self._fell_silent = asyncio.Event()
+        self._announcements: asyncio.Queue[_Announcement | None] = asyncio.Queue(_MAX_ANNOUNCEMENTS)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Play audio and tones, obey interruption and end, pass everything else on."""
+        await super().process_frame(frame, direction)
+        if isinstance(frame, OutputAudioRawFrame) and direction is FrameDirection.DOWNSTREAM:
+            self._play(frame)
+            return
+        if isinstance(frame, TTSStoppedFrame):
+            self._end_utterance()
+        elif isinstance(frame, InterruptionFrame):
+            self._interrupt()
+        elif isinstance(frame, OutputDTMFFrame | OutputDTMFUrgentFrame):
+            self._play_digits(frame.to_string())
+            return
+        elif isinstance(frame, EndFrame):
+            await self._drain()
+            await self._stop()
+        elif isinstance(frame, CancelFrame | StopFrame):
+            await self._stop()
+        await self.push_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
+
+    def mark_echoed(self, name: str) -> None:
+        """Twilio echoed a mark."""
+        if not self._playout.mark_echoed(name, self._clock()):
+            self._counters["marks_flushed"] += 1
+        elif self._playout.has_news:
+            self._wake()
+
+    def blocked_s(self) -> float:
+        """For how long the socket has not taken the message being sent."""
+        return 0.0 if self._sending_since is None else self._clock() - self._sending_since
+
+    async def write(self) -> None:
+        """Send what is due, when it is due, until the pipeline or the stream ends.
+
+        Raises:
+            MediaSocketClosed: Twilio is gone.
+        """
+        playout, clock, socket, encode = (
+            self._playout,
+            self._clock,
+            self._socket,
+            self._encoder.encode,
+        )
+        while not self._stopped:
+            now = clock()
+            command = playout.take(now)
+            if command is None:
+                await self._wait(playout.deadline(), now)
+                continue
+            if type(command) is OutMedia:
+                if self._tap is not None:
+                    at_ms = (playout.playing_from - self._started_at) * 1000
+                    self._tap.agent_audio(command.payload, at_ms=at_ms)
+            elif isinstance(command, SpeechStarted | SpeechStopped):
+                self._announce(command)
+                continue
+            self._sending_since = now
+            try:
+                await socket.send(encode(command))
+            except MediaSocketClosed:
+                self._counters["sends_failed"] += 1
+                raise
+            self._sending_since = None
+
+    async def announce(self) -> None:
+        """Tell the pipeline when the agent starts and stops to speak, until ``finish``."""
+        while (frame := await self._announcements.get()) is not None:
+            await self.broadcast_frame(frame)
+
+    def still_speaking(self) -> None:
+        """Say so while the agent speaks; Pipecat's idle timers go by it."""
+        if self._playout.speaking:
+            self._queue_announcement(BotSpeakingFrame)
+
+    def finish(self) -> None:
+        """The stream is over: nothing more is heard, and ``announce`` returns after saying so."""
+        self._abandon()
+        self._stopped = True
+        self._queue_announcement(None)
+
+    def _play(self, frame: OutputAudioRawFrame) -> None:
+        pcm = frame.audio
+        if len(pcm) % (2 * frame.num_channels):
+            self._counters["agent_audio_uneven"] += 1
+            pcm = pcm[: -(len(pcm) % (2 * frame.num_channels))]
+        if frame.num_channels == 2:
+            pcm = stereo_to_mono(pcm)
+        if frame.sample_rate != self._rate_hz:
+            self._flush_resampler()
+            self._rate_hz = frame.sample_rate
+            self._resampler = (
+                None if self._rate_hz == RATE_HZ else Resampler(self._rate_hz, RATE_HZ)
+            )
+        if self._resampler is not None:
+            pcm = self._resampler.push(pcm)
+        self._offer(pcm_to_ulaw(pcm))
+
+    def _play_digits(self, digits: str) -> None:
+        # Behind what is queued, the urgent ones too: Twilio plays in order, and a keypad is asked
+        # for by what is being said.
+        self._end_utterance()
+        self._offer(dtmf_tones(digits))
+        self._end_utterance()
+
+    def _offer(self, ulaw: bytes) -> None:
+        if self._stopped:
+            # On the timeline, and never heard.
+            self._playout.offer(ulaw, self._clock())
+            self._playout.abandon(self._clock())
+            return
+        schedule_known = self._playout.queued
+        if not self._playout.offer(ulaw, self._clock()):
+            self._counters["agent_audio_dropped_ms"] += len(ulaw) * 1000 // RATE_HZ
+        elif not schedule_known:
+            self._wake()
+
+    def _end_utterance(self) -> None:
+        self._flush_resampler()
+        self._playout.end_utterance()
+        self._wake()
+
+    def _flush_resampler(self) -> None:
+        if self._resampler is not None:
+            self._offer(pcm_to_ulaw(self._resampler.flush()))
+
+    def _interrupt(self) -> None:
+        if self._resampler is not None:
+            self._resampler.reset()
+        cut_at = self._playout.clear(self._clock())
+        self._wake()
+        if self._tap is not None:
+            self._tap.agent_cleared(at_ms=(cut_at - self._started_at) * 1000)
+
+    async def _drain(self) -> None:
+        """Let what was said be heard, bounded."""
+        self._end_utterance()
+        try:
+            async with asyncio.timeout(_END_DRAIN_S):
+                while self._playout.unfinished:
+                    self._fell_silent.clear()
+                    await self._fell_silent.wait()
+        except TimeoutError:
+            self._counters["agent_audio_cut_at_end"] += 1
+
+    async def _stop(self) -> None:
+        self._abandon()
+        self._stopped = True
+        self._wake()
+        while not self._announcements.empty():
+            frame = self._announcements.get_nowait()
+            if frame is not None:
+                await self.broadcast_frame(frame)
+
+    def _abandon(self) -> None:
+        """Nothing more will be heard; if the agent was speaking, it has stopped."""
+        now = self._clock()
+        cut_at = self._playout.abandon(now)
+        if self._tap is not None:
+            self._tap.agent_cleared(at_ms=(cut_at - self._started_at) * 1000)
+        while (command := self._playout.take(now)) is not None:
+            if isinstance(command, SpeechStarted | SpeechStopped):
+                self._announce(command)
+
+    def _announce(self, command: SpeechStarted | SpeechStopped) -> None:
+        if isinstance(command, SpeechStarted):
+            self._queue_announcement(BotStartedSpeakingFrame)
+        else:
+            self._queue_announcement(BotStoppedSpeakingFrame)
+            self._fell_silent.set()
+
+    def _queue_announcement(self, frame: _Announcement | None) -> None:
+        if self._announcements.full():
+            self._counters["announcements_dropped"] += 1
+            if frame is not None:
+                return
+            self._announcements.get_nowait()
+        self._announcements.put_nowait(frame)
+
+    async def _wait(self, deadline: float | None, now: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = None if deadline is None else loop.call_later(deadline - now, self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
