@@ -1,0 +1,72 @@
+"""Scripts of the simulated model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workers.twin.live_api.script import (
+    Call,
+    CallTool,
+    LiveScript,
+    Say,
+    Silence,
+    TextRule,
+    Turn,
+    Wait,
+    load_script,
+)
+
+_YAML = """
+opening: [{say: agent_greeting}]
+answer_delay_s: 0.5
+turns:
+  - heard: caller_hours
+    answer: [{wait: 0.2}, {say: agent_hours}]
+  - heard: caller_bye
+    answer: [silence]
+texts:
+  - match: 'pressed (\\d)'
+    answer:
+      - call:
+          name: order_status
+          args: {order_number: "{1}"}
+          also: [{name: log}]
+          on_error: [{say: Oops.}]
+      - say: agent_ready
+"""
+
+
+def test_a_script_in_yaml_is_the_script_in_python(tmp_path: Path) -> None:
+    """Every field and step can be written in YAML."""
+    path = tmp_path / "script.yaml"
+    path.write_text(_YAML)
+    assert load_script(path) == LiveScript(
+        opening=(Say("agent_greeting"),),
+        turns=(
+            Turn("caller_hours", (Wait(0.2), Say("agent_hours"))),
+            Turn("caller_bye", (Silence(),)),
+        ),
+        texts=(
+            TextRule(
+                r"pressed (\d)",
+                (
+                    CallTool(
+                        "order_status", {"order_number": "{1}"}, (Call("log"),), (Say("Oops."),)
+                    ),
+                    Say("agent_ready"),
+                ),
+            ),
+        ),
+        answer_delay_s=0.5,
+    )
+
+
+@pytest.mark.parametrize("text", ["openning: []", "opening: [{sing: loud}]", "opening: [hello]"])
+def test_a_mistake_in_a_script_is_an_error(tmp_path: Path, text: str) -> None:
+    """Unknown fields and steps are told with the file's name."""
+    path = tmp_path / "script.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"script\.yaml"):
+        load_script(path)
