@@ -1,0 +1,219 @@
+"""One WebSocket of a session: open, send, receive, close.
+
+The SDK dials, authenticates and completes the setup. After that plain audio goes straight over its
+socket (``_ws``, a private attribute: google-genai 2.34 to below 3) and everything else through the
+SDK's methods. Where the socket is not to be had, all of it goes through the SDK.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Any, Protocol, cast
+
+from google.genai import errors as genai_errors
+from google.genai import types
+from google.genai.live import AsyncSession
+from pydantic import ValidationError
+from websockets.exceptions import ConnectionClosed
+
+from agent.audio import INPUT_RATE_HZ
+from agent.commands import ToolResponse
+from agent.errors import LiveConnectionLost
+from agent.events import LiveEvent, MalformedReceived
+from agent.live.codec import LOCAL_ID_PREFIX, clean_text, decode, encode_audio, events_of
+from agent.live.models import ModelProfile, TextPath
+from agent.live.refusal import close_of, close_reason
+
+SEND_TIMEOUT_S = 5.0
+"""A socket that takes nothing for so long is dead, whatever TCP thinks."""
+CLOSE_TIMEOUT_S = 2.0
+"""The SDK's own close waits up to 10 s for a peer that says nothing."""
+# websockets stops reading the application at 32 KiB of unsent data; half of it leaves room for one
+# more frame of audio, so that sending one never waits.
+_CONGESTED_BYTES = 16 * 1024
+
+_AUDIO_MIME = f"audio/pcm;rate={INPUT_RATE_HZ}"
+
+
+class Connection(Protocol):
+    """What a session needs of a connection. Everything but ``receive`` is bounded in time."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether sending audio now might wait for the network."""
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send caller audio, PCM16 at 16 kHz."""
+
+    async def send_text(self, text: str, *, opening: bool = False) -> None:
+        """Tell the model something in text."""
+
+    async def send_tool_responses(self, responses: Sequence[ToolResponse]) -> None:
+        """Answer the calls of one message."""
+
+    async def receive(self) -> list[LiveEvent]:
+        """Wait for a frame and return what it says, which may be nothing."""
+
+    async def close(self) -> None:
+        """Close; never raises."""
+
+
+class GenaiConnection:
+    """A connection through the SDK's methods.
+
+    Every method but ``close`` raises ``LiveConnectionLost`` when the connection has ended.
+    """
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        context: AbstractAsyncContextManager[AsyncSession],
+        *,
+        profile: ModelProfile,
+        vertexai: bool,
+    ) -> None:
+        self._session = session
+        self._context = context
+        self._profile = profile
+        self._vertexai = vertexai
+        self._closed = False
+
+    @property
+    def congested(self) -> bool:
+        """The SDK does not tell."""
+        return False
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send caller audio, PCM16 at 16 kHz."""
+        blob = types.Blob(data=pcm, mime_type=_AUDIO_MIME)
+        await _bounded(self._session.send_realtime_input(audio=blob))
+
+    async def send_text(self, text: str, *, opening: bool = False) -> None:
+        """Tell the model something in text, in the message its generation takes."""
+        text = clean_text(text)
+        path = self._profile.opening_text if opening else self._profile.text
+        if path is TextPath.REALTIME_INPUT:
+            await _bounded(self._session.send_realtime_input(text=text))
+            return
+        turn = types.Content(role="user", parts=[types.Part(text=text)])
+        await _bounded(self._session.send_client_content(turns=turn, turn_complete=True))
+
+    async def send_tool_responses(self, responses: Sequence[ToolResponse]) -> None:
+        """Answer the calls of one message."""
+        answers = [self._function_response(item) for item in responses]
+        await _bounded(self._session.send_tool_response(function_responses=answers))
+
+    async def receive(self) -> list[LiveEvent]:
+        """Wait for a frame and return what it says."""
+        try:
+            # A generator of the SDK ends with the turn, or with an error: one for each frame.
+            async with aclosing(cast(_Messages, self._session.receive())) as messages:
+                async for message in messages:
+                    return events_of(message)
+            return []
+        except genai_errors.APIError as error:
+            # WebSocket close codes; lower ones are the ``code`` of an error message.
+            if error.code < 1000:
+                return [MalformedReceived(f"error {error.code}")]
+            raise LiveConnectionLost(error.code, close_reason(error)) from error
+        except ConnectionClosed as error:
+            raise LiveConnectionLost(*close_of(error)) from error
+        # TypeError: a frame of which the SDK knows no key.
+        except (TypeError, ValueError, AttributeError) as error:
+            kind = "fields" if isinstance(error, ValidationError) else type(error).__name__
+            return [MalformedReceived(f"unreadable ({kind})")]
+
+    async def close(self) -> None:
+        """Close and wait for the peer, at most ``CLOSE_TIMEOUT_S``."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._context.__aexit__(None, None, None)
+        except (TimeoutError, OSError, ConnectionClosed, genai_errors.APIError):
+            pass  # it is closed for us either way
+
+    def _function_response(self, answer: ToolResponse) -> types.FunctionResponse:
+        scheduling = self._profile.response_scheduling
+        response = dict(answer.response)
+        if scheduling is not None:
+            # The guides put it inside the response, the API reference beside it.
+            response["scheduling"] = scheduling
+        nameless = self._vertexai and answer.id.startswith(LOCAL_ID_PREFIX)
+        return types.FunctionResponse(
+            id=None if nameless else answer.id,
+            name=answer.name,
+            response=response,
+            scheduling=types.FunctionResponseScheduling(scheduling) if scheduling else None,
+        )
+
+
+class DirectConnection(GenaiConnection):
+    """A connection whose audio bypasses the SDK's types, on the SDK's own socket."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        context: AbstractAsyncContextManager[AsyncSession],
+        *,
+        profile: ModelProfile,
+        vertexai: bool,
+    ) -> None:
+        super().__init__(session, context, profile=profile, vertexai=vertexai)
+        self._ws = session._ws
+        self._transport = self._ws.transport
+
+    @property
+    def congested(self) -> bool:
+        """Whether the network has not taken what was sent before."""
+        return self._transport.get_write_buffer_size() > _CONGESTED_BYTES
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send caller audio, PCM16 at 16 kHz."""
+        message = encode_audio(pcm)
+        if self.congested:
+            await _bounded(self._ws.send(message, text=True))
+            return
+        try:
+            await self._ws.send(message, text=True)
+        except ConnectionClosed as error:
+            raise LiveConnectionLost(*close_of(error)) from error
+
+    async def receive(self) -> list[LiveEvent]:
+        """Wait for a frame and return what it says."""
+        try:
+            return decode(await self._ws.recv(decode=False))
+        except ConnectionClosed as error:
+            raise LiveConnectionLost(*close_of(error)) from error
+
+
+def open_connection(
+    session: AsyncSession,
+    context: AbstractAsyncContextManager[AsyncSession],
+    *,
+    profile: ModelProfile,
+    vertexai: bool,
+) -> GenaiConnection:
+    """Wrap a session of the SDK, directly on its socket where that is to be had."""
+    socket = getattr(session, "_ws", None)
+    transport = getattr(socket, "transport", None)
+    direct = hasattr(socket, "recv") and hasattr(transport, "get_write_buffer_size")
+    kind = DirectConnection if direct else GenaiConnection
+    return kind(session, context, profile=profile, vertexai=vertexai)
+
+
+class _Messages(AsyncIterator[types.LiveServerMessage], Protocol):
+    async def aclose(self) -> None: ...
+
+
+async def _bounded(sending: Awaitable[Any]) -> None:
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await sending
+    except ConnectionClosed as error:
+        raise LiveConnectionLost(*close_of(error)) from error
+    except TimeoutError as error:
+        raise LiveConnectionLost(1006, f"took no data for {SEND_TIMEOUT_S:g} s") from error
