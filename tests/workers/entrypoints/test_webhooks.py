@@ -1,0 +1,308 @@
+"""Twilio's questions get the right TwiML, strangers' get 403 and leave a count."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import httpx
+import pytest
+
+from agent.conversation.record import CallRecord, TurnRecord
+from telephony.media_stream.handshake import StartedStream
+from telephony.media_stream.ports import MediaSocket
+from tests.workers.entrypoints.app import ACCOUNT, CALL, App, redirect, ticket, verbs
+from workers.call.active import CallEntry, CallState
+from workers.call.steering import NOBODY_ANSWERED
+from workers.entrypoints import webhooks
+from workers.store.calls import CallRow
+
+PATHS = [
+    "/voice",
+    "/voice/continue",
+    "/voice/transfer-result",
+    "/voice/status",
+    "/voice/stream-status",
+    "/voice/amd",
+]
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_bad_signature_leaves_only_a_count(app: App, path: str) -> None:
+    """Nothing is stored, no entry is made."""
+    answer = await app.post(path, token="a stranger's", AnsweredBy="human")
+    unsigned = await app.http.post(path, content=b"CallSid=CA1")
+    assert (answer.status_code, unsigned.status_code) == (403, 403)
+    assert (app.store.rows, app.store.events, len(app.active)) == ({}, [], 0)
+    counted = app.counted("evercall_requests_refused_total", route=path, reason="signature")
+    assert counted == 2
+
+
+async def test_inbound_call_gets_a_stream_with_a_ticket(app: App) -> None:
+    """The ticket in the answer opens a stream for this call, once."""
+    answer = await app.post("/voice", CallStatus="ringing")
+    assert verbs(answer) == ["Connect", "Redirect"]
+    assert redirect(answer) == "https://voice.example/voice/continue?n=0"
+    app.tickets.redeem(ticket(answer), account_sid=ACCOUNT, call_sid=CALL)
+    entry = app.active.get(CALL)
+    assert entry is not None
+    assert (entry.from_, entry.to) == ("+15550100001", "+15550100002")
+
+
+async def test_answered_outbound_call_gets_a_stream(app: App) -> None:
+    """A call we placed comes to the same door."""
+    answer = await app.post("/voice", Direction="outbound-api")
+    assert verbs(answer) == ["Connect", "Redirect"]
+    entry = app.active.get(CALL)
+    assert entry is not None
+    assert entry.direction == "outbound-api"
+
+
+async def test_full_worker_refuses_politely() -> None:
+    """One call too many hears a sentence, and takes no place."""
+    app = App(limit=1)
+    await app.announce()
+    answer = await app.post("/voice", CallSid="CA-other")
+    assert verbs(answer) == ["Say", "Hangup"]
+    assert len(app.active) == 1
+    assert app.counted("evercall_calls_refused_total", answer="say") == 1
+
+
+async def test_full_worker_forwards_where_it_can() -> None:
+    """With a forward number the caller reaches a person instead."""
+    app = App(limit=1, forward_number="+15550100009")
+    await app.announce()
+    answer = await app.post("/voice", CallSid="CA-other")
+    assert verbs(answer) == ["Dial", "Hangup"]
+    assert "+15550100009" in answer.text
+
+
+async def test_voice_does_not_wait_for_the_store(app: App) -> None:
+    """A store that is away is not asked, and its losses do not stop a call."""
+    app.store.failing = True
+    started = time.perf_counter()
+    assert verbs(await app.post("/voice", CallStatus="ringing")) == ["Connect", "Redirect"]
+    assert time.perf_counter() - started < 1
+    assert app.store.lost > 0
+
+
+async def test_unfinished_call_is_reconnected_twice_then_apologised_to(app: App) -> None:
+    """The count goes through the address, so that it survives this process."""
+    answer = await app.post("/voice")
+    for count in (1, 2):
+        query = "?" + redirect(answer).partition("?")[2]
+        answer = await app.post("/voice/continue", query=query)
+        assert verbs(answer) == ["Connect", "Redirect"]
+        assert redirect(answer).endswith(f"?n={count}")
+    answer = await app.post("/voice/continue", query="?n=2")
+    assert verbs(answer) == ["Say", "Hangup"]
+    assert "We are sorry." in answer.text
+    assert verbs(await app.post("/voice/continue", query="?n=2")) == ["Hangup"]
+
+
+async def test_count_in_the_address_is_believed(app: App) -> None:
+    """A worker that never saw the call counts on where the last one stopped."""
+    assert verbs(await app.post("/voice/continue", query="?n=2")) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize("query", ["", "?n=", "?n=x", "?n=-1", "?n=99999999"])
+async def test_odd_count_is_none(app: App, query: str) -> None:
+    """An address without a sensible count starts from nothing."""
+    assert verbs(await app.post("/voice/continue", query=query)) == ["Connect", "Redirect"]
+
+
+async def test_finished_call_is_hung_up(app: App) -> None:
+    """The redirect does not revive what the agent ended."""
+    await app.announce()
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.finish(entry)
+    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Hangup"]
+
+
+async def test_finished_call_of_an_earlier_process_is_hung_up(app: App) -> None:
+    """What this process does not know it asks the store."""
+    app.store.save_call(CallRow(CALL, ACCOUNT, "inbound", "", "", "finished", "in-progress"))
+    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Hangup"]
+
+
+async def test_unfinished_call_of_an_earlier_process_keeps_its_history(app: App) -> None:
+    """A fresh session can be told what was said before the restart."""
+    turn = TurnRecord("agent", "Hello", "Hello", 0, 1)
+    app.store.save_call(CallRow(CALL, ACCOUNT, "inbound", "", "", "in_progress", "in-progress"))
+    app.store.save_record(CALL, CallRecord(CALL, "bakery", "m", turns=[turn]))
+    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Connect", "Redirect"]
+    entry = app.active.get(CALL)
+    assert entry is not None
+    assert entry.history == [turn]
+
+
+async def test_unknown_call_goes_on_while_the_store_is_away(app: App) -> None:
+    """Doubt costs a fresh session, not the call."""
+    app.store.failing = True
+    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Connect", "Redirect"]
+
+
+async def test_apology_is_said_once(app: App) -> None:
+    """A model that cannot be reached is explained to the caller, then the call ends."""
+    await app.announce()
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.apologise(entry)
+    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Say", "Hangup"]
+    assert entry.state is CallState.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("direction", "caller_id"), [("inbound", None), ("outbound-api", "+15550100001")]
+)
+async def test_transfer_shows_a_number_we_may_show(
+    app: App, direction: str, caller_id: str | None
+) -> None:
+    """The caller's own by default; of a call we placed, ours (errors 13214, 13247)."""
+    await app.post("/voice", Direction=direction)
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.transfer(entry, "+15550100009")
+    answer = await app.post("/voice/continue", query="?n=0")
+    assert verbs(answer) == ["Dial"]
+    assert "+15550100009" in answer.text
+    assert (f'callerId="{caller_id}"' in answer.text) is (caller_id is not None)
+
+
+async def test_answered_transfer_ends_the_call(app: App) -> None:
+    """When the two have spoken, nobody waits for the caller."""
+    await transferred(app)
+    answer = await app.post("/voice/transfer-result", DialCallStatus="completed")
+    assert verbs(answer) == ["Hangup"]
+
+
+async def test_unanswered_transfer_returns_to_the_agent(app: App) -> None:
+    """The caller comes back, the agent is told, and it does not count as a lost stream."""
+    entry = await transferred(app)
+    answer = await app.post("/voice/transfer-result", DialCallStatus="no-answer")
+    assert verbs(answer) == ["Connect", "Redirect"]
+    assert redirect(answer).endswith("?n=0")
+    assert entry.notice == NOBODY_ANSWERED
+    assert entry.state is CallState.IN_PROGRESS
+    assert app.store.events[-1][1].payload == {"status": "no-answer", "bridged": None}
+
+
+async def transferred(app: App) -> CallEntry:
+    await app.announce()
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.transfer(entry, "+15550100009")
+    await app.post("/voice/continue", query="?n=0")
+    return entry
+
+
+async def test_status_is_recorded_and_ends_the_call(app: App) -> None:
+    """A callback is answered with nothing, kept, and a terminal one forgets the call."""
+    await app.announce()
+    answer = await app.post(
+        "/voice/status", CallStatus="completed", CallDuration="61", SequenceNumber="0"
+    )
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert len(app.active) == 0
+    ((call_sid, event),) = app.store.events
+    assert (call_sid, event.kind, event.payload["duration_s"]) == (CALL, "status", 61)
+    assert "+1555" not in str(event.payload)
+
+
+async def test_stream_status_is_recorded(app: App) -> None:
+    """The reason of a failed handshake is in the store and counted."""
+    answer = await app.post(
+        "/voice/stream-status", StreamEvent="stream-error", StreamSid="MZ1", StreamError="31920"
+    )
+    assert answer.status_code == 204
+    assert app.store.events[0][1].payload["error"] == "31920"
+    assert app.counted("evercall_stream_events_total", event="stream-error") == 1
+
+
+async def test_amd_verdict_is_recorded(app: App) -> None:
+    """Also for a call that is over."""
+    assert (await app.post("/voice/amd", AnsweredBy="human")).status_code == 204
+    assert app.store.events[0][1].payload["answered_by"] == "human"
+
+
+async def test_signed_request_without_call_is_400(app: App) -> None:
+    """Twilio's own mistakes are told apart from strangers'."""
+    answer = await app.post("/voice", CallSid="")
+    assert answer.status_code == 400
+    assert app.counted("evercall_requests_refused_total", route="/voice", reason="malformed") == 1
+
+
+async def test_huge_body_is_refused(app: App) -> None:
+    """It is not read to its end."""
+    answer = await app.http.post("/voice", content=b"x" * (webhooks.MAX_BODY_BYTES + 1))
+    assert answer.status_code == 413
+
+
+async def test_body_that_does_not_come_is_given_up(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger cannot hold a connection by sending slowly."""
+    monkeypatch.setattr(webhooks, "BODY_TIMEOUT_S", 0.05)
+    sent: list[Mapping[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(60)
+        return {}
+
+    async def send(message: Mapping[str, object]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/voice",
+        "raw_path": b"/voice",
+        "query_string": b"",
+        "headers": [],
+        "root_path": "",
+    }
+    await asyncio.wait_for(app.app(scope, receive, send), 5)
+    assert sent[0]["status"] == 408
+
+
+async def test_only_post_is_served(app: App) -> None:
+    """A browser on the address sees that there is nothing to get."""
+    assert (await app.http.get("/voice")).status_code == 405
+    assert (await app.http.get("/")).status_code == 404
+
+
+async def test_continue_waits_for_the_old_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twilio's question overtakes our own end of the stream: the state is read after it."""
+
+    async def run_call(entry: CallEntry, socket: MediaSocket, started: StartedStream) -> None:
+        raise AssertionError
+
+    app = App(run_call)
+    await app.announce()
+    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+        asked = asyncio.create_task(app.post("/voice/continue", query="?n=0"))
+        await asyncio.sleep(0.02)
+        assert not asked.done()
+        app.active.finish(entry)
+    assert verbs(await asked) == ["Hangup"]
+
+
+async def test_operator_routes(app: App) -> None:
+    """Health, readiness and metrics say how the worker is."""
+    await app.announce()
+    assert (await app.http.get("/healthz")).text == "ok\n"
+    ready = await app.http.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["open_calls"] == 1
+    assert "evercall_open_calls 1.0" in (await app.http.get("/metrics")).text
+    app.active.draining = True
+    assert (await app.http.get("/readyz")).status_code == 503
+    refused: httpx.Response = await app.post("/voice", CallSid="CA-new")
+    assert verbs(refused) == ["Say", "Hangup"]
