@@ -19,7 +19,7 @@ from agent import commands, events
 from agent.audio import PcmChunk
 from agent.commands import Command
 from agent.conversation.prompt import Opening
-from agent.conversation.record import BargeInRecord, EndReason, UsageRecord
+from agent.conversation.record import BargeInRecord, DigitRecord, EndReason, UsageRecord
 from agent.conversation.transcript import PlayoutClock, Transcript
 from agent.errors import LiveConnectionLost, LiveError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
@@ -88,6 +88,7 @@ class LiveSession:
     ) -> None:
         self.usage = UsageRecord()
         self.barge_ins: list[BargeInRecord] = []
+        self.digits: list[DigitRecord] = []
         self._counters: Counter[str] = Counter()
         self._spec = spec
         self._opening = opening
@@ -96,6 +97,7 @@ class LiveSession:
         self._transcript = transcript
         self._playout = playout
         self._clock = clock
+        self._origin_s = clock() - elapsed_s
         self._on_greeting_audio = on_greeting_audio
         self._listener: SessionListener | None = None
         self._lifecycle = Lifecycle(
@@ -174,6 +176,8 @@ class LiveSession:
             self._lifecycle.key_pressed(digit, self._clock())
         except ValueError:
             self._counters["keys_unknown"] += 1
+            return
+        self.digits.append(DigitRecord(digit, self._clock() - self._origin_s))
         self._reschedule()
 
     def bot_started(self) -> None:
