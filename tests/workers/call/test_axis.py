@@ -1,0 +1,26 @@
+"""Places on the time axis."""
+
+from __future__ import annotations
+
+import pytest
+
+from workers.call.axis import LEAST_PX, MOST_PX, Axis, ruler
+
+
+def test_nothing_is_placed_outside_the_axis() -> None:
+    """Cut audio that would have gone on past the end of the call stops there."""
+    axis = Axis(10.0)
+    assert axis.place(8.0, 25.0) == "left:80.000%;width:20.000%"
+    assert axis.place(-1.0) == "left:0.000%"
+
+
+@pytest.mark.parametrize("seconds", [1.0, 9.0, 61.0, 700.0, 3480.0, 86_400.0])
+def test_the_ruler_stays_readable(seconds: float) -> None:
+    """Between one and fifteen named ticks, whatever the length of the call."""
+    assert 1 <= ruler(Axis(seconds)).count("<b>") <= 15
+
+
+@pytest.mark.parametrize("seconds", [1.0, 61.0, 3480.0])
+def test_labels_have_room_within_bounds(seconds: float) -> None:
+    """A short call is not squeezed, a long one does not make an endless page."""
+    assert LEAST_PX <= Axis(seconds).width_px <= MOST_PX

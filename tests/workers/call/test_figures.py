@@ -1,0 +1,63 @@
+"""The numbers of a call."""
+
+from __future__ import annotations
+
+from agent.conversation.record import CallRecord
+from tests.fakes.sample_call import sample_record
+from workers.call.figures import Figure, figures, headline
+from workers.call.waveform import Waveform, Waves
+
+
+def by_label(found: list[Figure]) -> dict[str, Figure]:
+    assert len({figure.label for figure in found}) == len(found)
+    return {figure.label: figure for figure in found}
+
+
+def test_delays_are_told_by_median_and_longest() -> None:
+    """The median stands first; the longest is odd where callers begin to wonder."""
+    found = by_label(figures(sample_record(), None))
+    assert found["Answer delay, median"].value == "1.1 s"
+    assert found["Answer delay, longest"] == Figure("Answer delay, longest", "2.3 s", "odd")
+    first = headline(sample_record())[0]
+    assert (first.value, first.tone, first.note_tone) == ("1.1 s", "good", "odd")
+
+
+def test_counters_appear_where_they_are_not_zero() -> None:
+    """A counter of zero is left out, milliseconds are read as a duration."""
+    record = CallRecord("CA0", "a", "m", counters={"media_gap_ms": 240, "sends_failed": 0})
+    found = by_label(figures(record, None))
+    assert found["media gap"].value == "240 ms"
+    assert "sends failed" not in found
+
+
+def test_lost_audio_is_bad() -> None:
+    """Caller audio that was lost stands among the first numbers; none lost is said too."""
+    record = sample_record()
+    assert headline(record)[3].value == "none"
+    record.counters["caller_audio_lost_ms"] = 1800
+    assert headline(record)[3].value == "1.8 s"
+    assert headline(record)[3].tone == "bad"
+    assert by_label(figures(record, None))["Caller audio lost"].tone == "bad"
+
+
+def test_a_failed_tool_is_bad() -> None:
+    """A tool that timed out is counted in the headline."""
+    record = sample_record()
+    record.tools[0].outcome = "timeout"
+    assert (headline(record)[2].tone, headline(record)[2].note) == ("bad", "1 failed")
+
+
+def test_an_inaudible_agent_is_bad() -> None:
+    """Full-length audio at near-zero loudness is called inaudible."""
+    loud, faint = Waveform([], [], [], -20.0), Waveform([], [], [], -71.0)
+    found = by_label(figures(sample_record(), Waves(loud, faint, 1.0)))
+    assert found["Caller's loudness"].value == "−20 dBFS"
+    assert found["Agent's loudness"].value == "inaudible"
+    assert found["Agent's loudness"].tone == "bad"
+
+
+def test_an_empty_call_has_numbers_too() -> None:
+    """Nothing said, nothing measured: no figure fails."""
+    record = CallRecord("CA0", "a", "m", opted_out=True)
+    assert headline(record)[0].value == "–"
+    assert by_label(figures(record, None))["Opted out"].value == "yes"

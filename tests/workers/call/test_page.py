@@ -1,0 +1,183 @@
+"""One call as a single page."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.conversation.record import (
+    BargeInRecord,
+    CallRecord,
+    DigitRecord,
+    EndReason,
+    StreamRecord,
+    ToolRecord,
+    TurnRecord,
+)
+from tests.fakes.sample_call import HOURS, HOURS_HEARD, sample_record, sample_wav, wav_of
+from workers.call.page import render_page
+
+# Elements without an end tag (html.spec.whatwg.org, void elements).
+VOID = {"meta", "br", "link", "img", "input"}
+
+
+class Outline(HTMLParser):
+    """Checks that elements nest, and collects what the rules are about."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "tr" in self.open:
+            self.rows[-1] += f"{data} "
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    record = sample_record()
+    return render_page(record, wav=sample_wav(record), wav_name="call.wav")
+
+
+def test_page_needs_nothing_but_itself(page: str) -> None:
+    """No element loads anything; the only source is the sound inside the page."""
+    sources = [
+        (tag, value)
+        for tag, attributes in Outline(page).tags
+        for name, value in attributes.items()
+        if name in {"src", "srcset", "poster", "data", "action"}
+    ]
+    assert [tag for tag, _ in sources] == ["audio"]
+    assert str(sources[0][1]).startswith("data:audio/wav;base64,")
+    assert "url(" not in page
+    assert "@import" not in page
+    assert not re.search(r'="https?:', page)
+
+
+def test_page_forbids_every_other_script(page: str) -> None:
+    """The policy names the hash of the one script there is, and nothing may be loaded."""
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert "default-src 'none'" in page
+
+
+def test_page_of_a_minute_is_small(page: str) -> None:
+    """Sound and drawing of a call of 48 s stay under 2 MB."""
+    assert len(page.encode()) < 2_000_000
+
+
+def test_transcript_strikes_out_what_was_not_heard(page: str) -> None:
+    """The heard words stand plain, the rest is deleted text, and both are measured."""
+    rest = HOURS.removeprefix(HOURS_HEARD).strip()
+    assert f'{HOURS_HEARD} <del><span class="unseen"> Not heard: </span>{rest}</del>' in page
+    assert "5.0 of 12.3 s" in page
+
+
+def test_transcript_has_everything_in_order(page: str) -> None:
+    """Turns, the barge-in, the key and the tools come as they happened."""
+    rows = [row.split() for row in Outline(page).rows]
+    speakers = [row[1] for row in rows if re.fullmatch(r"\d+:\d\d\.\d", row[0])]
+    assert speakers == [
+        "agent", "caller", "agent", "caller", "barge-in", "agent",
+        "keys", "tool", "agent", "caller", "tool", "agent",
+    ]  # fmt: skip
+
+
+def test_header_says_how_it_ended_and_why() -> None:
+    """Reason and detail stand at the top, graver ends look graver."""
+    record = CallRecord(
+        "CA0",
+        "bakery",
+        "no-such-model",
+        end_reason=EndReason.LIVE_REFUSED,
+        detail="The Live API does not know this model; look at `model`.",
+    )
+    page = render_page(record)
+    assert '<p class="end bad">The Live API refused the session</p>' in page
+    assert '<p class="detail">The Live API does not know this model; look at `model`.</p>' in page
+    assert "Nobody said a word." in page
+
+
+def test_call_without_recording_says_so() -> None:
+    """Without sound there is no player, and the page tells why."""
+    for wav, why in (
+        (None, "not recorded"),
+        (b"no sound", "not a WAV file"),
+        (wav_of(b""), "empty"),
+    ):
+        page = render_page(sample_record(), wav=wav)
+        assert "<audio" not in page
+        assert why in page
+
+
+def test_everything_is_escaped() -> None:
+    """Whatever the model, the caller or a tool says stays text."""
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&$agent"
+    record = CallRecord(
+        evil,
+        evil,
+        evil,
+        direction=evil,
+        started_at=evil,
+        detail=evil,
+        ended_s=9.0,
+        streams=[StreamRecord(evil, 0.0), StreamRecord(evil, 4.0)],
+        turns=[TurnRecord("caller", evil, evil, 0, 1), TurnRecord("agent", evil, "x", 1, 2)],
+        tools=[ToolRecord(evil, evil, {evil: evil}, 3, 4, "ok", {evil: [evil]})],
+        barge_ins=[BargeInRecord(2, 1)],
+        digits=[DigitRecord(evil, 5)],
+        counters={evil: 1},
+    )
+    page = render_page(record, wav=sample_wav(dataclasses.replace(record, turns=[])), wav_name=evil)
+    outline = Outline(page)
+    assert [tag for tag, _ in outline.tags].count("script") == 1
+    assert "img" not in {tag for tag, _ in outline.tags}
+    assert not [name for _, attributes in outline.tags for name in attributes if name[:2] == "on"]
+    hrefs = [str(attributes["href"]) for tag, attributes in outline.tags if tag == "a"]
+    assert all(href.startswith("./%3C") for href in hrefs)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=30)
+@given(
+    st.lists(
+        st.builds(
+            TurnRecord,
+            speaker=st.sampled_from(["caller", "agent"]),
+            said=st.text(),
+            heard=st.text(),
+            started_s=st.floats(0, 100),
+            ended_s=st.floats(0, 100),
+            answer_delay_s=st.none() | st.floats(0, 200),
+        ),
+        max_size=5,
+    ),
+    st.none() | st.floats(0, 100),
+)
+def test_any_record_makes_a_page(turns: list[TurnRecord], ended_s: float | None) -> None:
+    """However odd the times and texts, the page is whole and can be written."""
+    page = render_page(CallRecord("CA0", "a", "m", turns=turns, ended_s=ended_s))
+    Outline(page.encode().decode())

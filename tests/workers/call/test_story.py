@@ -1,0 +1,136 @@
+"""What happened in a call, in order and in words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.conversation.record import (
+    BargeInRecord,
+    CallRecord,
+    DigitRecord,
+    EndReason,
+    StreamRecord,
+    ToolRecord,
+    TurnRecord,
+)
+from tests.fakes.sample_call import sample_record
+from workers.call.story import (
+    PLAIN_LETTERS,
+    KeysPressed,
+    at,
+    duration_s,
+    end_of,
+    grouped_keys,
+    happenings,
+    heard_and_not,
+    long,
+    plain,
+    was_cut,
+)
+
+
+def test_happenings_are_in_order_of_time() -> None:
+    """Turns, tools, barge-ins and keys come as they happened; the only stream does not."""
+    found = happenings(sample_record())
+    assert [seconds for seconds, _ in found] == sorted(seconds for seconds, _ in found)
+    assert len(found) == 8 + 2 + 1 + 1
+
+
+def test_a_further_stream_is_a_happening() -> None:
+    """From the second stream on, its beginning is told."""
+    record = CallRecord("CA0", "a", "m", streams=[StreamRecord("MZ1", 0.0), StreamRecord("MZ2", 9)])
+    assert [happening for _, happening in happenings(record)] == [StreamRecord("MZ2", 9)]
+
+
+def test_keys_without_a_pause_belong_together() -> None:
+    """Keys of one side within the pause are one number; another side's are another."""
+    digits = [
+        DigitRecord("1", 1.0),
+        DigitRecord("2", 1.5),
+        DigitRecord("9", 2.0, sent=True),
+        DigitRecord("3", 9.0),
+    ]
+    assert grouped_keys(digits) == [
+        KeysPressed("12", 1.0, sent=False),
+        KeysPressed("9", 2.0, sent=True),
+        KeysPressed("3", 9.0, sent=False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "rest"),
+    [
+        ("one two three", "one two", "three"),
+        ("one two three", "", "one two three"),
+        ("one two", "one two", ""),
+        ("one  two, three", "one two", "three"),
+        ("一二三", "一", "二三"),
+        ("one", "one two three", ""),
+    ],
+)
+def test_what_was_not_heard_follows_what_was(said: str, heard: str, rest: str) -> None:
+    """The rest begins at the first word that was not heard."""
+    assert heard_and_not(TurnRecord("agent", said, heard, 0, 1)) == (heard, rest)
+
+
+@given(st.text(), st.text())
+def test_any_texts_are_split(said: str, heard: str) -> None:
+    """Whatever was said and heard, the rest is a part of what was said."""
+    assert heard_and_not(TurnRecord("agent", said, heard, 0, 1))[1] in said
+
+
+def test_only_the_agent_is_cut() -> None:
+    """The caller's words are all heard."""
+    assert was_cut(TurnRecord("agent", "a b", "a", 0, 1))
+    assert not was_cut(TurnRecord("caller", "a b", "a", 0, 1))
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+def test_every_end_has_words(reason: EndReason) -> None:
+    """No reason for an end is unknown to the reader."""
+    assert end_of(reason)[1]
+
+
+def test_a_call_without_an_end_says_so() -> None:
+    """A record without a reason is odd, and lasts until the last thing known of it."""
+    assert end_of(None)[0] == "odd"
+    record = CallRecord("CA0", "a", "m")
+    assert duration_s(record) == 0
+    record.barge_ins.append(BargeInRecord(3.0, 100.0))
+    record.tools.append(ToolRecord("1", "t", {}, 4.0, 5.0, "ok"))
+    assert duration_s(record) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00.0"), (7.34, "0:07.3"), (59.96, "1:00.0"), (3725.5, "1:02:05.5"), (-1, "0:00.0")],
+)
+def test_times(seconds: float, text: str) -> None:
+    """A time is minutes, seconds and tenths, with hours where there are some."""
+    assert at(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.12, "120 ms"),
+        (0.997, "1.0 s"),
+        (2.36, "2.4 s"),
+        (9.97, "10 s"),
+        (48.2, "48 s"),
+        (725, "12 min 05 s"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    """A duration has the unit in which it is read at a glance."""
+    assert long(seconds) == text
+
+
+def test_values_of_a_tool_are_plain() -> None:
+    """Values are JSON, odd ones their Python form, long ones cut."""
+    assert plain({"number": "7", "rush": True}) == 'number "7", rush true'
+    assert plain(None) == ""
+    assert plain({"deep": {1: 2**70}}).startswith("deep {1: 118")
+    assert len(plain({"page": "x" * 5000})) == PLAIN_LETTERS

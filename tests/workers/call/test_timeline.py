@@ -1,0 +1,82 @@
+"""A call on one time axis."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from agent.conversation.record import CallRecord, DigitRecord, StreamRecord, ToolRecord
+from tests.fakes.sample_call import sample_record, sample_wav
+from workers.call.timeline import timeline
+from workers.call.waveform import Waves, read_recording, waveform
+
+
+def lanes(drawing: str) -> list[str]:
+    return re.findall(r'<div class="name ([a-z]+)', drawing)
+
+
+def placed(drawing: str, kind: str) -> list[tuple[float, float]]:
+    """Left and width, in per cent, of the elements of a class."""
+    found = re.findall(rf'class="{kind}[^"]*" style="left:([\d.]+)%(?:;width:([\d.]+)%)?', drawing)
+    return [(float(left), float(width or 0)) for left, width in found]
+
+
+def test_lanes_appear_where_there_is_something_to_show() -> None:
+    """Both sides are always there, events only when they happened."""
+    assert lanes(timeline(CallRecord("CA0", "a", "m"), None)) == ["side", "side"]
+    assert lanes(timeline(sample_record(), None)) == [
+        "side", "delays", "side", "cuts", "tools", "keys",
+    ]  # fmt: skip
+
+
+def test_spans_stand_where_they_happened() -> None:
+    """A delay ends where its answer begins; the cut audio begins at the barge-in."""
+    drawing = timeline(sample_record(), None)
+    left, width = placed(drawing, "delay")[0]
+    assert left + width == pytest.approx(100 * 8.35 / 47.9, abs=0.01)
+    assert width == pytest.approx(100 * 0.75 / 47.9, abs=0.01)
+    cuts = drawing.partition('class="lane cuts"')[2]
+    assert placed(cuts, "mark")[0] == pytest.approx((100 * 13.3 / 47.9, 100 * 7.4 / 47.9), abs=0.01)
+    assert placed(drawing, "line barge-in")[0][0] == pytest.approx(100 * 13.3 / 47.9, abs=0.01)
+
+
+def test_both_sides_have_their_waveform() -> None:
+    """The recording draws a wave in each side's lane, as long as it lasts."""
+    record = sample_record()
+    recording = read_recording(sample_wav(record))
+    caller, agent = (waveform(recording.side(agent=side), rate_hz=8000) for side in (False, True))
+    drawing = timeline(record, Waves(caller, agent, recording.duration_s))
+    assert drawing.count("<svg") == 2
+    assert drawing.count("width:100.000%") == 2
+    assert timeline(record, None).count("<svg") == 0
+
+
+def test_labels_that_would_touch_have_rows_of_their_own() -> None:
+    """Tools called together stand under each other; past the last row they lose their label."""
+    tools = [ToolRecord(str(i), "look_up", {}, 5 + i / 10, 5.05 + i / 10, "ok") for i in range(6)]
+    drawing = timeline(CallRecord("CA0", "a", "m", ended_s=60, tools=tools), None)
+    rows = [int(row) for row in re.findall(r"--row:(\d+)", drawing)]
+    assert rows[:4] == [0, 1, 2, 3]
+    assert set(rows[4:]) == {3}
+    assert drawing.count("look_up · ") == 4
+
+
+def test_a_label_at_the_end_stands_before_its_mark() -> None:
+    """Near the right edge there is no room behind a mark."""
+    digits = [DigitRecord("1", 2.0), DigitRecord("2", 59.0)]
+    drawing = timeline(CallRecord("CA0", "a", "m", ended_s=60, digits=digits), None)
+    assert re.findall(r'class="(mark[^"]*)"', drawing) == ["mark", "mark flip"]
+
+
+def test_a_further_stream_is_a_line() -> None:
+    """Where a call went on over another stream, a line crosses all lanes."""
+    streams = [StreamRecord("MZ1", 0.0, 20.0), StreamRecord("MZ2", 30.0, 60.0)]
+    drawing = timeline(CallRecord("CA0", "a", "m", ended_s=60, streams=streams), None)
+    assert placed(drawing, "line stream") == [(50.0, 0.0)]
+
+
+def test_a_long_call_begins_crowded() -> None:
+    """Where labels would lie on each other they are left out at first."""
+    assert 'class="timeline crowded"' in timeline(CallRecord("CA0", "a", "m", ended_s=600), None)
+    assert 'class="timeline"' in timeline(CallRecord("CA0", "a", "m", ended_s=60), None)

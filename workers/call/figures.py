@@ -1,0 +1,130 @@
+"""The numbers of one call, each with its label, ready to be shown."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from agent.conversation.record import CallRecord
+from workers.call.story import SLOW_ANSWER_S, Tone, long
+from workers.call.waveform import Waves
+
+# A side whose speech stays below this is silence to a listener; the field saw full-length audio
+# at near-zero loudness in 5.9 % of calls (gemini-live-api-examples issue 40). Our own line.
+INAUDIBLE_DBFS = -50.0
+
+# Counters that mean that somebody's words did not arrive.
+LOST_COUNTERS = ("caller_audio_lost_ms", "media_gap_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number, as text; ``tone`` says whether somebody should look at it."""
+
+    label: str
+    value: str
+    tone: Tone = "good"
+    note: str = ""
+    note_tone: Tone = "good"
+
+
+def headline(record: CallRecord) -> list[Figure]:
+    """The four numbers one looks at first."""
+    delays = _delays(record)
+    median_s, longest_s = (statistics.median(delays), max(delays)) if delays else (0.0, 0.0)
+    lost_ms = sum(record.counters.get(name, 0) for name in LOST_COUNTERS)
+    cut_ms = sum(barge_in.cut_ms for barge_in in record.barge_ins)
+    failed = sum(tool.outcome != "ok" for tool in record.tools)
+    return [
+        Figure(
+            "Answer delay",
+            long(median_s) if delays else "–",
+            "odd" if median_s > SLOW_ANSWER_S else "good",
+            f"median; longest {long(longest_s)}" if delays else "nothing to answer",
+            "odd" if longest_s > SLOW_ANSWER_S else "good",
+        ),
+        Figure(
+            "Barge-ins",
+            str(len(record.barge_ins)),
+            note=f"{long(cut_ms / 1000)} of speech cut" if record.barge_ins else "no interruption",
+        ),
+        Figure(
+            "Tool calls",
+            str(len(record.tools)),
+            "bad" if failed else "good",
+            f"{failed} failed" if failed else "all worked" if record.tools else "none asked for",
+        ),
+        Figure(
+            "Audio lost",
+            long(lost_ms / 1000) if lost_ms else "none",
+            "bad" if lost_ms else "good",
+            "of the caller's speech" if lost_ms else "no loss was counted",
+        ),
+    ]
+
+
+def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
+    """All numbers of a call; counters only where they are not zero."""
+    delays = _delays(record)
+    tools_s = [tool.ended_s - tool.started_s for tool in record.tools]
+    found = [
+        Figure("Answers measured", str(len(delays))),
+        Figure("Answer delay, median", long(statistics.median(delays)) if delays else "–"),
+        Figure(
+            "Answer delay, longest",
+            long(max(delays)) if delays else "–",
+            "odd" if delays and max(delays) > SLOW_ANSWER_S else "good",
+        ),
+        Figure("Caller spoke", long(_talk_s(record, "caller"))),
+        Figure("Agent spoke", long(_talk_s(record, "agent"))),
+        Figure("Barge-ins", str(len(record.barge_ins))),
+        Figure("Model audio cut", long(sum(cut.cut_ms for cut in record.barge_ins) / 1000)),
+        Figure("Tool calls", str(len(record.tools))),
+    ]
+    if tools_s:
+        found.append(Figure("Tool, longest", long(max(tools_s))))
+    usage = record.usage
+    found += [
+        Figure("Tokens in all", f"{usage.total_tokens:,}"),
+        Figure("Tokens of answers", f"{usage.response_tokens:,}"),
+        Figure("Tokens in context", f"{usage.context_tokens:,}"),
+    ]
+    if waves:
+        found += [
+            _loudness("Caller's loudness", waves.caller.speech_dbfs),
+            _loudness("Agent's loudness", waves.agent.speech_dbfs),
+        ]
+    lost_ms = record.counters.get("caller_audio_lost_ms", 0)
+    found.append(
+        Figure("Caller audio lost", long(lost_ms / 1000), "bad" if lost_ms else "good")
+        if lost_ms
+        else Figure("Caller audio lost", "none")
+    )
+    if record.opted_out:
+        found.append(Figure("Opted out", "yes", "odd"))
+    found += [
+        _counter(name, count)
+        for name, count in sorted(record.counters.items())
+        if count and name != "caller_audio_lost_ms"
+    ]
+    return found
+
+
+def _delays(record: CallRecord) -> list[float]:
+    return [turn.answer_delay_s for turn in record.turns if turn.answer_delay_s is not None]
+
+
+def _talk_s(record: CallRecord, speaker: str) -> float:
+    return sum(turn.ended_s - turn.started_s for turn in record.turns if turn.speaker == speaker)
+
+
+def _loudness(label: str, dbfs: float) -> Figure:
+    if dbfs < INAUDIBLE_DBFS:
+        return Figure(label, "inaudible", "bad", f"{dbfs:.0f} dBFS")
+    return Figure(label, f"{dbfs:.0f} dBFS".replace("-", "−"))
+
+
+def _counter(name: str, count: int) -> Figure:
+    if name.endswith("_ms"):
+        return Figure(name.removesuffix("_ms").replace("_", " "), long(count / 1000), "odd")
+    return Figure(name.replace("_", " "), f"{count:,}", "odd")

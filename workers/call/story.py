@@ -1,0 +1,145 @@
+"""What happened in a call, in order and in words: shared by the page, the text and the console."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from agent.conversation.record import (
+    BargeInRecord,
+    CallRecord,
+    DigitRecord,
+    EndReason,
+    StreamRecord,
+    ToolRecord,
+    TurnRecord,
+)
+
+Tone = Literal["good", "odd", "bad"]
+
+# Keys of one number are pressed one after the other; a pause beyond this starts another. Our own.
+KEY_PAUSE_S = 3.0
+# Callers begin to say "hello?" at about this delay. Our own line, to colour by.
+SLOW_ANSWER_S = 2.0
+# A tool may return a whole page; its beginning tells what it was.
+PLAIN_LETTERS = 300
+
+_ENDS: dict[EndReason, tuple[Tone, str]] = {
+    EndReason.CALLER_HUNG_UP: ("good", "The caller hung up"),
+    EndReason.AGENT_HUNG_UP: ("good", "The agent said goodbye and hung up"),
+    EndReason.TRANSFERRED: ("good", "The caller was put through"),
+    EndReason.IDLE: ("odd", "Nobody spoke any more"),
+    EndReason.MAX_DURATION: ("odd", "The call reached its longest allowed duration"),
+    EndReason.WORKER_STOPPED: ("odd", "The worker was stopped"),
+    EndReason.STREAM_LOST: ("bad", "The media stream was lost"),
+    EndReason.LIVE_LOST: ("bad", "The connection to the Live API was lost"),
+    EndReason.LIVE_REFUSED: ("bad", "The Live API refused the session"),
+    EndReason.MODEL_SILENT: ("bad", "The model did not answer"),
+    EndReason.INTERNAL_ERROR: ("bad", "An internal error ended the call"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeysPressed:
+    """Keys of the telephone that belong together, pressed by the caller or sent by the agent."""
+
+    digits: str
+    at_s: float
+    sent: bool
+
+
+Happening = TurnRecord | ToolRecord | BargeInRecord | KeysPressed | StreamRecord
+
+
+def end_of(reason: EndReason | None) -> tuple[Tone, str]:
+    """How grave an end is, and the end in a few words without a full stop."""
+    return _ENDS[reason] if reason else ("odd", "The call has no recorded end")
+
+
+def duration_s(record: CallRecord) -> float:
+    """Length of the call; where its end is not known, up to the last that is."""
+    if record.ended_s is not None:
+        return record.ended_s
+    ends = [turn.ended_s for turn in record.turns]
+    ends += [tool.ended_s for tool in record.tools]
+    ends += [barge_in.at_s for barge_in in record.barge_ins]
+    ends += [digit.at_s for digit in record.digits]
+    ends += [stream.ended_s or stream.started_s for stream in record.streams]
+    return max(ends, default=0.0)
+
+
+def happenings(record: CallRecord) -> list[tuple[float, Happening]]:
+    """Everything in the call with its time, earliest first; streams only from the second on."""
+    found: list[tuple[float, Happening]] = [(turn.started_s, turn) for turn in record.turns]
+    found += [(tool.started_s, tool) for tool in record.tools]
+    found += [(barge_in.at_s, barge_in) for barge_in in record.barge_ins]
+    found += [(keys.at_s, keys) for keys in grouped_keys(record.digits)]
+    found += [(stream.started_s, stream) for stream in record.streams[1:]]
+    return sorted(found, key=lambda happening: happening[0])
+
+
+def grouped_keys(digits: list[DigitRecord]) -> list[KeysPressed]:
+    """Runs of keys by the same side without a pause of ``KEY_PAUSE_S``."""
+    groups: list[KeysPressed] = []
+    last_s = 0.0
+    for digit in sorted(digits, key=lambda digit: digit.at_s):
+        if groups and groups[-1].sent == digit.sent and digit.at_s - last_s < KEY_PAUSE_S:
+            group = groups[-1]
+            groups[-1] = KeysPressed(group.digits + digit.digit, group.at_s, group.sent)
+        else:
+            groups.append(KeysPressed(digit.digit, digit.at_s, digit.sent))
+        last_s = digit.at_s
+    return groups
+
+
+def heard_and_not(turn: TurnRecord) -> tuple[str, str]:
+    """Split what was said into what was heard and the rest, at a word."""
+    if turn.said.startswith(turn.heard):
+        return turn.heard.rstrip(), turn.said[len(turn.heard) :].strip()
+    # The two may differ in spaces or a last comma; then words are counted.
+    heard_words = len(turn.heard.split())
+    ends = [word.end() for word in re.finditer(r"\S+", turn.said)]
+    cut = ends[heard_words - 1] if 0 < heard_words <= len(ends) else len(turn.said)
+    return turn.heard, turn.said[cut:].strip()
+
+
+def was_cut(turn: TurnRecord) -> bool:
+    """Whether the caller missed a part of an agent turn."""
+    return turn.speaker == "agent" and bool(heard_and_not(turn)[1])
+
+
+def at(seconds: float) -> str:
+    """A time in the call: ``0:07.3``, ``1:02:07.3``."""
+    tenths = max(0, round(seconds * 10))
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{head}:{rest // 10:02d}.{rest % 10}"
+
+
+def long(seconds: float) -> str:
+    """A duration to be read at a glance: ``120 ms``, ``2.4 s``, ``48 s``, ``12 min 05 s``."""
+    if seconds < 0.995:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{round(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def plain(values: dict[str, Any] | None) -> str:
+    """Arguments or a result of a tool on one line: ``order_number "7", rush true``; cut if long."""
+    text = ", ".join(f"{key} {_value(value)}" for key, value in (values or {}).items())
+    return text if len(text) <= PLAIN_LETTERS else f"{text[: PLAIN_LETTERS - 1]}…"
+
+
+def _value(value: object) -> str:
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:
+        return repr(value)

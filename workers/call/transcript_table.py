@@ -1,0 +1,126 @@
+"""The rows of a call's transcript: what was said and heard, and what happened in between."""
+
+from __future__ import annotations
+
+from agent.conversation.record import (
+    BargeInRecord,
+    CallRecord,
+    StreamRecord,
+    ToolRecord,
+    TurnRecord,
+)
+from workers.call.markup import Markup, element
+from workers.call.story import (
+    SLOW_ANSWER_S,
+    Happening,
+    KeysPressed,
+    at,
+    happenings,
+    heard_and_not,
+    long,
+    plain,
+)
+
+
+def transcript_rows(record: CallRecord) -> list[Markup]:
+    """Rows of five cells: time, speaker, words, how much was heard, answer delay."""
+    numbers = {id(turn): number for number, turn in enumerate(record.turns)}
+    rows = []
+    for at_s, happening in happenings(record):
+        if isinstance(happening, TurnRecord):
+            rows.append(_turn_row(happening, numbers[id(happening)]))
+        else:
+            rows.append(_event_row(at_s, happening))
+    nothing = element("td", {"class": "words", "colspan": 5}, "Nobody said a word.")
+    return rows or [element("tr", {"class": "event"}, nothing)]
+
+
+def _turn_row(turn: TurnRecord, number: int) -> Markup:
+    heard, unheard = heard_and_not(turn)
+    agent = turn.speaker == "agent"
+    words: list[str] = [heard]
+    if unheard and agent:
+        hidden = element("span", {"class": "unseen"}, " Not heard: ")
+        words += [" " if heard else "", element("del", None, hidden, unheard)]
+    elif not heard:
+        words = [element("em", None, "no words transcribed")]
+    attributes: dict[str, str | float | bool] = {
+        "class": f"turn {turn.speaker}",
+        "data-turn": number,
+        "data-from": f"{turn.started_s:.3f}",
+        "data-until": f"{turn.ended_s:.3f}",
+    }
+    return element(
+        "tr",
+        attributes,
+        _time_cell(turn.started_s),
+        element("td", {"class": "who"}, turn.speaker),
+        element("td", {"class": "words", "dir": "auto"}, *words),
+        _heard_cell(turn) if agent else element("td", {"class": "heard none"}),
+        _delay_cell(turn.answer_delay_s),
+    )
+
+
+def _heard_cell(turn: TurnRecord) -> Markup:
+    cut = heard_and_not(turn)[1] or turn.interrupted
+    if not cut or not turn.said_ms:
+        return element("td", {"class": "heard"}, "some" if cut else "all")
+    return element(
+        "td",
+        {"class": "heard part"},
+        f"{turn.heard_ms / 1000:.1f} of {turn.said_ms / 1000:.1f} s",
+    )
+
+
+def _delay_cell(delay_s: float | None) -> Markup:
+    if delay_s is None:
+        return element("td", {"class": "wait none"})
+    slow = delay_s > SLOW_ANSWER_S
+    return element("td", {"class": "wait slow" if slow else "wait"}, long(delay_s))
+
+
+def _event_row(at_s: float, happening: Happening) -> Markup:
+    kind, who, words = _told(happening)
+    return element(
+        "tr",
+        {"class": f"event {kind}"},
+        _time_cell(at_s),
+        element("td", {"class": "who"}, who),
+        element("td", {"class": "words", "dir": "auto", "colspan": 3}, *words),
+    )
+
+
+def _told(happening: Happening) -> tuple[str, str, list[str]]:
+    match happening:
+        case ToolRecord(name=name, args=args, response=response, outcome=outcome):
+            took = long(happening.ended_s - happening.started_s)
+            verdict = took if outcome == "ok" else f"{outcome} after {took}"
+            answer = [" → ", element("code", None, plain(response))] if response else []
+            call = element("code", None, f"{name}({plain(args)})")
+            return (
+                "tool" if outcome == "ok" else "tool failed",
+                "tool",
+                [call, *answer, " ", element("span", {"class": "small"}, verdict)],
+            )
+        case BargeInRecord(cut_ms=cut_ms):
+            cut = f"The caller interrupted; {long(cut_ms / 1000)} of speech were not played."
+            return "barge-in", "barge-in", [cut]
+        case KeysPressed(digits=digits, sent=sent):
+            side = "The agent sent " if sent else "The caller pressed "
+            return "keys", "keys", [side, element("kbd", None, digits)]
+        case StreamRecord(stream_sid=sid):
+            return (
+                "stream",
+                "stream",
+                ["A further media stream took over ", element("code", None, sid)],
+            )
+        case TurnRecord():
+            raise TypeError("a turn has a row of its own")
+
+
+def _time_cell(seconds: float) -> Markup:
+    return element(
+        "td",
+        {"class": "at"},
+        element("button", {"type": "button", "data-at": f"{seconds:.3f}"}, at(seconds)),
+    )
