@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic import field_validator as check
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agent.live.settings import LiveSettings
 from telephony.settings import TwilioSettings
 
 _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
@@ -45,6 +46,7 @@ class WorkerSettings(BaseSettings):
         None, validation_alias=AliasChoices("GOOGLE_API_KEY", "GEMINI_API_KEY")
     )
     google_base_url: str | None = Field(None, validation_alias="GOOGLE_GEMINI_BASE_URL")
+    google_vertex_base_url: str | None = Field(None, validation_alias="GOOGLE_VERTEX_BASE_URL")
     google_use_vertexai: bool = Field(False, validation_alias="GOOGLE_GENAI_USE_VERTEXAI")
     google_project: str | None = Field(None, validation_alias="GOOGLE_CLOUD_PROJECT")
     google_location: str | None = Field(None, validation_alias="GOOGLE_CLOUD_LOCATION")
@@ -88,7 +90,7 @@ class WorkerSettings(BaseSettings):
             raise ValueError("must be a number in E.164 form, such as +15550100001")
         return value
 
-    @check("google_base_url", "twilio_base_url", "public_url")
+    @check("google_base_url", "google_vertex_base_url", "twilio_base_url", "public_url")
     @classmethod
     def _url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
@@ -138,6 +140,31 @@ class WorkerSettings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{self.data_dir / 'evercall.sqlite3'}"
         return self.database_url.get_secret_value()
+
+    def live(self) -> LiveSettings:
+        """The Live side's settings.
+
+        Raises:
+            SettingsError: neither a key nor a project on Vertex AI is set.
+        """
+        key = self.google_api_key
+        if key is None and not self.google_use_vertexai:
+            raise SettingsError(
+                "GOOGLE_API_KEY: is not set, nor is GOOGLE_GENAI_USE_VERTEXAI to do without"
+            )
+        if key is None and self.google_project is None:
+            raise SettingsError(
+                "GOOGLE_CLOUD_PROJECT: is not set, as GOOGLE_GENAI_USE_VERTEXAI needs it"
+            )
+        vertex = self.google_use_vertexai
+        return LiveSettings(
+            api_key=key.get_secret_value() if key else None,
+            base_url=self.google_vertex_base_url if vertex else self.google_base_url,
+            vertexai=vertex,
+            project=self.google_project,
+            location=self.google_location,
+            ca_file=str(self.ssl_cert_file) if self.ssl_cert_file else None,
+        )
 
     def twilio(self) -> TwilioSettings:
         """The Twilio side's settings.

@@ -139,6 +139,29 @@ def test_twilio_settings_are_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     assert twilio.forward_number == "+15550100009"
 
 
+def test_live_settings_need_a_key_or_a_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line names what is missing, whichever of the two services is meant."""
+    with pytest.raises(SettingsError, match=r"^GOOGLE_API_KEY: is not set"):
+        load_settings(None).live()
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
+    with pytest.raises(SettingsError, match=r"^GOOGLE_CLOUD_PROJECT: is not set"):
+        load_settings(None).live()
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "mine")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "europe-west4")
+    live = load_settings(None).live()
+    assert (live.vertexai, live.project, live.location) == (True, "mine", "europe-west4")
+
+
+def test_live_base_url_is_that_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Developer API and Vertex AI have addresses of their own."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "key")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "https://developer.example/")
+    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", "https://vertex.example")
+    assert load_settings(None).live().base_url == "https://developer.example"
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "1")
+    assert load_settings(None).live().base_url == "https://vertex.example"
+
+
 def test_example_explains_every_setting() -> None:
     """``infra/env.example`` names each setting, and none that does not exist."""
     example = (Path(__file__).parents[2] / "infra" / "env.example").read_text()

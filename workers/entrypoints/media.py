@@ -12,7 +12,7 @@ import asyncio
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from telephony.calls.webhooks import SignatureCheck
+from telephony.calls.signature import SignatureCheck
 from telephony.errors import MediaSocketClosed, SignatureRejected, StreamRejected, TicketRejected
 from telephony.media_stream.handshake import CLOSE_POLICY, StartedStream, receive_start
 from telephony.settings import MEDIA_PATH

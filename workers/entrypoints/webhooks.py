@@ -17,11 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from telephony.calls import twiml
+from telephony.calls.signature import SignatureCheck
 from telephony.calls.status import CallStatus, advance
 from telephony.calls.webhooks import (
     CallRequest,
     Form,
-    SignatureCheck,
     StreamEvent,
     read_amd_report,
     read_call_request,
