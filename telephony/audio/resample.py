@@ -87,7 +87,7 @@ def _bank(in_hz: int, out_hz: int) -> _Bank:
 class Resampler:
     """One direction of one stream: push PCM16 at ``in_hz``, get PCM16 at ``out_hz``."""
 
-    __slots__ = ("_bank", "_emitted", "_kept")
+    __slots__ = ("_bank", "_emitted", "_fresh", "_kept")
 
     def __init__(self, in_hz: int, out_hz: int) -> None:
         if in_hz <= 0 or out_hz <= 0:
@@ -97,6 +97,7 @@ class Resampler:
         # that was only partly there. ``_emitted`` outputs of that block are out already.
         self._kept = np.zeros(self._bank.history, np.float32)
         self._emitted = 0
+        self._fresh = True
 
     @property
     def delay_ms(self) -> float:
@@ -115,6 +116,7 @@ class Resampler:
         bank = self._bank
         history, block_in = bank.history, bank.block_in
         kept = self._kept
+        self._fresh = self._fresh and not pcm
         new = np.frombuffer(pcm, np.int16)
         inputs = np.empty(kept.size + new.size, np.float32)
         inputs[: kept.size] = kept
@@ -144,7 +146,12 @@ class Resampler:
         return result
 
     def flush(self) -> bytes:
-        """The end of the signal still in the filter (``delay_ms`` of it); then start afresh."""
+        """The end of the signal still in the filter (``delay_ms`` of it); then start afresh.
+
+        Empty where nothing was pushed since the last flush or reset.
+        """
+        if self._fresh:
+            return b""
         result = self.push(bytes(2 * self._bank.tail))
         self.reset()
         return result
@@ -153,3 +160,4 @@ class Resampler:
         """Forget the past, as if nothing had been pushed."""
         self._kept = np.zeros(self._bank.history, np.float32)
         self._emitted = 0
+        self._fresh = True

@@ -95,6 +95,15 @@ def test_loud_input_saturates() -> None:
     assert strongest_hz(out.tobytes(), rate_hz=8_000) == pytest.approx(1_000, abs=10)
 
 
+def test_nothing_in_nothing_out() -> None:
+    """A flush gives the end of a signal once, and nothing where there was none."""
+    resampler = Resampler(24_000, 8_000)
+    assert resampler.flush() == b""
+    resampler.push(bytes(960))
+    assert len(resampler.flush()) / 16 >= resampler.delay_ms
+    assert resampler.flush() == b""
+
+
 def test_odd_number_of_bytes_is_refused() -> None:
     """Half a sample is a mistake of the caller's."""
     with pytest.raises(ValueError, match="multiple"):
