@@ -1,0 +1,168 @@
+"""The watchdog: who has been silent for too long."""
+
+from __future__ import annotations
+
+import array
+
+from agent.audio import PcmChunk
+from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
+from agent.live.watchdog import (
+    Alarm,
+    AnswerOverdue,
+    AnswerSlow,
+    DurationReached,
+    IdleReached,
+    Speech,
+    Watchdog,
+)
+from agent.spec import Limits
+
+LIMITS = Limits(max_call_s=600, idle_s=60, answer_timeout_s=10)
+AUDIBLE = PcmChunk(array.array("h", [3_000, -3_000] * 240).tobytes(), 24_000)
+SILENCE = PcmChunk(bytes(960), 24_000)
+
+
+def connected(limits: Limits = LIMITS) -> Watchdog:
+    dog = Watchdog(limits, started_s=0.0)
+    dog.connected(0.0)
+    return dog
+
+
+def speak(dog: Watchdog, start_s: float, ms: int) -> None:
+    """Let the caller speak, then pause long enough for it to be over."""
+    loud = array.array("h", [3_000, -3_000] * 160).tobytes()
+    for at in range(0, ms, 20):
+        dog.caller_audio(loud, start_s + (at + 20) / 1000)
+    for at in range(ms, ms + 700, 20):
+        dog.caller_audio(bytes(640), start_s + (at + 20) / 1000)
+
+
+def run(dog: Watchdog, until_s: float, *, pending_ms: float = 0.0) -> list[tuple[float, object]]:
+    """Tick at each deadline up to a moment and collect what is said."""
+    said: list[tuple[float, Alarm | Speech]] = []
+    now = 0.0
+    while (now := max(now, dog.deadline)) <= until_s:
+        while (alarm := dog.tick(now, pending_ms=pending_ms)) is not None:
+            said.append((now, alarm))
+            if isinstance(alarm, AnswerOverdue | IdleReached | DurationReached):
+                return list(said)
+        now += 0.001
+    return list(said)
+
+
+def test_greeting_that_never_comes_is_overdue() -> None:
+    """A greeting asked for is an answer that is due; nobody nudges it."""
+    dog = connected()
+    dog.expect_answer(1.0, nudge=False)
+    assert run(dog, 30) == [(11.0, AnswerOverdue(10.0))]
+
+
+def test_late_answer_is_nudged_once_then_overdue() -> None:
+    """After the caller stopped speaking the model gets a nudge at four seconds, ten in all."""
+    dog = connected()
+    speak(dog, 1.0, 1_000)
+    said = run(dog, 30)
+    assert [type(alarm) for _, alarm in said] == [AnswerSlow, AnswerOverdue]
+    assert 6.5 < said[0][0] < 6.8
+    assert 12.5 < said[1][0] < 12.8
+
+
+def test_audible_audio_answers() -> None:
+    """Model audio that can be heard ends the wait."""
+    dog = connected()
+    speak(dog, 1.0, 1_000)
+    dog.model_audio(AUDIBLE, 4.0)
+    assert run(dog, 30) == []
+
+
+def test_silent_audio_does_not_answer() -> None:
+    """Audio at near-zero loudness is what a broken model sends."""
+    dog = connected()
+    speak(dog, 1.0, 1_000)
+    dog.model_audio(SILENCE, 4.0)
+    assert [type(alarm) for _, alarm in run(dog, 30)] == [AnswerSlow, AnswerOverdue]
+
+
+def test_cough_needs_no_answer() -> None:
+    """Speech too short to be a word makes no answer due."""
+    dog = connected()
+    speak(dog, 1.0, 160)
+    assert run(dog, 30) == []
+
+
+def test_echo_of_the_agent_needs_no_answer() -> None:
+    """What is heard from the caller while the agent is played may be the agent's own echo."""
+    dog = connected()
+    dog.agent_playing(True, 0.5)
+    speak(dog, 1.0, 1_000)
+    dog.agent_playing(False, 3.0)
+    assert run(dog, 30) == []
+
+
+def test_running_tool_is_not_silence() -> None:
+    """While a function runs the model is not late, and its answer is due when it has the result."""
+    dog = connected()
+    dog.expect_answer(0.0)
+    dog.answered(1.0)
+    dog.tools_running(True, 1.0)
+    assert run(dog, 50) == []
+    dog.tools_running(False, 50.0)
+    dog.expect_answer(50.0)
+    assert [type(alarm) for _, alarm in run(dog, 61)] == [AnswerSlow, AnswerOverdue]
+
+
+def test_answer_is_not_late_while_the_agent_is_heard() -> None:
+    """The wait begins when the caller hears nothing any more."""
+    dog = connected()
+    dog.agent_playing(True, 0.0)
+    dog.expect_answer(1.0)
+    assert run(dog, 8) == []
+    dog.agent_playing(False, 8.0)
+    assert run(dog, 20)[0] == (12.0, AnswerSlow())
+
+
+def test_caller_who_asks_again_and_again_is_not_left_alone() -> None:
+    """Speaking into silence does not put off the end for ever."""
+    dog = connected()
+    for start in range(1, 24, 3):
+        speak(dog, float(start), 600)
+        assert not isinstance(dog.tick(start + 1.4, pending_ms=0), AnswerOverdue)
+    said = run(dog, 30)
+    assert isinstance(said[-1][1], AnswerOverdue)
+    assert said[-1][0] < 27
+
+
+def test_waiting_begins_when_the_model_can_hear() -> None:
+    """Before the connection is up nobody is late."""
+    dog = Watchdog(LIMITS, started_s=0.0)
+    speak(dog, 1.0, 1_000)
+    assert run(dog, 40) == []
+    dog.connected(40.0)
+    assert run(dog, 51)[-1][0] == 50.0
+
+
+def test_idle_line_ends() -> None:
+    """Nobody speaking for the agreed time is the end."""
+    dog = connected()
+    dog.model_audio(AUDIBLE, 5.0)
+    assert run(dog, 100) == [(65.0, IdleReached())]
+
+
+def test_line_on_which_the_agent_is_still_heard_is_not_idle() -> None:
+    """Audio produced faster than it is played is being heard for a while."""
+    assert run(connected(), 200, pending_ms=10.0) == []
+
+
+def test_call_ends_at_its_maximum_whatever_session_it_is_in() -> None:
+    """Time spent in earlier sessions of the call counts."""
+    dog = Watchdog(Limits(max_call_s=100, idle_s=600), started_s=0.0, elapsed_s=70.0)
+    assert run(dog, 200) == [(30.0, DurationReached())]
+
+
+def test_speech_is_reported_to_whoever_feeds_the_audio() -> None:
+    """Starts and ends of caller speech come back from the audio itself."""
+    dog = connected()
+    loud = array.array("h", [3_000, -3_000] * 1_600).tobytes()
+    assert isinstance(dog.caller_audio(loud, 0.2), CallerSpeechStarted)
+    assert dog.caller_speaking
+    assert isinstance(dog.tick(5.0, pending_ms=0), CallerSpeechEnded)
