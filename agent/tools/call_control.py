@@ -14,15 +14,15 @@ from agent.spec import AgentSpec
 from agent.tools.declarations import Tool, ToolArgumentError, declare
 from agent.tools.runner import ClosingRequested
 
-# Keys of a telephone that people send (ITU-T Q.23 knows A to D beside them).
-_DIGITS = re.compile(r"[0-9*#]{1,32}")
+# Keys of a telephone that people send (ITU-T Q.23 knows A to D beside them); a comma is a pause.
+_DIGITS = re.compile(r"(?=.*[0-9*#])[0-9*#,]{1,32}")
 
 
 class CallControl(Protocol):
     """What a tool may do with the call while it goes on."""
 
     async def send_digits(self, digits: str) -> None:
-        """Send touch tones (0-9, ``*`` and ``#``) to the other side."""
+        """Send touch tones (0-9, ``*``, ``#``, comma for half a second's pause) to the phone."""
 
     async def opt_out(self) -> None:
         """Remember that this number must not be called again."""
@@ -80,10 +80,10 @@ def _send_digits(_spec: AgentSpec, control: CallControl) -> Tool:
     async def send_digits(digits: str) -> str:
         """Press keys on the phone, for example to get through another company's voice menu.
 
-        Allowed are 0-9, * and #.
+        Allowed are 0-9, * and #; a comma waits for half a second.
         """
         if not _DIGITS.fullmatch(digits):
-            raise ToolArgumentError("digits must be 1 to 32 of 0-9, * and #")
+            raise ToolArgumentError("digits must be 1 to 32 of 0-9, *, # and comma")
         await control.send_digits(digits)
         return "sent"
 

@@ -72,12 +72,14 @@ async def test_digits_are_sent() -> None:
     control = FakeCallControl()
     response, _ = await run(control, "send_digits", digits=42)
     assert (control.digits, response.response) == ("42", {"output": "sent"})
+    await run(control, "send_digits", digits=",1#")
+    assert control.digits == "42,1#"
 
 
 async def test_other_characters_are_no_digits() -> None:
     """Only keys of a telephone are sent."""
     control = FakeCallControl()
-    for digits in ("12a", "", "1" * 33, "١"):
+    for digits in ("12a", "", "1" * 33, "١", ",,"):
         response, _ = await run(control, "send_digits", digits=digits)
         assert "error" in response.response
     assert control.digits == ""
