@@ -66,6 +66,11 @@ class CallEntry:
     _ousted: bool = False
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def undecided(self) -> bool:
+        """No stream has said yet what is to become of the call."""
+        return self.state in (CallState.RINGING, CallState.IN_PROGRESS)
+
     def row(self) -> CallRow:
         """What the store keeps of it."""
         return CallRow(
@@ -117,10 +122,7 @@ class ActiveCalls:
     @property
     def open_calls(self) -> int:
         """Calls that take up capacity: announced or under way, not those that are ending."""
-        return sum(
-            entry.stream_live or entry.state in (CallState.RINGING, CallState.IN_PROGRESS)
-            for entry in self._entries.values()
-        )
+        return sum(entry.stream_live or entry.undecided for entry in self._entries.values())
 
     def get(self, call_sid: str) -> CallEntry | None:
         """The entry of a call, if it is known here."""
@@ -166,7 +168,7 @@ class ActiveCalls:
             raise StreamRefused("unknown")
         if entry.stream_live:
             raise StreamRefused("second")
-        if entry.status.terminal or entry.state not in (CallState.RINGING, CallState.IN_PROGRESS):
+        if entry.status.terminal or not entry.undecided:
             raise StreamRefused("over")
         entry.stream_live = True
         entry.streams_started += 1
@@ -202,8 +204,8 @@ class ActiveCalls:
         self._set(entry, CallState.TRANSFER)
 
     def resume(self, entry: CallEntry, *, notice: str | None = None) -> None:
-        """The call gets another stream. An older notice stays until a session was told it."""
-        entry.notice = notice or entry.notice
+        """The call gets another stream, whose session is told ``notice`` first."""
+        entry.notice = notice
         entry.transfer_to = None
         self._set(entry, CallState.IN_PROGRESS)
 

@@ -18,8 +18,7 @@ from workers.store.calls import CallStore
 RunCall = Callable[[CallEntry, MediaSocket, StartedStream], Awaitable[None]]
 """Serve one stream of a call to its end. Before it returns it has said by the entry's state what
 comes next: ``ActiveCalls.finish``, ``apologise`` or ``transfer``, or none of them where the call
-is unfinished. It adds the turns to ``entry.history`` for a stream that may follow, and clears
-``entry.notice`` once a session has been told it."""
+is unfinished. It adds the turns to ``entry.history`` for a stream that may follow."""
 
 REFUSAL = Spoken("All our lines are busy. Please call again in a few minutes.", "en-US")
 

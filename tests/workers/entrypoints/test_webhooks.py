@@ -294,6 +294,15 @@ async def test_continue_waits_for_the_old_stream(monkeypatch: pytest.MonkeyPatch
     assert verbs(await asked) == ["Hangup"]
 
 
+async def test_continue_does_not_wait_for_a_stream_that_has_decided(app: App) -> None:
+    """A transfer is dialled at once, while the old stream is still being cleared away."""
+    await app.announce()
+    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+        app.active.transfer(entry, "+15550100009")
+        async with asyncio.timeout(1):
+            assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Dial"]
+
+
 async def test_operator_routes(app: App) -> None:
     """Health, readiness and metrics say how the worker is."""
     await app.announce()
