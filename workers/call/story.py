@@ -18,6 +18,9 @@ from agent.conversation.record import (
     TurnRecord,
 )
 
+# All but white space; and halves of surrogate pairs, which UTF-8 cannot carry.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
+
 Tone = Literal["good", "odd", "bad"]
 
 # Keys of one number are pressed one after the other; a pause beyond this starts another. Our own.
@@ -130,6 +133,11 @@ def long(seconds: float) -> str:
         return f"{round(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
+
+
+def one_line(text: str) -> str:
+    """``text`` without line breaks and without characters that would steer a terminal."""
+    return " ".join(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text).split())
 
 
 def plain(values: dict[str, Any] | None) -> str:

@@ -1,0 +1,56 @@
+"""A transcript to be read in a terminal or a mail."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.conversation.record import CallRecord, TurnRecord
+from tests.fakes.sample_call import sample_record
+from workers.call.transcript_text import transcript_text
+
+
+def test_transcript_reads_from_top_to_bottom() -> None:
+    """Head, then every turn and event with its time, what was not heard in brackets."""
+    assert transcript_text(sample_record()) == (
+        """\
+Call CA0123456789abcdef0123456789abcdef with corner-bakery (gemini-3.8-live), inbound
+2026-11-21T21:04:09Z, 48 s
+The agent said goodbye and hung up.
+
+0:00.3  agent   Hello, this is Corner Bakery. How can I help you today?
+0:04.9  caller  Hi there. What time do you open on Saturday?
+0:08.4  agent   On Saturday we open at seven in the morning and close at two in the afternoon.
+                [heard 5.0 of 12.3 s; not heard: On Sunday we are open from eight until noon.
+                During the week we are here from six thirty until six, except on Wednesday, when
+                we close early.]
+0:12.9  caller  Thanks, that is all I need. Can you check an order for me?
+0:13.3  -       the caller interrupted; 7.4 s of speech were not played
+0:17.6  agent   Of course. Please type your order number on the keypad.
+0:22.1  -       the caller pressed 7
+0:22.9  -       tool order_status(order_number "7") -> status "ready", items ["rye bread","rye
+                bread"], price "9.20" (120 ms)
+0:24.4  agent   Your order number seven is ready. It is two loaves of rye bread, at nine dollars
+                and twenty cents.
+0:33.0  caller  Great, thank you. Goodbye.
+0:35.8  -       tool end_call() -> ok true (10 ms)
+0:36.0  agent   Thank you for calling. Goodbye!
+"""
+    )
+
+
+def test_silence_is_said() -> None:
+    """A call without a word has a transcript that says so, and its reason."""
+    text = transcript_text(CallRecord("CA0", "a", "m", detail="No key was set."))
+    assert "The call has no recorded end. No key was set.\n" in text
+    assert text.endswith("\nNobody said a word.\n")
+
+
+@given(st.text())
+def test_no_text_steers_a_terminal(said: str) -> None:
+    """Whatever is said, the transcript holds only printable text and line feeds."""
+    turns = [TurnRecord("agent", said, "", 0, 1), TurnRecord("caller", said, said, 2, 3)]
+    text = transcript_text(CallRecord("CA0", "a", "m", turns=turns))
+    assert not {letter for letter in text if letter < " "} - {"\n"}
+    assert "\x9b" not in text
+    text.encode()

@@ -1,0 +1,79 @@
+"""A call's transcript as plain text: what was said, what was heard, what happened in between."""
+
+from __future__ import annotations
+
+import textwrap
+
+from agent.conversation.record import (
+    BargeInRecord,
+    CallRecord,
+    StreamRecord,
+    ToolRecord,
+    TurnRecord,
+)
+from workers.call.story import (
+    Happening,
+    KeysPressed,
+    at,
+    duration_s,
+    end_of,
+    happenings,
+    heard_and_not,
+    long,
+    one_line,
+    plain,
+)
+
+_WIDTH = 96
+
+
+def transcript_text(record: CallRecord) -> str:
+    """Render a call for reading in a terminal or a mail; lines are at most 96 letters wide."""
+    found = happenings(record)
+    times = max([len(at(seconds)) for seconds, _ in found], default=0)
+    ended = end_of(record.end_reason)[1]
+    head = [
+        f"Call {record.call_sid} with {record.agent} ({record.model}), {record.direction}",
+        f"{record.started_at + ', ' if record.started_at else ''}{long(duration_s(record))}",
+        f"{ended}. {record.detail}".strip(),
+    ]
+    lines = [_wrapped(one_line(line), "") for line in head]
+    lines.append("")
+    for seconds, happening in found:
+        speaker, *words = _told(happening)
+        start = f"{at(seconds):>{times}}  {speaker:<7} "
+        for number, line in enumerate(words):
+            lines.append(_wrapped(one_line(line), start if number == 0 else " " * len(start)))
+    if not found:
+        lines.append("Nobody said a word.")
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(line: str, start: str) -> str:
+    rest = " " * len(start)
+    return textwrap.fill(line, _WIDTH, initial_indent=start, subsequent_indent=rest) or start
+
+
+def _told(happening: Happening) -> list[str]:
+    """Return who, then one or more lines."""
+    match happening:
+        case TurnRecord(speaker="agent"):
+            heard, unheard = heard_and_not(happening)
+            lines = [heard] if heard or not unheard else []
+            if unheard:
+                share = f"heard {happening.heard_ms / 1000:.1f} of {happening.said_ms / 1000:.1f} s"
+                lines.append(f"[{share}; not heard: {unheard}]")
+            return ["agent", *lines]
+        case TurnRecord():
+            return ["caller", happening.said]
+        case ToolRecord(name=name, outcome=outcome):
+            took = long(happening.ended_s - happening.started_s)
+            result = f" -> {plain(happening.response)}" if happening.response else ""
+            verdict = took if outcome == "ok" else f"{outcome} after {took}"
+            return ["-", f"tool {name}({plain(happening.args)}){result} ({verdict})"]
+        case BargeInRecord(cut_ms=cut_ms):
+            return ["-", f"the caller interrupted; {long(cut_ms / 1000)} of speech were not played"]
+        case KeysPressed(digits=digits, sent=sent):
+            return ["-", f"the {'agent sent' if sent else 'caller pressed'} {digits}"]
+        case StreamRecord(stream_sid=sid):
+            return ["-", f"a further media stream took over ({sid})"]
