@@ -173,7 +173,7 @@ class LiveTwin:
     # -- the server's side ---------------------------------------------------------------------
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
-        """Refuse the upgrade, or give the connection its number."""
+        """Refuse the upgrade, or note on the connection what its session will need."""
         assert isinstance(socket, _Connection)
         path, _, query = request.path.partition("?")
         vertex = VERTEX_PATH.fullmatch(path) is not None
@@ -186,15 +186,8 @@ class LiveTwin:
         plan = FaultPlan(self._faults, self._attempts)
         if plan.refusal is not None:
             return self._refuse(socket, http.HTTPStatus(plan.refusal), path, "Try again later.")
-        log = SessionLog(
-            number=self._attempts,
-            path=path,
-            headers={name.lower(): value for name, value in request.headers.raw_items()},
-            opened_at=self._clock(),
-            keep=self._keep,
-        )
-        self.sessions.append(log)
-        socket.log, socket.plan, socket.vertex, socket.key_fits = log, plan, vertex, key_fits
+        socket.number, socket.plan = self._attempts, plan
+        socket.path, socket.vertex, socket.key_fits = path, vertex, key_fits
         return None
 
     def _key(self, request: Request, query: str) -> str:
@@ -219,7 +212,15 @@ class LiveTwin:
 
     async def _handle(self, socket: ServerConnection) -> None:
         assert isinstance(socket, _Connection)
-        log = socket.log
+        assert socket.request is not None
+        log = SessionLog(
+            number=socket.number,
+            path=socket.path,
+            headers={name.lower(): value for name, value in socket.request.headers.raw_items()},
+            opened_at=self._clock(),
+            keep=self._keep,
+        )
+        self.sessions.append(log)
         session = Session(socket, log, socket.plan, self._surroundings, vertex=socket.vertex)
         try:
             if socket.key_fits:
@@ -238,7 +239,8 @@ class LiveTwin:
 class _Connection(ServerConnection):
     """A connection that knows its session, and that may answer pings late."""
 
-    log: SessionLog
+    number: int
+    path: str
     plan: FaultPlan
     vertex: bool
     key_fits: bool

@@ -384,7 +384,7 @@ def test_2_5_splits_fields_and_words_and_thinks_aloud() -> None:
     """Each frame has one field, input comes word by word, a thought comes before speech."""
     table = Table(model=_V25)
     table.line("caller_bye")
-    table.run(5)
+    table.run(20)
     assert all(len(m.get("serverContent", {"": 0})) == 1 for _, m in table.said)
     words = [part["text"] for _, part in table.content("inputTranscription")]
     assert words[:3] == [" Hi", " there", "."]

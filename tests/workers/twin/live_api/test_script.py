@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import workers.twin
+from workers.twin.live_api.replies import Replies
 from workers.twin.live_api.script import (
     Call,
     CallTool,
@@ -70,3 +72,13 @@ def test_a_mistake_in_a_script_is_an_error(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=r"script\.yaml"):
         load_script(path)
+
+
+def test_the_demo_script_takes_a_key_press_however_it_is_told() -> None:
+    """The digit is found in any sentence about a press of a key, and in no greeting."""
+    script = load_script(Path(str(workers.twin.__path__[0])) / "data" / "demo-live.yaml")
+    for text in ("The caller pressed 7.", 'Caller pressed the key "7" on the phone', "press: 7"):
+        replies = Replies(script)
+        reply = replies.to_text(text)
+        assert reply.groups[1] == "7"
+    assert Replies(script).to_text("Greet the caller with: Hello, 24 hours a day.").groups == ()
