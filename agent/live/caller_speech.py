@@ -42,6 +42,8 @@ class CallerSpeechEnded:
     """The caller's voice was last heard at ``at_s``, a pause ago."""
 
     at_s: float
+    voiced_ms: float
+    """Counted in audio, which may arrive in bursts."""
 
 
 class CallerSpeech:
@@ -93,9 +95,10 @@ class CallerSpeech:
         return self._end(deadline - STALLED_S)
 
     def _end(self, at_s: float) -> CallerSpeechEnded:
+        ended = CallerSpeechEnded(at_s, self._loud_ms)
         self.speaking = False
         self._loud_ms = self._quiet_ms = 0.0
-        return CallerSpeechEnded(at_s)
+        return ended
 
     def _follow_noise(self, level: int, duration_ms: float) -> None:
         self._window_low = min(self._window_low, level)

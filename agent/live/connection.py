@@ -8,7 +8,7 @@ SDK's methods. Where the socket is not to be had, all of it goes through the SDK
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Protocol, cast
 
@@ -109,7 +109,8 @@ class GenaiConnection:
         """Wait for a frame and return what it says."""
         try:
             # A generator of the SDK ends with the turn, or with an error: one for each frame.
-            async with aclosing(cast(_Messages, self._session.receive())) as messages:
+            stream = cast(AsyncGenerator[types.LiveServerMessage, None], self._session.receive())
+            async with aclosing(stream) as messages:
                 async for message in messages:
                     return events_of(message)
             return []
@@ -203,10 +204,6 @@ def open_connection(
     direct = hasattr(socket, "recv") and hasattr(transport, "get_write_buffer_size")
     kind = DirectConnection if direct else GenaiConnection
     return kind(session, context, profile=profile, vertexai=vertexai)
-
-
-class _Messages(AsyncIterator[types.LiveServerMessage], Protocol):
-    async def aclose(self) -> None: ...
 
 
 async def _bounded(sending: Awaitable[Any]) -> None:

@@ -22,7 +22,7 @@ from agent.audio import PcmChunk
 from agent.live.caller_speech import CallerSpeech, CallerSpeechEnded, CallerSpeechStarted
 from agent.spec import Limits
 
-MIN_SPEECH_S = 0.25
+MIN_SPEECH_MS = 250.0
 """Shorter is a cough, and models rightly do not answer one."""
 NUDGE_AFTER = 0.4
 """Of the answer time-out. In use elsewhere: nudge after 4 s, end after 10 s (cookbook#1228)."""
@@ -72,7 +72,7 @@ class Watchdog:
         self._limits = limits
         self._end_s = started_s + max(0.0, limits.max_call_s - elapsed_s)
         self._caller = CallerSpeech()
-        self._speech_s = 0.0
+        self._perhaps_echo = False
         self._active_s = started_s
         self._agent_playing = False
         self._tools_running = False
@@ -171,8 +171,10 @@ class Watchdog:
     def _speech_changed(self, change: Speech, now: float) -> None:
         self._active_s = now
         if isinstance(change, CallerSpeechStarted):
-            self._speech_s = float("inf") if self._agent_playing else change.at_s
-        elif self._due_s is not None or change.at_s - self._speech_s >= MIN_SPEECH_S:
+            self._perhaps_echo = self._agent_playing
+        elif self._due_s is not None or (
+            change.voiced_ms >= MIN_SPEECH_MS and not self._perhaps_echo
+        ):
             self.expect_answer(now)
 
     def _is_waiting(self) -> bool:

@@ -136,7 +136,7 @@ EVENTS: st.SearchStrategy[SessionEvent] = st.one_of(
             EndRequested(EndReason.CALLER_HUNG_UP),
             KeysPressed("1"),
             CallerSpeechStarted(0.0),
-            CallerSpeechEnded(0.0),
+            CallerSpeechEnded(0.0, 500.0),
             AnswerSlow(),
             AnswerOverdue(1.0),
             IdleReached(),

@@ -59,7 +59,7 @@ def test_audio_that_stops_coming_ends_speech() -> None:
     feed(speech, 3_000, 500, 0.0)
     assert speech.tick(1.0) is None
     assert speech.deadline == 1.5
-    assert speech.tick(1.5) == CallerSpeechEnded(0.5)
+    assert speech.tick(1.5) == CallerSpeechEnded(0.5, 500.0)
     assert speech.deadline is None
 
 

@@ -1,0 +1,331 @@
+"""The shell of a session over an in-memory connection."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from agent import events
+from agent.audio import PcmChunk
+from agent.conversation.prompt import Opening
+from agent.conversation.record import EndReason
+from agent.conversation.transcript import Transcript
+from agent.errors import LiveConnectRefused
+from agent.live.caller_speech import CallerSpeechStarted
+from agent.live.session import LiveSession
+from agent.live.session_events import SessionEnd, SessionEvent
+from agent.spec import AgentSpec, Greeting, Limits
+from agent.tools.call_control import built_in_tools
+from agent.tools.declarations import Tool, declare
+from agent.tools.runner import ToolRunner
+from tests.fakes.call_control import FakeCallControl
+from tests.fakes.live_connection import FakeDialer
+from tests.fakes.playout import FakePlayout
+
+PCM_20MS = bytes(640)
+LOUD_200MS = array.array("h", [3_000, -3_000] * 1_600).tobytes()
+AUDIO_100MS = PcmChunk(b"\0\x10" * 2_400, 24_000)
+
+
+class Listener:
+    """Plays what it is told to, and keeps what it hears."""
+
+    def __init__(self, playout: FakePlayout) -> None:
+        self.events: list[SessionEvent] = []
+        self.greeting: tuple[str, PcmChunk] | None = None
+        self._playout = playout
+
+    async def on_event(self, event: SessionEvent) -> None:
+        self.events.append(event)
+        if isinstance(event, events.AudioReceived):
+            self._playout.offer(event.audio.duration_ms)
+        elif isinstance(event, events.Interrupted):
+            self._playout.clear()
+
+    async def on_greeting(self, text: str, audio: PcmChunk) -> None:
+        self.greeting = (text, audio)
+        self._playout.offer(audio.duration_ms)
+
+
+class Call:
+    """A session with everything around it."""
+
+    def __init__(
+        self,
+        dialer: FakeDialer,
+        *,
+        opening: Opening | None = None,
+        limits: Limits | None = None,
+        model: str = "gemini-3.8-live",
+        tools: dict[str, Tool] | None = None,
+    ) -> None:
+        spec = AgentSpec(
+            name="test",
+            system_instruction="Be kind.",
+            model=model,
+            greeting=Greeting("Hello."),
+            limits=limits or Limits(),
+            tools=("end_call",),
+        )
+        all_tools = built_in_tools(spec, FakeCallControl()) | (tools or {})
+        self.playout = FakePlayout()
+        self.transcript = Transcript(self.playout)
+        self.greetings: list[PcmChunk] = []
+        self.listener = Listener(self.playout)
+        self.dialer = dialer
+        self.connection = dialer.connection
+        self.session = LiveSession(
+            spec=spec,
+            opening=opening or Opening("Be kind."),
+            dialer=dialer,
+            tools=ToolRunner(all_tools, timeout_s=1.0),
+            transcript=self.transcript,
+            playout=self.playout,
+            on_greeting_audio=self.greetings.append,
+        )
+        self.session.listen(self.listener)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something to become true."""
+        async with asyncio.timeout(5):
+            while not true():  # noqa: ASYNC110  # what is waited for has no event
+                await asyncio.sleep(0)
+
+    async def heard(self, kind: type[SessionEvent]) -> None:
+        await self.until(lambda: any(isinstance(event, kind) for event in self.listener.events))
+
+
+@asynccontextmanager
+async def running(call: Call) -> AsyncIterator[asyncio.Task[SessionEnd]]:
+    """Run the session, and see that it leaves nothing behind."""
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(call.session.run())
+    try:
+        yield task
+    finally:
+        call.session.end(EndReason.CALLER_HUNG_UP)
+        async with asyncio.timeout(5):
+            await asyncio.wait([task])
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() <= before
+
+
+async def test_caller_audio_from_before_the_connection_is_sent_first_and_in_order() -> None:
+    """Nothing the caller says while we dial is lost or overtaken."""
+    call = Call(FakeDialer(open_at_once=False))
+    pieces = [bytes([n, 0]) * 320 for n in range(20)]
+    async with running(call):
+        for piece in pieces[:10]:
+            await call.session.send_caller_audio(piece)
+        call.dialer.may_open.set()
+        for piece in pieces[10:]:
+            await call.session.send_caller_audio(piece)
+            await asyncio.sleep(0)
+        await call.until(lambda: len(call.connection.audio) == 20 * 640)
+    assert bytes(call.connection.audio) == b"".join(pieces)
+    assert call.session.counters["caller_audio_lost_ms"] == 0
+    assert call.connection.closed
+
+
+async def test_dial_that_takes_too_long_loses_the_oldest_audio_and_counts_it() -> None:
+    """Thirty seconds are held, as promised; what falls off is in the counters."""
+    call = Call(FakeDialer(open_at_once=False))
+    async with running(call):
+        for _ in range(31):
+            await call.session.send_caller_audio(bytes(32_000))
+    assert call.session.counters["caller_audio_lost_ms"] == 1_000
+
+
+async def test_congested_connection_does_not_stop_the_phone() -> None:
+    """While the network takes nothing, audio is held and later sent in order."""
+    call = Call(FakeDialer())
+    async with running(call):
+        await call.session.send_caller_audio(b"\1\0" * 320)
+        await call.until(lambda: len(call.connection.audio) == 640)
+        call.connection.congested = True
+        await call.session.send_caller_audio(b"\2\0" * 320)
+        call.connection.congested = False
+        await call.session.send_caller_audio(b"\3\0" * 320)
+        await call.until(lambda: len(call.connection.audio) == 3 * 640)
+    assert [call.connection.audio[n * 640] for n in range(3)] == [1, 2, 3]
+
+
+async def test_greeting_is_asked_for_and_kept_when_spoken_whole() -> None:
+    """The audio of an undisturbed greeting goes to whoever keeps greetings."""
+    call = Call(FakeDialer(), opening=Opening("Be kind.", greeting="Hello there."))
+    async with running(call):
+        await call.until(lambda: bool(call.connection.texts))
+        assert call.connection.texts[0][1] is True
+        call.connection.say(events.OutputTranscribed("Hello there."))
+        call.connection.say(events.AudioReceived(AUDIO_100MS))
+        call.connection.say(events.AudioReceived(AUDIO_100MS))
+        call.connection.say(events.GenerationCompleted())
+        call.connection.say(events.TurnCompleted())
+        await call.heard(events.TurnCompleted)
+        call.playout.play(1_000)
+    assert call.greetings == [PcmChunk(AUDIO_100MS.pcm * 2, 24_000)]
+    (turn,) = call.transcript.snapshot()
+    assert (turn.speaker, turn.said, turn.heard) == ("agent", "Hello there.", "Hello there.")
+
+
+async def test_kept_greeting_is_played_before_the_connection_is_up() -> None:
+    """The caller does not wait for the dial."""
+    audio = PcmChunk(bytes(1_600), 8_000)
+    opening = Opening("Be kind.", greeting="Hello there.", greeting_audio=audio)
+    call = Call(FakeDialer(open_at_once=False), opening=opening)
+    async with running(call):
+        await call.until(lambda: call.listener.greeting is not None)
+        call.playout.play(100)
+        call.dialer.may_open.set()
+        await call.session.send_caller_audio(PCM_20MS)
+        await call.until(lambda: bool(call.connection.audio))
+    assert call.connection.texts == []
+    assert call.transcript.snapshot()[0].heard == "Hello there."
+
+
+async def test_barge_in_is_recorded_with_what_was_cut() -> None:
+    """The listener is told once to drop audio, the record says how much."""
+    call = Call(FakeDialer())
+    async with running(call):
+        call.connection.say(
+            events.OutputTranscribed("One two three four."), events.AudioReceived(AUDIO_100MS)
+        )
+        await call.heard(events.AudioReceived)
+        call.playout.play(40)
+        call.connection.say(events.Interrupted(), events.TurnCompleted())
+        await call.heard(events.TurnCompleted)
+    assert [round(record.cut_ms) for record in call.session.barge_ins] == [60]
+    told = [type(event) for event in call.listener.events]
+    assert told.count(events.Interrupted) == 1
+    assert told.index(events.Interrupted) < told.index(events.TurnCompleted)
+
+
+async def test_tool_runs_and_its_answer_reaches_the_model() -> None:
+    """A call goes to the runner, its result back in one message."""
+
+    async def order_status(order_number: str) -> str:
+        """Look up an order."""
+        return f"{order_number} is ready"
+
+    call = Call(FakeDialer(), tools={"order_status": declare(order_status)})
+    async with running(call):
+        request = events.FunctionCall("id-1", "order_status", {"order_number": "7"})
+        call.connection.say(events.ToolCallsRequested((request,)))
+        await call.until(lambda: bool(call.connection.responses))
+    (response,) = call.connection.responses[0]
+    assert (response.id, response.response) == ("id-1", {"output": "7 is ready"})
+
+
+async def test_agent_hangs_up_after_its_goodbye_was_heard() -> None:
+    """``end_call``, a goodbye, its playout, then the end."""
+    call = Call(FakeDialer())
+    async with running(call) as task:
+        end_call = events.FunctionCall("id-1", "end_call")
+        call.connection.say(events.ToolCallsRequested((end_call,)))
+        await call.until(lambda: bool(call.connection.responses))
+        call.connection.say(events.AudioReceived(AUDIO_100MS), events.TurnCompleted())
+        await call.heard(events.TurnCompleted)
+        assert not task.done()
+        call.playout.play(100)
+        call.session.bot_stopped()
+        async with asyncio.timeout(2):
+            end = await task
+    assert end.reason is EndReason.AGENT_HUNG_UP
+
+
+async def test_keys_reach_the_model_as_text() -> None:
+    """Keys are told in one text; what is no key is counted."""
+    call = Call(FakeDialer())
+    async with running(call):
+        for key in "42#":
+            await call.session.send_digit(key)
+        await call.session.send_digit("x")
+        await call.until(lambda: bool(call.connection.texts))
+    assert "42#" in call.connection.texts[0][0]
+    assert call.session.counters["keys_unknown"] == 1
+
+
+async def test_lost_connection_ends_the_session() -> None:
+    """Without another connection to move to, the session says how it was lost."""
+    call = Call(FakeDialer())
+    async with running(call) as task:
+        call.connection.lose(1011, "Internal error encountered.")
+        end = await task
+    assert end.reason is EndReason.LIVE_LOST
+    assert "1011" in end.detail
+    assert call.connection.closed
+
+
+async def test_refusal_ends_the_session_with_the_setting_to_look_at() -> None:
+    """The detail is the one line that names the setting."""
+    call = Call(FakeDialer(error=LiveConnectRefused("voice", "'Zed' is not known")))
+    async with running(call) as task:
+        end = await task
+    assert end == SessionEnd(EndReason.LIVE_REFUSED, "voice: 'Zed' is not known")
+
+
+async def test_silent_model_ends_the_session() -> None:
+    """Caller speech without an answer is noticed by energy alone."""
+    call = Call(FakeDialer(), limits=Limits(answer_timeout_s=0.2))
+    async with running(call) as task:
+        for _ in range(3):
+            await call.session.send_caller_audio(LOUD_200MS)
+        for _ in range(40):
+            await call.session.send_caller_audio(PCM_20MS)
+        end = await task
+    assert end.reason is EndReason.MODEL_SILENT
+    assert CallerSpeechStarted in [type(event) for event in call.listener.events]
+    assert len(call.connection.texts) == 1
+
+
+async def test_bad_frames_are_counted_and_the_call_goes_on() -> None:
+    """Malformed and unknown messages end nothing."""
+    call = Call(FakeDialer())
+    async with running(call) as task:
+        call.connection.say(events.MalformedReceived("not JSON"), events.Unrecognised(("new",)))
+        call.connection.say(events.UsageReported(100, 20, 120))
+        call.connection.say(events.UsageReported(0, 4, 4))
+        await call.until(lambda: call.session.usage.response_tokens == 24)
+        assert not task.done()
+    assert call.session.counters["live_malformed"] == 1
+    assert call.session.counters["live_unrecognised"] == 1
+    assert call.session.usage.context_tokens == 100
+
+
+async def test_thoughts_are_neither_spoken_nor_kept() -> None:
+    """A thought is nobody's speech."""
+    call = Call(FakeDialer())
+    async with running(call):
+        call.connection.say(events.ThoughtReceived("The caller seems upset."))
+        call.connection.say(events.TurnCompleted())
+        await call.heard(events.TurnCompleted)
+    assert call.transcript.snapshot() == []
+
+
+async def test_error_of_ours_ends_the_call_and_not_the_worker() -> None:
+    """What should not happen is logged and becomes the reason of the end."""
+    call = Call(FakeDialer())
+
+    async def broken(event: SessionEvent) -> None:
+        raise RuntimeError(type(event).__name__)
+
+    async with running(call) as task:
+        await call.until(lambda: bool(call.dialer.dials))
+        call.listener.on_event = broken  # type: ignore[method-assign]  # breaks on purpose
+        call.connection.say(events.TurnCompleted())
+        end = await task
+    assert end.reason is EndReason.INTERNAL_ERROR
+
+
+async def test_cancelled_session_closes_its_connection() -> None:
+    """A cancelled call leaves no socket."""
+    call = Call(FakeDialer())
+    async with running(call) as task:
+        await call.session.send_caller_audio(PCM_20MS)
+        await call.until(lambda: bool(call.connection.audio))
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+    assert call.connection.closed
