@@ -14,6 +14,8 @@ from workers.call.story import at
 # Room for labels: the drawing is at least this wide, and scrolls where the screen is narrower.
 PX_PER_S = 12
 LEAST_PX, MOST_PX = 560, 1150
+# Narrower than this the labels are left out, until somebody zooms in; ``page.js`` has the same.
+CROWDED_PX_PER_S = 6
 # Wide enough for the page's font at its label size.
 _PX_PER_LETTER = 7
 _LABEL_GAP_PX = 8
@@ -58,6 +60,11 @@ class Axis:
         """The least width at which labels are laid out."""
         return max(LEAST_PX, min(MOST_PX, self.until_s * PX_PER_S))
 
+    @property
+    def crowded(self) -> bool:
+        """Whether labels have no room at the least width."""
+        return self.width_px / self.until_s < CROWDED_PX_PER_S
+
     def share(self, seconds: float) -> float:
         """A time as per cent of the axis, within it."""
         return 100 * min(max(seconds, 0.0), self.until_s) / self.until_s
@@ -79,14 +86,16 @@ def packed(
     """
     if not marks:
         return None
-    px_per_s = axis.width_px / axis.until_s
+    # The least at which labels are shown at all.
+    px_per_s = max(axis.width_px / axis.until_s, CROWDED_PX_PER_S)
+    width_px = px_per_s * axis.until_s
     # Up to where each row is taken.
     taken_px: list[float] = []
     drawn: list[Markup] = []
     for mark in sorted(marks, key=lambda mark: mark.from_s):
         from_px, until_px = mark.from_s * px_per_s, mark.until_s * px_per_s
         label_px = len(mark.label) * _PX_PER_LETTER + 12
-        flip = not inside and until_px + label_px > axis.width_px > 2 * label_px
+        flip = not inside and until_px + label_px > width_px > 2 * label_px
         if flip:
             from_px -= label_px
         elif inside:
@@ -123,7 +132,7 @@ def ruler(axis: Axis) -> Markup:
     for number in range(int(axis.until_s / small_s) + 1):
         seconds = number * small_s
         whole = abs(seconds / step_s - round(seconds / step_s)) < 1e-6
-        named = whole and axis.share(seconds) < 98  # the last would be cut in two
+        named = whole and axis.share(seconds) < 96.5  # the last would be cut in two
         style = {"class": "tick" if whole else "tick small", "style": axis.place(seconds)}
         ticks.append(element("i", style, element("b", None, _tick(seconds)) if named else ""))
     return element("div", {"class": "ruler"}, *ticks)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 
 from agent.conversation.record import CallRecord, Speaker, TurnRecord
-from workers.call.axis import PX_PER_S, Axis, Lane, Mark, packed, ruler
+from workers.call.axis import Axis, Lane, Mark, packed, ruler
 from workers.call.markup import Markup, element, joined
 from workers.call.story import (
     SLOW_ANSWER_S,
@@ -53,7 +53,7 @@ def timeline(record: CallRecord, waves: Waves | None) -> Markup:
         _lines(record, axis),
         element("div", {"class": "playhead", "style": "left:0"}),
     )
-    crowded = " crowded" if axis.width_px / axis.until_s < PX_PER_S / 2 else ""
+    crowded = " crowded" if axis.crowded else ""
     return element(
         "div",
         {"class": f"timeline{crowded}", "role": "img", "aria-label": _summary(record, axis)},

@@ -80,3 +80,11 @@ def test_a_long_call_begins_crowded() -> None:
     """Where labels would lie on each other they are left out at first."""
     assert 'class="timeline crowded"' in timeline(CallRecord("CA0", "a", "m", ended_s=600), None)
     assert 'class="timeline"' in timeline(CallRecord("CA0", "a", "m", ended_s=60), None)
+
+
+def test_labels_of_a_long_call_are_laid_out_for_the_zoom_that_shows_them() -> None:
+    """Marks too close for labels at first still have labels, apart, when zoomed in."""
+    tools = [ToolRecord(str(i), "look_up", {}, 40.0 * i, 40.0 * i, "ok") for i in range(60)]
+    drawing = timeline(CallRecord("CA0", "a", "m", ended_s=2400, tools=tools), None)
+    assert drawing.count("look_up · ") == 60
+    assert set(re.findall(r"--row:(\d+)", drawing)) == {"0"}
