@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from workers.twin import dtmf, phone_audio
@@ -72,8 +73,7 @@ class CallResult:
 
         Longer ones are taken for pauses between utterances.
         """
-        pairs = zip(self.played_ms, self.played_ms[1:], strict=False)
-        holes = ((before[1], after[0]) for before, after in pairs)
+        holes = ((before[1], after[0]) for before, after in pairwise(self.played_ms))
         return tuple(hole for hole in holes if hole[1] - hole[0] <= longest_ms)
 
     def heard_wav(self, path: Path) -> Path:

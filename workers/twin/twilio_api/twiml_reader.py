@@ -191,7 +191,7 @@ class _Reader:
             return default
 
     def _check(self, element: ET.Element) -> None:
-        for name in element.keys() - set(_ATTRIBUTES[element.tag].split()):
+        for name in sorted(set(element.keys()) - set(_ATTRIBUTES[element.tag].split())):
             self._warn(f"attribute {name} is not allowed in {element.tag}")
 
     def _warn(self, detail: str) -> None:

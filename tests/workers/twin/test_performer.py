@@ -1,0 +1,108 @@
+"""A caller's script acted out on numbers for time."""
+
+from __future__ import annotations
+
+from workers.twin.caller import (
+    CallerScript,
+    HangUp,
+    Press,
+    Say,
+    Step,
+    Tone,
+    WaitAgentDone,
+    WaitAgentSpoke,
+    WaitAgentStarts,
+    WaitSeconds,
+)
+from workers.twin.performer import Doing, KeyPressed, Performer, StepBegun, StepTimedOut
+from workers.twin.phone_audio import QUIET, Frame
+
+
+class Stage:
+    """Runs a performer and notes when it did what."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.performer = Performer(CallerScript.of(*steps))
+        self.performer.answered = True
+        self.ticks = 0
+        self.did: list[tuple[float, Doing]] = []
+        self.frames: list[Frame] = []
+
+    def run(self, seconds: float, *, agent_speaks: bool = False) -> None:
+        for _ in range(round(seconds * 50)):
+            now = self.ticks / 50
+            self.ticks += 1
+            self.frames.append(self.performer.tick(now, lambda: agent_speaks))
+            for doing in self.performer.take_doings():
+                if not isinstance(doing, StepBegun):
+                    self.did.append((now, doing))
+
+
+def test_steps_follow_each_other() -> None:
+    """A wait takes its time, a tone its frames, an act none."""
+    stage = Stage(WaitSeconds(0.1), Tone(400, 100), HangUp())
+    stage.run(0.5)
+    assert stage.did == [(0.2, HangUp())]
+    voiced = [n for n, frame in enumerate(stage.frames) if frame not in QUIET]
+    assert voiced == [5, 6, 7, 8, 9]
+
+
+def test_nobody_talks_to_a_ringing_phone() -> None:
+    """Sounds and keys wait for the answer."""
+    stage = Stage(Say("caller_bye"), HangUp())
+    stage.performer.answered = False
+    stage.run(1)
+    assert all(frame in QUIET for frame in stage.frames)
+    stage.performer.answered = True
+    stage.run(0.1)
+    assert stage.frames[-1] not in QUIET
+
+
+def test_barge_in_comes_after_that_much_speech() -> None:
+    """Pauses of the agent do not count."""
+    stage = Stage(WaitAgentSpoke(200), HangUp())
+    stage.run(0.1, agent_speaks=True)
+    stage.run(1)
+    assert stage.did == []
+    stage.run(0.12, agent_speaks=True)
+    assert [doing for _, doing in stage.did] == [HangUp()]
+
+
+def test_agent_is_done_when_quiet_after_speech() -> None:
+    """Quiet alone is not an answer, and a short pause does not end one."""
+    stage = Stage(WaitAgentDone(quiet_ms=300), HangUp())
+    stage.run(1)
+    stage.run(0.2, agent_speaks=True)
+    stage.run(0.2)
+    stage.run(0.2, agent_speaks=True)
+    assert stage.did == []
+    stage.run(0.4)
+    ((at_s, doing),) = stage.did
+    assert doing == HangUp()
+    assert abs(at_s - 1.88) < 0.021
+
+
+def test_each_answer_is_waited_for_afresh() -> None:
+    """Speech from before the caller's own words does not count as the answer to them."""
+    stage = Stage(WaitAgentStarts(), Tone(400, 40), WaitAgentStarts(), HangUp())
+    stage.run(0.04, agent_speaks=True)
+    stage.run(1)
+    assert stage.did == []
+    stage.run(0.1, agent_speaks=True)
+    assert [doing for _, doing in stage.did] == [HangUp()]
+
+
+def test_keys_are_pressed_one_by_one() -> None:
+    """A quarter of a second apart; ``w`` waits half a second."""
+    stage = Stage(Press("1w2"))
+    stage.run(2)
+    assert stage.did == [(0.0, KeyPressed("1")), (0.76, KeyPressed("2"))]
+
+
+def test_vain_wait_ends_in_a_hang_up() -> None:
+    """The person gives up, and does nothing of what was to follow."""
+    wait = WaitAgentStarts(timeout_s=1)
+    stage = Stage(wait, Say("caller_bye"))
+    stage.run(3)
+    assert [doing for _, doing in stage.did] == [StepTimedOut(wait), HangUp()]
+    assert all(frame in QUIET for frame in stage.frames)

@@ -1,0 +1,60 @@
+"""Telephone sound: frames, tones, loudness, WAV."""
+
+from __future__ import annotations
+
+import base64
+import wave
+from pathlib import Path
+
+import pytest
+
+from tests.tone import strongest_hz
+from workers.twin import phone_audio
+
+
+def test_tone_has_no_seam() -> None:
+    """Frames of one second repeat without a click, at any length."""
+    sound = phone_audio.tone(437, 3000)
+    assert (len(sound.frames), sound.count) == (50, 150)
+    pcm = phone_audio.to_pcm(sound.ulaw())
+    assert strongest_hz(pcm, rate_hz=8000) == pytest.approx(437, abs=2)
+
+
+def test_frames_carry_their_base64() -> None:
+    """Both forms say the same, and the last frame is filled with silence."""
+    sound = phone_audio.cut(b"\x10" * 170)
+    assert [base64.b64decode(frame.text) for frame in sound.frames] == [
+        b"\x10" * 160,
+        b"\x10" * 10 + b"\xff" * 150,
+    ]
+
+
+def test_speech_is_loud_and_a_quiet_line_is_not() -> None:
+    """The judgement scripts wait by."""
+    assert not any(phone_audio.is_loud(frame.ulaw) for frame in phone_audio.QUIET)
+    assert not phone_audio.is_loud(b"")
+    speech = phone_audio.said("caller_hours").frames
+    assert sum(phone_audio.is_loud(frame.ulaw) for frame in speech) > len(speech) * 0.4
+
+
+def test_wav_holds_both_sides(tmp_path: Path) -> None:
+    """The shorter side is filled with silence."""
+    path = tmp_path / "call.wav"
+    phone_audio.write_wav(path, b"\x10" * 8, b"\xff" * 4)
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getnframes()) == (2, 8000, 8)
+
+
+def test_own_wav_files_can_be_said(tmp_path: Path) -> None:
+    """Mono PCM16 of another rate is brought to 8 kHz; stereo is refused."""
+    path = tmp_path / "own.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(2 * 16_000))
+    assert phone_audio.said(str(path)).count == 50
+    stereo = tmp_path / "stereo.wav"
+    phone_audio.write_wav(stereo, b"\xff", b"\xff")
+    with pytest.raises(ValueError, match="mono"):
+        phone_audio.said(str(stereo))
