@@ -51,6 +51,13 @@ class SpokenText:
             self.text += piece
         self._closed = finished
 
+    def take_back(self, pieces: int) -> None:
+        """Undo the last ``append``s; the text then ends where the first of them began."""
+        if pieces:
+            self.text = self.text[: self.anchors[-pieces][0]]
+            del self.anchors[-pieces:]
+            self._closed = False
+
 
 def join(before: str, piece: str, *, closed: bool = False) -> str:
     """Return ``piece`` as it is to follow ``before``.

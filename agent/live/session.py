@@ -20,7 +20,8 @@ from agent.audio import PcmChunk
 from agent.commands import Command
 from agent.conversation.prompt import Opening
 from agent.conversation.record import BargeInRecord, DigitRecord, EndReason, UsageRecord
-from agent.conversation.transcript import PlayoutClock, Transcript
+from agent.conversation.transcript import Transcript
+from agent.conversation.turns import PlayoutClock
 from agent.errors import LiveConnectionLost, LiveError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.connection import Connection
@@ -88,6 +89,8 @@ class LiveSession:
     ) -> None:
         self.usage = UsageRecord()
         self.barge_ins: list[BargeInRecord] = []
+        self.digits: list[DigitRecord] = []
+        """Keys the caller pressed."""
         self.digits: list[DigitRecord] = []
         self._counters: Counter[str] = Counter()
         self._spec = spec

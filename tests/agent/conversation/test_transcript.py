@@ -127,6 +127,43 @@ def test_text_after_all_audio_is_heard(call: Call) -> None:
     assert call.turns() == [("agent", ANSWER)]
 
 
+def test_last_words_after_turn_completed_belong_to_the_turn(call: Call) -> None:
+    """Transcripts are not ordered: a turn's last words may come when it is closed."""
+    call.transcript.agent_text("We open")
+    call.audio(1000)
+    call.transcript.turn_completed()
+    call.wait(0.2)
+    call.transcript.agent_text(" at seven.")
+    call.wait(2.0)
+    call.transcript.caller_text("Thanks.")
+    assert call.turns() == [("agent", "We open at seven."), ("caller", "Thanks.")]
+
+
+def test_first_words_of_the_next_turn_are_not_the_last_ones_of_this(call: Call) -> None:
+    """A turn that follows at once, as after a tool, keeps its words though they precede audio."""
+    call.transcript.agent_text("One moment.")
+    call.audio(1000)
+    call.transcript.turn_completed()
+    call.wait(0.2)
+    call.transcript.agent_text("Your order")
+    call.transcript.agent_text(" is ready.")
+    assert call.last().said == "One moment. Your order is ready."
+    call.audio(1500)
+    call.transcript.turn_completed()
+    call.wait(3.0)
+    assert call.turns() == [("agent", "One moment."), ("agent", "Your order is ready.")]
+
+
+def test_interruption_after_everything_was_heard_cuts_nothing(call: Call) -> None:
+    """The caller spoke after the last word, before the server closed the turn."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.transcript.generation_completed()
+    call.wait(5.0)
+    assert call.barge_in() == 0
+    assert not call.last().interrupted
+
+
 def test_text_after_an_interruption_belongs_to_the_interrupted_turn(call: Call) -> None:
     """Fragments under way when the caller barged in are said, but not heard."""
     call.transcript.agent_text("We open at seven")
