@@ -36,6 +36,9 @@ _SETUP_TIMEOUT_S = 30.0
 _REASON_BYTES = 123  # RFC 6455, section 5.5: a control frame holds 125, two of them the code.
 # Audio that is not read piles up here before frames are skipped (modes tone and stream).
 _UNREAD_BYTES = 1 << 20
+# uvloop's timers run on whole milliseconds and may fire that much early; without this allowance
+# such a timer is set again and again until its time has come.
+_TIMER_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +282,7 @@ class _Stream:
             return
         transport = self._socket.transport
         now = self._loop.time()
-        while self._due <= now:
+        while self._due <= now + _TIMER_S:
             if transport.get_write_buffer_size() > _UNREAD_BYTES:
                 self._log.frames_skipped += 1
             else:
