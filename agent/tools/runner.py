@@ -9,8 +9,6 @@ A tool that ignores its cancellation is answered for all the same and left to fi
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,23 +17,18 @@ from typing import Any, Literal
 
 import structlog
 from google.genai import types
-from pydantic_core import to_jsonable_python
 
 from agent.commands import ToolResponse
 from agent.conversation.record import ToolRecord
 from agent.events import FunctionCall
 from agent.tools.declarations import Tool, ToolArgumentError
+from agent.tools.results import error_response, output_response
 
-# Large tool results have closed sessions with 1011 (AVA), long ones stop models from calling tools
-# (roomkit); both reports name no number, this is about 4,000 tokens.
-MAX_OUTPUT_CHARS = 16_000
-MAX_ERROR_CHARS = 300
 # More calls at once than this are a model gone wrong; they are answered with an error.
 MAX_RUNNING = 32
 # How long a call that ends waits for tools that do not stop when told to.
 CLOSE_TIMEOUT_S = 2.0
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _log = structlog.get_logger()
 
 
@@ -200,17 +193,20 @@ class ToolRunner:
         tool = self._tools.get(call.name)
         if tool is None:
             known = ", ".join(self._tools) or "none"
-            return _failed(f"there is no tool {call.name}; there are: {known}")
+            return _Result(
+                error_response(f"there is no tool {call.name}; there are: {known}"), "error"
+            )
         try:
             result = await tool.function(**tool.arguments(call.args))
             if isinstance(result, ClosingRequested):
                 return _Result({"output": result.answer}, closing=result)
-            return _Result(_output(result))
+            return _Result(output_response(result))
         except ToolArgumentError as error:
-            return _failed(str(error))
+            return _Result(error_response(str(error)), "error")
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the edge of a task: tools are the operator's code
             _log.warning("tool.failed", tool=call.name, exc_info=True)
-            return _failed(f"{type(error).__name__}: {error}" if str(error) else repr(error))
+            message = f"{type(error).__name__}: {error}" if str(error) else repr(error)
+            return _Result(error_response(message), "error")
 
     def _task_done(self, running: _Running, task: asyncio.Task[_Result]) -> None:
         self._tasks.discard(task)
@@ -259,28 +255,3 @@ class ToolRunner:
 
     def _now(self) -> float:
         return self._clock() - self._origin_s
-
-
-def _failed(message: str) -> _Result:
-    return _Result({"error": _clean(message)[:MAX_ERROR_CHARS]}, "error")
-
-
-def _output(result: object) -> dict[str, Any]:
-    """Return what a tool returned as a JSON object that no session is closed for."""
-    if result is None:
-        return {"output": "done"}
-    output = _clean(to_jsonable_python(result, inf_nan_mode="null"))
-    text = json.dumps(output, ensure_ascii=False)
-    if len(text) > MAX_OUTPUT_CHARS:
-        return {"output": text[:MAX_OUTPUT_CHARS], "truncated": True}
-    return {"output": output}
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return _CONTROL.sub(" ", value)
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, dict):
-        return {_clean(str(key)): _clean(item) for key, item in value.items()}
-    return value

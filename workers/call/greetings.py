@@ -32,6 +32,8 @@ class GreetingCache:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "greetings"
         self._kept: dict[str, PcmChunk | None] = {}
+        # Bound: one entry for each agent file of this process.
+        self._coming: set[str] = set()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="greetings")
 
     def get(self, spec: AgentSpec) -> PcmChunk | None:
@@ -47,19 +49,22 @@ class GreetingCache:
         return self._kept[key]
 
     def keep(self, spec: AgentSpec, audio: PcmChunk) -> None:
-        """Keep the greeting's audio; the file is written by a thread. The first one stays."""
+        """Keep the greeting's audio; a thread converts and writes it. The first one stays."""
         if not spec.greeting.cached or not spec.greeting.text or self.get(spec) is not None:
             return
-        ulaw = _to_ulaw(audio)
-        if not 0 < len(ulaw) <= MAX_SIZE_BYTES:
-            return
         key = _key(spec)
-        self._kept[key] = PcmChunk(ulaw_to_pcm(ulaw), RATE_HZ)
-        self._writer.submit(_write, self._folder / key, ulaw)
+        if key not in self._coming and 0 < audio.duration_ms * RATE_HZ <= MAX_SIZE_BYTES * 1000:
+            self._coming.add(key)
+            self._writer.submit(self._convert, key, audio)
 
     def close(self) -> None:
         """Wait for files being written."""
         self._writer.shutdown()
+
+    def _convert(self, key: str, audio: PcmChunk) -> None:
+        ulaw = _to_ulaw(audio)
+        self._kept[key] = PcmChunk(ulaw_to_pcm(ulaw), RATE_HZ)
+        _write(self._folder / key, ulaw)
 
 
 def _key(spec: AgentSpec) -> str:

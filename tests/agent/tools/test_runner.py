@@ -11,7 +11,8 @@ import pytest
 
 from agent.events import FunctionCall
 from agent.tools.declarations import Tool, declare
-from agent.tools.runner import MAX_OUTPUT_CHARS, MAX_RUNNING, ClosingRequested, ToolRunner
+from agent.tools.results import MAX_OUTPUT_CHARS
+from agent.tools.runner import MAX_RUNNING, ClosingRequested, ToolRunner
 
 # Long enough to fail a broken runner, never waited out by a working one.
 DEADLINE_S = 5.0
