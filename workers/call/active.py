@@ -93,16 +93,29 @@ class StreamRefused(Exception):
 
 
 class ActiveCalls:
-    """Entries by call SID. All methods belong to the event loop's thread."""
+    """Entries by call SID. All methods belong to the event loop's thread.
+
+    Args:
+        limit: Calls at once.
+        store: Where the entries are kept, too.
+        clock: Monotonic seconds.
+        on_over: Is told, once, that a call is over and forgotten.
+    """
 
     def __init__(
-        self, limit: int, store: CallStore, clock: Callable[[], float] = time.monotonic
+        self,
+        limit: int,
+        store: CallStore,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        on_over: Callable[[CallEntry], None] = lambda _entry: None,
     ) -> None:
         self.limit = limit
         self.draining = False
         """True: calls that go on are served, new ones are not."""
         self._store = store
         self._clock = clock
+        self._on_over = on_over
         self._entries: dict[str, CallEntry] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -243,7 +256,7 @@ class ActiveCalls:
         before = self._clock() - FORGET_AFTER_S
         for entry in list(self._entries.values()):
             if not entry.stream_live and entry.touched_at <= before:
-                del self._entries[entry.call_sid]
+                self._forget(entry)
 
     async def wait_idle(self, *, timeout_s: float) -> bool:
         """Wait until no stream is open; False where one still is after ``timeout_s``."""
@@ -259,7 +272,11 @@ class ActiveCalls:
             self._idle.set()
         self._store.save_call(entry.row())
         if entry.status.terminal:
-            self._entries.pop(entry.call_sid, None)
+            self._forget(entry)
+
+    def _forget(self, entry: CallEntry) -> None:
+        if self._entries.pop(entry.call_sid, None) is not None:
+            self._on_over(entry)
 
     def _set(self, entry: CallEntry, state: CallState) -> None:
         entry.state = state

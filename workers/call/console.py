@@ -26,7 +26,7 @@ _SPEAKERS: dict[str, str] = {"caller": "bold bright_blue", "agent": "bold yellow
 _TONES: dict[Tone, str] = {"good": "bold green", "odd": "bold yellow", "bad": "bold red"}
 # Beyond this the eye loses the line.
 MOST_LETTERS = 110
-_TIME_LETTERS, _WHO_LETTERS, _DELAY_LETTERS = 8, 9, 8
+_TIME_LETTERS, _WHO_LETTERS, _DELAY_LETTERS = 8, 10, 8
 
 
 class CallConsole:

@@ -9,6 +9,7 @@ is said to ``ActiveCalls`` before the socket is closed, because Twilio then asks
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -64,7 +65,8 @@ class CallRunner:
         metrics: Counts.
         greetings: Greetings kept from earlier calls.
         recorder: Records both sides; None where the spec does not want it.
-        variables: Values for ``{{ name }}`` in instruction and greeting.
+        variables: Values for ``{{ name }}`` in instruction and greeting, beside ``caller`` and
+            ``called``, the two numbers.
         observers: Makes Pipecat observers for a call.
         clock: Monotonic seconds.
     """
@@ -114,6 +116,8 @@ class CallRunner:
             end = await self._serve(call, live)
         finally:
             del self.live[entry.call_sid]
+            if call.stream.end_reason is None:
+                self._decide(call, _cut_short(entry))
             if recording is not None:
                 await recording.close()
             if recording is not None and recording.lost_pieces:
@@ -150,7 +154,7 @@ class CallRunner:
             spec=spec,
             opening=open_call(
                 spec,
-                variables=self._variables,
+                variables={"caller": entry.from_, "called": entry.to, **self._variables},
                 history=entry.history,
                 notice=entry.notice,
                 greeting_audio=greeting_audio,
@@ -269,6 +273,15 @@ def _why(
         return _stream_end(stream.result())
     pipeline.result()
     return SessionEnd(EndReason.INTERNAL_ERROR, "the pipeline stopped by itself")
+
+
+def _cut_short(entry: CallEntry) -> SessionEnd:
+    """Why a stream was cancelled from outside, or crashed."""
+    if entry.status.terminal:
+        return SessionEnd(EndReason.CALLER_HUNG_UP, "Twilio said that the call is over")
+    if isinstance(sys.exception(), asyncio.CancelledError):
+        return SessionEnd(EndReason.STREAM_LOST, "cancelled: Twilio or the worker has left it")
+    return SessionEnd(EndReason.INTERNAL_ERROR, "an error of ours; see the log")
 
 
 def _stream_end(end: StreamEnd) -> SessionEnd:

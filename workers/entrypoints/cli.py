@@ -36,6 +36,7 @@ def demo(
     ] = Path("evercall-demo"),
 ) -> None:
     """One phone call on this machine: no phone, no key, no network."""
+    _silence_banner()
     from workers.entrypoints.demo import run_demo
 
     sys.exit(run_demo(out))
@@ -48,6 +49,7 @@ def serve(
     port: PortOption = 8080,
 ) -> None:
     """Take calls: webhooks, media streams and metrics on one port."""
+    _silence_banner()
     from workers.entrypoints.serve import run_serve
 
     sys.exit(run_serve(agent=agent, host=host, port=port))
@@ -64,6 +66,7 @@ def call(
     port: PortOption = 8080,
 ) -> None:
     """Place one outbound call and follow it to its end."""
+    _silence_banner()
     from workers.entrypoints.outbound import run_outbound
 
     sys.exit(run_outbound(number, agent=agent, caller_id=from_, host=host, port=port))
@@ -74,6 +77,7 @@ def doctor(
     agent: AgentOption = None,
 ) -> None:
     """Check keys, URL, webhook, certificate, clock and audio pacing; say how to mend each."""
+    _silence_banner()
     from workers.entrypoints.doctor import run_doctor
 
     sys.exit(run_doctor(agent=agent))
@@ -85,6 +89,13 @@ def agent_check(file: Annotated[Path, typer.Argument(help="The agent's YAML file
     from workers.entrypoints.agent_check import run_agent_check
 
     sys.exit(run_agent_check(file))
+
+
+def _silence_banner() -> None:
+    # Pipecat greets on stderr when it is imported; logs.py gives loguru its real target later.
+    from loguru import logger
+
+    logger.remove()
 
 
 def main() -> None:

@@ -1,0 +1,121 @@
+"""One worker, put together from its settings and one agent; what every command runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from pipecat.observers.base_observer import BaseObserver
+
+from agent.live.dialer import LiveDialer
+from agent.spec import AgentSpec
+from agent.tools.declarations import load_tools
+from telephony.calls.twiml import Spoken
+from telephony.media_stream.ticket import TicketBook
+from workers.call.active import ActiveCalls, CallEntry
+from workers.call.greetings import GreetingCache
+from workers.call.pipeline import CallRunner
+from workers.call.recording import Recorder
+from workers.entrypoints.asgi import create_app
+from workers.entrypoints.server import WebServer
+from workers.entrypoints.services import Services
+from workers.logs import LogPipe
+from workers.metrics import Metrics
+from workers.settings import WorkerSettings
+from workers.store.calls import CallStore
+from workers.store.sql import SqlCallStore
+
+CLOSE_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker that listens."""
+
+    server: WebServer
+    active: ActiveCalls
+    runner: CallRunner
+    store: CallStore
+    metrics: Metrics
+    recorder: Recorder | None
+    dialer: LiveDialer
+
+
+@asynccontextmanager
+async def run_worker(
+    settings: WorkerSettings,
+    spec: AgentSpec,
+    *,
+    host: str,
+    port: int,
+    variables: Mapping[str, str] | None = None,
+    observers: Callable[[], Sequence[BaseObserver]] = tuple,
+    logs: LogPipe | None = None,
+) -> AsyncIterator[Worker]:
+    """Serve calls with one agent from enter to exit.
+
+    Raises:
+        SettingsError: a setting is missing or wrong.
+        LiveConnectRefused: a setting of the Live API is missing or wrong.
+        AgentSpecError: a tool of the agent cannot be used.
+        OSError: the address cannot be listened on, or the data folder not be written.
+    """
+    twilio = settings.twilio()
+    dialer = LiveDialer(settings.live())
+    dialer.check()
+    tools = load_tools(spec)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    store = SqlCallStore(settings.database)
+    metrics = Metrics()
+    if logs is not None:
+        metrics.logs_dropped.set_function(lambda: logs.dropped)
+    active = ActiveCalls(settings.max_calls, store, on_over=partial(_count, metrics))
+    greetings = GreetingCache(settings.data_dir)
+    greetings.get(spec)
+    recorder = Recorder(settings.data_dir / "recordings") if spec.recording.enabled else None
+    runner = CallRunner(
+        spec=spec,
+        tools=tools,
+        dialer=dialer,
+        active=active,
+        store=store,
+        metrics=metrics,
+        greetings=greetings,
+        recorder=recorder,
+        variables=variables,
+        observers=observers,
+    )
+    services = Services(
+        settings=twilio,
+        store=store,
+        active=active,
+        tickets=TicketBook(settings.ticket_secret.get_secret_value()),
+        metrics=metrics,
+        run_call=runner,
+        apology=Spoken(spec.apology, spec.apology_language or spec.language, spec.apology_voice),
+        announcement=_announcement(spec),
+    )
+    try:
+        async with WebServer(create_app(services), host=host, port=port) as server:
+            yield Worker(server, active, runner, store, metrics, recorder, dialer)
+    finally:
+        await store.close(deadline_s=CLOSE_TIMEOUT_S)
+        # Both wait for their threads.
+        await asyncio.to_thread(greetings.close)
+        if recorder is not None:
+            await asyncio.to_thread(recorder.close)
+
+
+def _count(metrics: Metrics, entry: CallEntry) -> None:
+    if entry.record is not None:
+        metrics.call_ended(entry.record)
+
+
+def _announcement(spec: AgentSpec) -> Spoken | None:
+    text = spec.recording.announcement
+    if not spec.recording.enabled or text is None:
+        return None
+    return Spoken(text, spec.apology_language or spec.language, spec.apology_voice)
