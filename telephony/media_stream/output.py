@@ -109,9 +109,8 @@ class MediaStreamOutput(FrameProcessor):
 
     def mark_echoed(self, name: str) -> None:
         """Twilio echoed a mark."""
-        if not self._playout.mark_echoed(name, self._clock()):
-            self._counters["marks_flushed"] += 1
-        elif self._playout.has_news:
+        self._playout.mark_echoed(name, self._clock())
+        if self._playout.has_news:
             self._wake()
 
     def blocked_s(self) -> float:
@@ -198,9 +197,8 @@ class MediaStreamOutput(FrameProcessor):
             self._playout.abandon(self._clock())
             return
         schedule_known = self._playout.queued
-        if not self._playout.offer(ulaw, self._clock()):
-            self._counters["agent_audio_dropped_ms"] += len(ulaw) * 1000 // RATE_HZ
-        elif not schedule_known:
+        self._playout.offer(ulaw, self._clock())
+        if not schedule_known:
             self._wake()
 
     def _end_utterance(self) -> None:

@@ -18,7 +18,7 @@ alternate.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -64,7 +64,12 @@ class Playout:
     """The queue of one stream. Times are seconds of one monotonic clock."""
 
     def __init__(
-        self, *, lead_ms: float = 160.0, mark_every_ms: float = 100.0, mark_timeout_s: float = 2.0
+        self,
+        *,
+        lead_ms: float = 160.0,
+        mark_every_ms: float = 100.0,
+        mark_timeout_s: float = 2.0,
+        counters: Counter[str] | None = None,
     ) -> None:
         if lead_ms < FRAME_MS:
             raise ValueError(f"a lead of {lead_ms:g} ms is shorter than a frame")
@@ -72,6 +77,7 @@ class Playout:
         self.speaking = False
         self.playing_from = 0.0
         """When the caller begins to hear the audio taken last."""
+        self._counters: Counter[str] = Counter() if counters is None else counters
         self._lead_s = lead_ms / 1000
         self._mark_every = mark_every_ms * BYTES_PER_MS
         self._mark_timeout_s = mark_timeout_s
@@ -83,14 +89,14 @@ class Playout:
         self._spoken_to = 0
         self._last_news_at = 0.0
 
-    def offer(self, ulaw: bytes, now: float) -> bool:
-        """Queue audio of any length; False where the queue is full and it was dropped."""
+    def offer(self, ulaw: bytes, now: float) -> None:
+        """Queue audio of any length; what does not fit is dropped and counted."""
         if self.timeline.offered - self.timeline.sent + len(ulaw) > MAX_QUEUED_BYTES:
-            return False
+            self._counters["agent_audio_dropped_ms"] += len(ulaw) // BYTES_PER_MS
+            return
         self.timeline.offered += len(ulaw)
         self._frames.extend(self._cutter.push(ulaw))
         self._last_news_at = now
-        return True
 
     def end_utterance(self) -> None:
         """What was offered so far is an utterance; the next audio begins another."""
@@ -99,12 +105,12 @@ class Playout:
         if self.timeline.offered > last:
             self._ends.append(self.timeline.offered)
 
-    def mark_echoed(self, name: str, now: float) -> bool:
-        """Note an echo; False where it tells nothing about what was heard."""
-        if not self.timeline.echo(name, now):
-            return False
-        self._last_news_at = now
-        return True
+    def mark_echoed(self, name: str, now: float) -> None:
+        """Note an echo; one that tells nothing about what was heard is counted."""
+        if self.timeline.echo(name, now):
+            self._last_news_at = now
+        else:
+            self._counters["marks_flushed"] += 1
 
     def clear(self, now: float) -> float:
         """Barge-in: drop what is queued, here and at Twilio, and begin a new generation.
@@ -204,6 +210,7 @@ class Playout:
             return OutMark(timeline.mark())
         elif timeline.sent > timeline.settled:
             # The echo did not come. What the marks did not say was heard is not counted as heard.
+            self._counters["marks_timed_out"] += 1
             timeline.give_up()
         else:
             self.end_utterance()

@@ -65,7 +65,7 @@ class MediaStreamTransport(BaseTransport):
         self._socket = socket
         self._protocol = started.protocol
         self._tap = tap
-        playout = Playout(lead_ms=lead_ms)
+        playout = Playout(lead_ms=lead_ms, counters=self._protocol.counters)
         self.playout = PlayoutClock(playout, clock)
         self.counters: Mapping[str, int] = self._protocol.counters
         self._input = MediaStreamInput(name=f"{self.name}::Input")

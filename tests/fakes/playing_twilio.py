@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from telephony.media_stream.messages import OutClear, OutMark, OutMedia
@@ -18,8 +18,16 @@ from telephony.media_stream.playout import Playout, PlayoutCommand, SpeechStarte
 class PlayingTwilio:
     """Runs the playout's shell and Twilio together up to any time."""
 
-    def __init__(self, playout: Playout, *, latency_s: float = 0.0, echoes: bool = True) -> None:
+    def __init__(
+        self,
+        playout: Playout,
+        counters: Counter[str],
+        *,
+        latency_s: float = 0.0,
+        echoes: bool = True,
+    ) -> None:
         self.playout = playout
+        self.counters = counters
         self.now = 100.0
         self.sent: list[tuple[float, PlayoutCommand]] = []
         self.speech: list[str] = []

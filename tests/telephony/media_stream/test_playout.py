@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -19,8 +20,10 @@ def speech(duration_ms: int, *, seed: int = 0) -> bytes:
 
 
 def setup(latency_s: float = 0.0, *, echoes: bool = True) -> tuple[Playout, PlayingTwilio]:
-    playout = Playout()
-    return playout, PlayingTwilio(playout, latency_s=latency_s, echoes=echoes)
+    counters: Counter[str] = Counter()
+    playout = Playout(counters=counters)
+    twilio = PlayingTwilio(playout, counters, latency_s=latency_s, echoes=echoes)
+    return playout, twilio
 
 
 def test_frames_go_out_on_an_absolute_schedule() -> None:
@@ -233,6 +236,7 @@ def test_waiting_for_echoes_has_an_end() -> None:
     assert twilio.speech == ["started"]
     twilio.run(0.2)
     assert twilio.speech == ["started", "stopped"]
+    assert twilio.counters == {"marks_timed_out": 1}
     assert clock.pending_ms() == 0
     # Never beyond the first mark that was not echoed.
     assert clock.heard_ms(0, 1_000) == 100
@@ -245,7 +249,7 @@ def test_an_echo_that_comes_late_still_counts() -> None:
     playout.offer(speech(100), twilio.now)
     playout.end_utterance()
     twilio.run(4)
-    assert playout.mark_echoed("g0:1", twilio.now)
+    playout.mark_echoed("g0:1", twilio.now)
     assert clock.heard_ms(0, 100) == 100
     assert twilio.speech == ["started", "stopped"]
 
@@ -258,8 +262,9 @@ def test_echoes_that_tell_nothing_are_ignored(name: str) -> None:
     playout, twilio = setup(echoes=False)
     playout.offer(speech(100), twilio.now)
     twilio.run(0.01)
-    assert not playout.mark_echoed(name, twilio.now)
+    playout.mark_echoed(name, twilio.now)
     assert playout.timeline.confirmed == 0
+    assert twilio.counters == {"marks_flushed": 1}
 
 
 def test_an_echo_implies_those_before_it() -> None:
@@ -267,9 +272,9 @@ def test_an_echo_implies_those_before_it() -> None:
     playout, twilio = setup(echoes=False)
     playout.offer(speech(1_000), twilio.now)
     twilio.run(0.5)
-    assert playout.mark_echoed("g0:3", twilio.now)
+    playout.mark_echoed("g0:3", twilio.now)
     assert playout.timeline.confirmed == 300 * 8
-    assert not playout.mark_echoed("g0:2", twilio.now)
+    playout.mark_echoed("g0:2", twilio.now)
     assert playout.timeline.confirmed == 300 * 8
 
 
@@ -290,9 +295,10 @@ def test_a_lost_stream_ends_speech_without_a_message() -> None:
 def test_the_queue_is_bounded() -> None:
     """Ten minutes are queued, more is refused."""
     playout, twilio = setup()
-    assert playout.offer(bytes(MAX_QUEUED_BYTES), twilio.now)
-    assert not playout.offer(bytes(1), twilio.now)
+    playout.offer(bytes(MAX_QUEUED_BYTES), twilio.now)
+    playout.offer(bytes(80), twilio.now)
     assert playout.timeline.offered == MAX_QUEUED_BYTES
+    assert twilio.counters == {"agent_audio_dropped_ms": 10}
 
 
 def test_real_time_audio_is_not_held_back() -> None:

@@ -111,6 +111,23 @@ async def test_a_barge_in_clears_twilio_and_leaves_heard_where_it_was() -> None:
         assert call.transport.counters["marks_flushed"] >= 1
 
 
+async def test_a_frame_in_flight_at_a_barge_in_is_cleared_too() -> None:
+    """One frame may be stuck in a slow socket; ``clear`` follows it before anything new does."""
+    async with a_call() as call:
+        call.twilio.takes_messages.clear()
+        await call.probe.say(tone(700, 1_000, rate_hz=8_000), 8_000)
+        await asyncio.sleep(0.05)
+        await call.probe.push_frame(InterruptionFrame())
+        await call.probe.say(bytes(320), 8_000)
+        await call.probe.push_frame(TTSStoppedFrame())
+        call.twilio.takes_messages.set()
+        await call.until(lambda: len(call.twilio.sent) >= 4)
+        events = [message["event"] for message in call.twilio.sent]
+        assert events == ["media", "clear", "media", "mark"]
+        assert call.twilio.sent[-1]["mark"]["name"] == "g1:1"
+        assert call.transport.playout.heard_ms(0, 1_000) <= 100
+
+
 async def test_digits_go_both_ways() -> None:
     """Keys pressed become frames; keys to press become tones; the letters of Q.23 are counted."""
     async with a_call() as call:
