@@ -247,6 +247,7 @@ class MediaStreamOutput(FrameProcessor):
         while (command := self._playout.take(now)) is not None:
             if isinstance(command, SpeechStarted | SpeechStopped):
                 self._announce(command)
+        self._fell_silent.set()
 
     def _announce(self, command: SpeechStarted | SpeechStopped) -> None:
         if isinstance(command, SpeechStarted):

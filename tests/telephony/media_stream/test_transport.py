@@ -278,6 +278,20 @@ async def test_end_frame_lets_the_last_words_be_heard() -> None:
         assert call.twilio.closed_with == (1000, "done")
 
 
+async def test_a_close_ends_the_wait_for_last_words() -> None:
+    """EndFrame waits for nobody once the stream is over, though nothing had been sent."""
+    async with a_call() as call:
+        call.twilio.takes_messages.clear()
+        await call.probe.say(tone(700, 400, rate_hz=24_000), 24_000)
+        await call.worker.queue_frame(EndFrame())
+        await asyncio.sleep(0.05)
+        assert not call.worker.has_finished()
+        await call.transport.close("done")
+        async with asyncio.timeout(1):
+            await call.ended()
+            await call.until(call.worker.has_finished)
+
+
 async def test_cancel_frame_stops_at_once() -> None:
     """CancelFrame waits for nothing."""
     async with a_call() as call:
