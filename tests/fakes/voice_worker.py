@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qsl
 
@@ -37,6 +38,7 @@ class VoiceWorker:
     twiml: dict[str, str | list[str] | Response] = field(default_factory=dict)
     media: Media | None = None
     delay_s: float = 0.0
+    certificate: Path | None = None
     requests: list[Received] = field(default_factory=list)
     upgrades: list[dict[str, str]] = field(default_factory=list)
 
@@ -45,7 +47,9 @@ class VoiceWorker:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{listener.getsockname()[1]}"
-        self.base_url = f"http://{self.host}"
+        secure = "s" if self.certificate else ""
+        self.base_url = f"http{secure}://{self.host}"
+        self.media_url = f"ws{secure}://{self.host}/media"
         app = Starlette(
             routes=[
                 WebSocketRoute("/media", self._serve_media),
@@ -58,6 +62,7 @@ class VoiceWorker:
             lifespan="off",
             ws="websockets-sansio",
             ws_per_message_deflate=False,
+            ssl_certfile=self.certificate,
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
@@ -78,7 +83,7 @@ class VoiceWorker:
         )
         status = f"{self.base_url}/stream-status"
         return (
-            f'<Response><Connect><Stream url="ws://{self.host}/media" statusCallback="{status}">'
+            f'<Response><Connect><Stream url="{self.media_url}" statusCallback="{status}">'
             f"{inner}</Stream></Connect>{after}</Response>"
         )
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+import trustme
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 from twilio.request_validator import RequestValidator
@@ -436,6 +439,97 @@ async def test_closing_the_twin_ends_every_call() -> None:
         assert not twilio.live_sockets
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() <= before
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[Path, Path]:
+    """An authority's certificate, and a certificate with its key for 127.0.0.1."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        str(tmp_path / "server.pem")
+    )
+    return tmp_path / "ca.pem", tmp_path / "server.pem"
+
+
+async def test_worker_behind_tls_is_reached_with_its_authority(
+    authority: tuple[Path, Path],
+) -> None:
+    """Webhooks over https and a wss stream work, and the signature is over the wss URL."""
+    ca_file, certificate = authority
+    agent = MediaAgent(speak_ms=200)
+    async with VoiceWorker(media=agent, certificate=certificate) as worker:
+        worker.twiml["/voice"] = worker.stream()
+        async with TwilioTwin(ca_file=ca_file) as twilio:
+            call = await twilio.place_inbound_call(
+                f"{worker.base_url}/voice", caller=CallerScript.of(WaitAgentDone(100), HangUp())
+            )
+            result = await call.wait(10)
+        (upgrade,) = worker.upgrades
+    assert not silent(result.heard)
+    assert agent.close_code == 1005
+    validator = RequestValidator("twin-auth-token")
+    assert validator.validate(worker.media_url, {}, upgrade["x-twilio-signature"])
+
+
+async def test_untrusted_certificate_is_refused(authority: tuple[Path, Path]) -> None:
+    """Without the authority the webhook fails with 11220 and the caller hears the apology."""
+    _, certificate = authority
+    async with VoiceWorker(certificate=certificate) as worker:
+        result = await run_call(worker)
+    assert result.warned(11220)
+
+
+async def test_untrusted_stream_certificate_is_31910(authority: tuple[Path, Path]) -> None:
+    """The same on the stream has a code of its own."""
+    _, certificate = authority
+    async with VoiceWorker(certificate=certificate) as secure, VoiceWorker() as worker:
+        worker.twiml["/voice"] = secure.stream()
+        result = await run_call(worker)
+    assert result.warned(31910)
+
+
+async def test_worker_that_does_not_read_loses_caller_audio() -> None:
+    """When the worker's socket is full, frames are dropped with 31930 and timestamps jump."""
+
+    class Stuck(MediaAgent):
+        async def on_message(self, socket: WebSocket, message: dict[str, Any]) -> None:
+            if message["event"] == "start":
+                await asyncio.sleep(1.0)
+
+    # Large enough to fill every buffer of the operating system.
+    agent = Stuck()
+    flood = SendRaw(" " * 1_000_000, times=10)
+    async with VoiceWorker(media=agent) as worker:
+        worker.twiml["/voice"] = worker.stream()
+        result = await run_call(
+            worker, WaitStream(), WaitSeconds(0.2), flood, WaitSeconds(1.5), HangUp()
+        )
+    assert result.warned(31930)
+    stamps = [int(message["media"]["timestamp"]) for message in agent.of("media")]
+    assert max(after - before for before, after in pairwise(stamps)) > 100
+
+
+async def test_calls_leave_nothing_behind() -> None:
+    """After many short calls there are no more tasks or open files than before."""
+    async with VoiceWorker(media=MediaAgent()) as worker, TwilioTwin() as twilio:
+        worker.twiml["/voice"] = worker.stream()
+
+        async def one() -> None:
+            script = CallerScript.of(WaitStream(), HangUp())
+            call = await twilio.place_inbound_call(f"{worker.base_url}/voice", caller=script)
+            await call.wait(10)
+
+        await asyncio.gather(*(one() for _ in range(10)))
+        await asyncio.sleep(0.1)
+        tasks, files = len(asyncio.all_tasks()), psutil.Process().num_fds()
+        for _ in range(5):
+            await asyncio.gather(*(one() for _ in range(10)))
+        await asyncio.sleep(0.1)
+        assert len(asyncio.all_tasks()) <= tasks
+        assert psutil.Process().num_fds() <= files + 2
+        assert not twilio.live_calls
+        assert not twilio.live_sockets
 
 
 async def test_status_callback_of_an_inbound_call_comes_at_its_end() -> None:
