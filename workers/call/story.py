@@ -142,7 +142,12 @@ def one_line(text: str) -> str:
 
 def plain(values: dict[str, Any] | None) -> str:
     """Arguments or a result of a tool on one line: ``order_number "7", rush true``; cut if long."""
-    text = ", ".join(f"{key} {_value(value)}" for key, value in (values or {}).items())
+    values = values or {}
+    if values.keys() == {"output"}:
+        # What a tool returned stands under this key; the key itself tells nothing.
+        inner = values["output"]
+        values = inner if isinstance(inner, dict) else {"": inner}
+    text = ", ".join(f"{key} {_value(value)}".strip() for key, value in values.items())
     return text if len(text) <= PLAIN_LETTERS else f"{text[: PLAIN_LETTERS - 1]}…"
 
 

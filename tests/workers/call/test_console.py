@@ -53,19 +53,19 @@ def test_a_call_is_told_in_aligned_lines() -> None:
     call.ended(EndReason.AGENT_HUNG_UP, at_s=38.4)
     call.saved("page", Path("evercall-demo/call.html"))
     assert screen.lines == [
-        "         ring      corner-bakery, inbound",
-        "  0:00.0 call      answered",
-        "  0:00.3 agent     Hello, this is Corner Bakery. How can I help you",
-        "                   today?",
-        "  0:04.9 caller    What time do you open on Saturday?",
-        "  0:08.4 agent     At seven, [not heard: and we close at two.]          750 ms",
-        "  0:13.3 barge-in  the caller interrupted; 7.4 s of speech were not",
-        "                   played",
-        "  0:22.1 key       the caller pressed  7",
-        '  0:22.9 tool      order_status(order_number "7") → status "ready"      120 ms',
-        "  0:30.0 transfer  putting through to the shop",
-        "  0:38.4 end       The agent said goodbye and hung up",
-        "         page      evercall-demo/call.html",
+        "         ring       corner-bakery, inbound",
+        "  0:00.0 call       answered",
+        "  0:00.3 agent      Hello, this is Corner Bakery. How can I help you",
+        "                    today?",
+        "  0:04.9 caller     What time do you open on Saturday?",
+        "  0:08.4 agent      At seven, [not heard: and we close at two.]         750 ms",
+        "  0:13.3 barge-in   the caller interrupted; 7.4 s of speech were not",
+        "                    played",
+        "  0:22.1 key        the caller pressed  7",
+        '  0:22.9 tool       order_status(order_number "7") → status "ready"     120 ms',
+        "  0:30.0 transfer   putting through to the shop",
+        "  0:38.4 end        The agent said goodbye and hung up",
+        "         page       evercall-demo/call.html",
     ]
 
 
