@@ -235,8 +235,11 @@ class MediaStreamOutput(FrameProcessor):
         self._wake()
         while not self._announcements.empty():
             frame = self._announcements.get_nowait()
-            if frame is not None:
-                await self.broadcast_frame(frame)
+            if frame is None:
+                # The stream is over as well: this is for ``announce``.
+                self._announcements.put_nowait(None)
+                break
+            await self.broadcast_frame(frame)
 
     def _abandon(self) -> None:
         """Nothing more will be heard; if the agent was speaking, it has stopped."""
