@@ -147,7 +147,7 @@ def _bot(name: BotName, port: int, live: str, folder: Path) -> tuple[list[str], 
     if name == "stock":
         return [sys.executable, "-m", "tests.benchmarks.stock_bot", str(port), live], {}
     command = ["serve", "--host", "127.0.0.1", "--port", str(port), "--agent", str(_AGENT)]
-    return [sys.executable, "-m", "workers.entrypoints.cli", *command], {
+    return [str(Path(sys.executable).with_name("evercall")), *command], {
         "EVERCALL_PUBLIC_URL": _PUBLIC_URL,
         "EVERCALL_DATA_DIR": str(folder / "data"),
         "EVERCALL_DATABASE_URL": f"sqlite:///{folder / 'calls.sqlite3'}",
