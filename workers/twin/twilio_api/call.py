@@ -9,27 +9,22 @@ from typing import Any
 from workers.twin import dtmf
 from workers.twin.caller import (
     CallerScript,
-    DropSocket,
     HangUp,
-    HoldFrames,
-    ReadSlowly,
-    ReorderFrames,
     SecondStream,
-    SendRaw,
-    SkipTime,
 )
-from workers.twin.performer import Doing, KeyPressed, StepBegun, StepTimedOut
-from workers.twin.twilio_api import states, twiml_reader
+from workers.twin.performer import Doing, KeyPressed
+from workers.twin.twilio_api import states
+from workers.twin.twilio_api.acts import do_to_stream, shown
 from workers.twin.twilio_api.callee import CalleeBehaviour, ring
 from workers.twin.twilio_api.connect import second_stream
 from workers.twin.twilio_api.desk import Desk
+from workers.twin.twilio_api.fetching import fetch
 from workers.twin.twilio_api.line import CallFaults, Line
 from workers.twin.twilio_api.media.stream import MediaTap
 from workers.twin.twilio_api.order import CallOrder, Detection
 from workers.twin.twilio_api.program import (
     DocumentFetched,
     Fetch,
-    FetchFailed,
     Finish,
     Outcome,
     Program,
@@ -150,7 +145,7 @@ class TwinCall:
     async def _take(self, step: Step | DocumentFetched) -> Step:
         match step:
             case Fetch():
-                return await self._step_of(self._fetch(step))
+                return await self._step_of(fetch(self.line, step))
             case Run(verb, answers):
                 if answers:
                     self.line.answer()
@@ -214,25 +209,6 @@ class TwinCall:
             "MachineDetectionDuration": str(round(callee.verdict_after_s * 1000)),
         }
 
-    async def _fetch(self, step: Fetch) -> Outcome:
-        params = self.line.params() | dict(step.params)
-        answer = await self.line.post("voice", step.url, params, method=step.method)
-        if answer.code:
-            self.line.journal.warn(answer.code, f"{step.url}: {answer.detail}")
-            return FetchFailed(answer.code, step.url)
-        if answer.content_type not in ("text/xml", "application/xml"):
-            self.line.journal.warn(12300, answer.content_type or "no Content-Type")
-            return FetchFailed(12300, step.url)
-        try:
-            document = twiml_reader.parse(answer.body)
-        except twiml_reader.TwimlRefused as error:
-            self.line.journal.warn(error.code, error.detail)
-            return FetchFailed(error.code, step.url)
-        for code, detail in document.warnings:
-            self.line.journal.warn(code, detail)
-        self.line.journal.note("twiml", verbs=[type(verb).__name__ for verb in document.verbs])
-        return DocumentFetched(document, answer.url)
-
     def _interrupt(self, what: Finish | Fetch | DocumentFetched) -> None:
         if not self._interruption.done():
             self._interruption.set_result(what)
@@ -257,7 +233,7 @@ class TwinCall:
 
     def _on_doing(self, doing: Doing) -> None:
         line, stream = self.line, self.line.stream
-        line.journal.note("script", doing=_shown(doing))
+        line.journal.note("script", doing=shown(doing))
         match doing:
             case KeyPressed(digit):
                 if line.on_key is not None:
@@ -267,24 +243,8 @@ class TwinCall:
             case SecondStream(parameters):
                 work = second_stream(line, parameters)
                 self._extras.append(line.spawn(work, "second stream"))
-            case StepBegun() | StepTimedOut():
-                return
-        if stream is None:
-            return
-        match doing:
-            case DropSocket():
-                stream.drop()
-            case SendRaw(data, framed, times):
-                for _ in range(times):
-                    stream.send_raw(data, framed=framed)
-            case SkipTime(ms):
-                stream.skip(ms)
-            case HoldFrames(ms):
-                stream.hold(ms)
-            case ReorderFrames(frames):
-                stream.reorder(frames)
-            case ReadSlowly(ms):
-                stream.read_slowly(ms)
+        if stream is not None:
+            do_to_stream(stream, doing)
 
     def _result(self) -> CallResult:
         line = self.line
@@ -308,8 +268,3 @@ class TwinCall:
 
 def _future() -> asyncio.Future[Finish | Fetch | DocumentFetched]:
     return asyncio.get_running_loop().create_future()
-
-
-def _shown(doing: Doing) -> str:
-    text = repr(doing)
-    return text if len(text) <= 100 else text[:100] + "…"

@@ -35,6 +35,7 @@ WARNINGS: dict[int, str] = {
     12100: "Document parse failure",
     12200: "Schema validation warning",
     12300: "Invalid Content-Type",
+    13214: "Dial: invalid callerId",
     15002: "Call progress: queue time-out",
     15003: "Call progress: warning response to callback URL",
     31901: "Stream - WebSocket - connection timeout",

@@ -30,6 +30,7 @@ class Desk:
     tls: ssl.SSLContext | None
     on_dial: Callable[[str], CalleeBehaviour]
     record: Callable[[CallFacts], None]
+    owns: Callable[[str], bool]
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], datetime] = _now
     streams: set[MediaStream] = field(default_factory=set)

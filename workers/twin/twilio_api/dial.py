@@ -60,6 +60,9 @@ class Leg:
 
 async def dial(line: Line, verb: twiml.Dial) -> VerbEnded:
     """Ring all numbers at once and stay with the first that answers."""
+    if verb.caller_id not in ("", line.facts.from_) and not line.desk.owns(verb.caller_id):
+        line.journal.warn(13214, verb.caller_id)
+        return VerbEnded({"DialCallStatus": states.FAILED})
     legs = [Leg(line, number, verb.caller_id) for number in verb.numbers]
     line.journal.note("dial", to=[leg.number.number for leg in legs])
     if not legs:

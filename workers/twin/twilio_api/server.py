@@ -87,6 +87,7 @@ class TwilioTwin:
             tls=tls,
             on_dial=lambda to: self.on_dial(to),
             record=self._record,
+            owns=lambda number: not self._numbers or number in self._numbers,
             clock=self._clock,
         )
         # With the protocol named, or asyncio leaves Nagle's algorithm on and answers wait 40 ms.

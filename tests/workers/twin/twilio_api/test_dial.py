@@ -23,7 +23,7 @@ async def dial(
 ) -> tuple[CallResult, TwilioTwin, list[Received]]:
     async with VoiceWorker(twiml={"/voice": twiml}) as worker:
         worker.twiml["/transfer-result"] = "<Response><Hangup/></Response>"
-        async with TwilioTwin() as twilio:
+        async with TwilioTwin(numbers=["+15550100002"]) as twilio:
             twilio.on_dial = lambda _: callee
             call = await twilio.place_inbound_call(
                 f"{worker.base_url}/voice", caller=CallerScript.of(*caller)
@@ -83,3 +83,12 @@ async def test_caller_who_hangs_up_ends_the_other_leg() -> None:
     assert not actions
     assert {facts.state for facts in twilio.facts.values()} == {"completed"}
     assert result.status == "completed"
+
+
+async def test_foreign_caller_id_is_refused() -> None:
+    """Only an owned number or the caller's own may be shown; otherwise nobody is dialled."""
+    twiml = DIAL.replace("<Dial ", '<Dial callerId="+15559999999" ')
+    result, twilio, (action,) = await dial(CalleeBehaviour(), twiml=twiml)
+    assert result.warned(13214)
+    assert action.params["DialCallStatus"] == "failed"
+    assert len(twilio.facts) == 1
