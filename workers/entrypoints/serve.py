@@ -8,7 +8,7 @@ import structlog
 import typer
 import uvloop
 
-from agent.errors import AgentSpecError, LiveConnectRefused
+from agent.errors import AgentSpecError
 from agent.spec import AgentSpec, load_agent
 from workers.entrypoints.worker import run_worker
 from workers.logs import LogPipe, start_logs
@@ -27,7 +27,7 @@ def run_serve(*, agent: Path | None, host: str, port: int) -> int:
         return complain(error)
     try:
         uvloop.run(_serve(settings, spec, host, port, logs))
-    except (SettingsError, AgentSpecError, LiveConnectRefused, OSError) as error:
+    except (SettingsError, AgentSpecError, OSError) as error:
         return complain(error)
     finally:
         logs.close()

@@ -10,11 +10,13 @@ from functools import partial
 
 from pipecat.observers.base_observer import BaseObserver
 
+from agent.errors import LiveConnectRefused
 from agent.live.dialer import LiveDialer
 from agent.spec import AgentSpec
 from agent.tools.declarations import load_tools
 from telephony.calls.twiml import Spoken
 from telephony.media_stream.ticket import TicketBook
+from telephony.settings import TwilioSettings
 from workers.call.active import ActiveCalls, CallEntry
 from workers.call.greetings import GreetingCache
 from workers.call.pipeline import CallRunner
@@ -24,7 +26,7 @@ from workers.entrypoints.server import WebServer
 from workers.entrypoints.services import Services
 from workers.logs import LogPipe
 from workers.metrics import Metrics
-from workers.settings import WorkerSettings
+from workers.settings import SettingsError, WorkerSettings
 from workers.store.calls import CallStore
 from workers.store.sql import SqlCallStore
 
@@ -58,14 +60,12 @@ async def run_worker(
     """Serve calls with one agent from enter to exit.
 
     Raises:
-        SettingsError: a setting is missing or wrong.
-        LiveConnectRefused: a setting of the Live API is missing or wrong.
+        SettingsError: settings are missing or wrong; one line each.
         AgentSpecError: a tool of the agent cannot be used.
         OSError: the address cannot be listened on, or the data folder not be written.
     """
-    twilio = settings.twilio()
     dialer = LiveDialer(settings.live())
-    dialer.check()
+    twilio = _checked(settings, dialer)
     tools = load_tools(spec)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = SqlCallStore(settings.database)
@@ -107,6 +107,22 @@ async def run_worker(
         await asyncio.to_thread(greetings.close)
         if recorder is not None:
             await asyncio.to_thread(recorder.close)
+
+
+def _checked(settings: WorkerSettings, dialer: LiveDialer) -> TwilioSettings:
+    """Name everything that is missing at once, not one thing a start."""
+    problems: list[str] = []
+    try:
+        dialer.check()
+    except LiveConnectRefused as error:
+        problems.append(str(error))
+    try:
+        twilio = settings.twilio()
+    except SettingsError as error:
+        raise SettingsError("\n".join([*problems, str(error)])) from None
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return twilio
 
 
 def _count(metrics: Metrics, entry: CallEntry) -> None:
