@@ -18,10 +18,10 @@ from rich.console import Console
 
 from agent.conversation.record import CallRecord
 from agent.spec import load_agent
-from workers.call.console import CallConsole
-from workers.call.follow import CallFollower
-from workers.call.page import render_page
-from workers.call.transcript_text import transcript_text
+from workers.dashboard.call_page.page import render_page
+from workers.dashboard.console import CallConsole
+from workers.dashboard.follow import CallFollower
+from workers.dashboard.transcript_text import transcript_text
 from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import start_logs
 from workers.settings import load_settings

@@ -11,7 +11,7 @@ from agent.conversation.record import (
     ToolRecord,
     TurnRecord,
 )
-from workers.call.story import (
+from workers.dashboard.story import (
     Happening,
     KeysPressed,
     at,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.sample_call import wav_of
-from workers.call.waveform import RecordingUnreadable, read_recording, waveform
+from workers.dashboard.call_page.waveform import RecordingUnreadable, read_recording, waveform
 
 
 def stereo(caller: int, agent: int, samples: int) -> bytes:

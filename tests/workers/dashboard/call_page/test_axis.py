@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.call.axis import LEAST_PX, MOST_PX, Axis, ruler
+from workers.dashboard.call_page.axis import LEAST_PX, MOST_PX, Axis, ruler
 
 
 def test_nothing_is_placed_outside_the_axis() -> None:

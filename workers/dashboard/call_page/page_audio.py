@@ -10,7 +10,7 @@ import av
 import av.error
 
 from telephony.audio.g711 import pcm_to_ulaw
-from workers.call.waveform import Recording
+from workers.dashboard.call_page.waveform import Recording
 
 # Base64 adds a third, the waveforms and the text some 250 kB: the page stays under 2 MB.
 MAX_BYTES = 1_250_000

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent.conversation.record import CallRecord, TurnRecord
 from tests.fakes.sample_call import sample_record
-from workers.call.transcript_text import transcript_text
+from workers.dashboard.transcript_text import transcript_text
 
 
 def test_transcript_reads_from_top_to_bottom() -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.call.markup import Markup, element, joined
-from workers.call.story import at
+from workers.dashboard.call_page.markup import Markup, element, joined
+from workers.dashboard.story import at
 
 # Room for labels: the drawing is at least this wide, and scrolls where the screen is narrower.
 PX_PER_S = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agent.conversation.record import CallRecord
 from tests.fakes.sample_call import sample_record
-from workers.call.figures import Figure, figures, headline
-from workers.call.waveform import Waveform, Waves
+from workers.dashboard.call_page.figures import Figure, figures, headline
+from workers.dashboard.call_page.waveform import Waveform, Waves
 
 
 def by_label(found: list[Figure]) -> dict[str, Figure]:

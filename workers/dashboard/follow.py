@@ -11,8 +11,8 @@ from agent.conversation.record import (
     ToolRecord,
     TurnRecord,
 )
-from workers.call.console import CallConsole
-from workers.call.story import KEY_PAUSE_S, Happening, happenings, heard_and_not
+from workers.dashboard.console import CallConsole
+from workers.dashboard.story import KEY_PAUSE_S, Happening, happenings, heard_and_not
 
 # Late words of a turn arrive within half a second of the next (dograh's measure), so a turn is
 # told when it has been over for longer.

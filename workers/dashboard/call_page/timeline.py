@@ -10,9 +10,10 @@ import math
 from collections.abc import Iterable
 
 from agent.conversation.record import CallRecord, Speaker, TurnRecord
-from workers.call.axis import Axis, Lane, Mark, packed, ruler
-from workers.call.markup import Markup, element, joined
-from workers.call.story import (
+from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed, ruler
+from workers.dashboard.call_page.markup import Markup, element, joined
+from workers.dashboard.call_page.waveform import Waveform, Waves
+from workers.dashboard.story import (
     SLOW_ANSWER_S,
     at,
     duration_s,
@@ -22,7 +23,6 @@ from workers.call.story import (
     plain,
     was_cut,
 )
-from workers.call.waveform import Waveform, Waves
 
 _WAVE_HEIGHT = 100
 

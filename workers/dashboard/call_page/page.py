@@ -14,13 +14,19 @@ from string import Template
 from urllib.parse import quote
 
 from agent.conversation.record import CallRecord
-from workers.call.figures import Figure, figures, headline
-from workers.call.markup import Markup, element, escaped, joined
-from workers.call.page_audio import data_uri
-from workers.call.story import duration_s, end_of, long
-from workers.call.timeline import timeline
-from workers.call.transcript_table import transcript_rows
-from workers.call.waveform import Recording, RecordingUnreadable, Waves, read_recording, waveform
+from workers.dashboard.call_page.figures import Figure, figures, headline
+from workers.dashboard.call_page.markup import Markup, element, escaped, joined
+from workers.dashboard.call_page.page_audio import data_uri
+from workers.dashboard.call_page.timeline import timeline
+from workers.dashboard.call_page.transcript_table import transcript_rows
+from workers.dashboard.call_page.waveform import (
+    Recording,
+    RecordingUnreadable,
+    Waves,
+    read_recording,
+    waveform,
+)
+from workers.dashboard.story import duration_s, end_of, long
 
 
 def render_page(record: CallRecord, *, wav: bytes | None = None, wav_name: str = "") -> str:

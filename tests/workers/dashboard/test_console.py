@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from agent.conversation.record import EndReason
-from workers.call.console import MOST_LETTERS, CallConsole
+from workers.dashboard.console import MOST_LETTERS, CallConsole
 
 
 class Screen:

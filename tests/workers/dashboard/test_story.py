@@ -16,7 +16,7 @@ from agent.conversation.record import (
     TurnRecord,
 )
 from tests.fakes.sample_call import sample_record
-from workers.call.story import (
+from workers.dashboard.story import (
     PLAIN_LETTERS,
     KeysPressed,
     at,

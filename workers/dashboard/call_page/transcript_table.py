@@ -9,8 +9,8 @@ from agent.conversation.record import (
     ToolRecord,
     TurnRecord,
 )
-from workers.call.markup import Markup, element
-from workers.call.story import (
+from workers.dashboard.call_page.markup import Markup, element
+from workers.dashboard.story import (
     SLOW_ANSWER_S,
     Happening,
     KeysPressed,

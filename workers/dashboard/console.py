@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.conversation.record import EndReason, Speaker
-from workers.call.story import (
+from workers.dashboard.story import (
     SLOW_ANSWER_S,
     Tone,
     at,

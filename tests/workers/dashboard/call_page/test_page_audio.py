@@ -11,8 +11,8 @@ import av
 
 from telephony.audio.g711 import ulaw_to_pcm
 from tests.tone import amplitude_at, tone
-from workers.call.page_audio import MAX_BYTES, data_uri, opus_webm, ulaw_wav
-from workers.call.waveform import Recording
+from workers.dashboard.call_page.page_audio import MAX_BYTES, data_uri, opus_webm, ulaw_wav
+from workers.dashboard.call_page.waveform import Recording
 
 RATE_HZ = 8000
 

@@ -6,8 +6,8 @@ import statistics
 from dataclasses import dataclass
 
 from agent.conversation.record import CallRecord
-from workers.call.story import SLOW_ANSWER_S, Tone, long
-from workers.call.waveform import Waves
+from workers.dashboard.call_page.waveform import Waves
+from workers.dashboard.story import SLOW_ANSWER_S, Tone, long
 
 # A side whose speech stays below this is silence to a listener; the field saw full-length audio
 # at near-zero loudness in 5.9 % of calls (gemini-live-api-examples issue 40). Our own line.

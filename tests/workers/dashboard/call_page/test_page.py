@@ -22,7 +22,7 @@ from agent.conversation.record import (
     TurnRecord,
 )
 from tests.fakes.sample_call import HOURS, HOURS_HEARD, sample_record, sample_wav, wav_of
-from workers.call.page import render_page
+from workers.dashboard.call_page.page import render_page
 
 # Elements without an end tag (html.spec.whatwg.org, void elements).
 VOID = {"meta", "br", "link", "img", "input"}

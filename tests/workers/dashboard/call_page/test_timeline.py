@@ -8,8 +8,8 @@ import pytest
 
 from agent.conversation.record import CallRecord, DigitRecord, StreamRecord, ToolRecord
 from tests.fakes.sample_call import sample_record, sample_wav
-from workers.call.timeline import timeline
-from workers.call.waveform import Waves, read_recording, waveform
+from workers.dashboard.call_page.timeline import timeline
+from workers.dashboard.call_page.waveform import Waves, read_recording, waveform
 
 
 def lanes(drawing: str) -> list[str]:

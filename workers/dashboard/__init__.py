@@ -1,0 +1,1 @@
+"""What an operator sees of a call: on a page, as text, on the terminal."""

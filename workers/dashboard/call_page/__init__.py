@@ -1,0 +1,1 @@
+"""One call as one self-contained HTML page."""
