@@ -138,4 +138,6 @@ def _figure_row(figure: Figure) -> Markup:
 
 @cache
 def _asset(name: str) -> str:
-    return (resources.files("workers.dashboard.call_page") / "page_assets" / name).read_text(encoding="utf-8")
+    return (resources.files("workers.dashboard.call_page") / "page_assets" / name).read_text(
+        encoding="utf-8"
+    )
