@@ -42,11 +42,9 @@ def explain(error: BaseException, *, settings: LiveSettings, spec: AgentSpec) ->
             return LiveConnectFailed(f"no access token: {_short(str(error))}")
         return LiveConnectRefused("GOOGLE_APPLICATION_CREDENTIALS", _short(str(error)))
     if isinstance(error, ssl.SSLCertVerificationError):
-        return LiveConnectRefused(
-            "SSL_CERT_FILE",
-            f"the certificate of {_host(settings)} is not trusted: "
-            f"{error.verify_message or error.reason}",
-        )
+        why = getattr(error, "verify_message", "") or _short(str(error))
+        message = f"the certificate of {_host(settings)} is not trusted: {why}"
+        return LiveConnectRefused("SSL_CERT_FILE", message)
     if isinstance(error, TimeoutError):
         return LiveConnectFailed(f"{_host(settings)} did not complete the setup in time")
     if isinstance(error, socket.gaierror):

@@ -91,7 +91,6 @@ class LiveSession:
         self.barge_ins: list[BargeInRecord] = []
         self.digits: list[DigitRecord] = []
         """Keys the caller pressed."""
-        self.digits: list[DigitRecord] = []
         self._counters: Counter[str] = Counter()
         self._spec = spec
         self._opening = opening

@@ -244,6 +244,7 @@ async def test_keys_reach_the_model_as_text() -> None:
         await call.session.send_digit("x")
         await call.until(lambda: bool(call.connection.texts))
     assert "42#" in call.connection.texts[0][0]
+    assert [record.digit for record in call.session.digits] == ["4", "2", "#"]
     assert call.session.counters["keys_unknown"] == 1
 
 

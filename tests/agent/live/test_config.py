@@ -1,0 +1,135 @@
+"""The setup of a connection, by model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.genai import types
+
+from agent.errors import LiveConnectRefused
+from agent.live.config import build_config
+from agent.live.models import TextPath, profile_for
+from agent.spec import AgentSpec, Thinking, Vad
+
+DECLARATION = types.FunctionDeclaration(name="order_status", description="Look up an order.")
+
+
+def config(model: str = "gemini-3.8-live", **fields: Any) -> dict[str, Any]:
+    spec = AgentSpec(name="bakery", system_instruction="Be kind.", model=model, **fields)
+    built = build_config(
+        spec,
+        profile=profile_for(model, vertexai=False),
+        system_instruction="Be kind.",
+        declarations=[DECLARATION],
+    )
+    return built.model_dump(exclude_none=True, mode="json")
+
+
+def test_both_transcriptions_are_on_and_audio_is_the_answer() -> None:
+    """Without transcripts there is no record of a call."""
+    built = config()
+    assert built["response_modalities"] == ["AUDIO"]
+    assert built["input_audio_transcription"] == {}
+    assert built["output_audio_transcription"] == {}
+
+
+def test_what_the_agent_does_not_set_is_left_to_the_model() -> None:
+    """Defaults differ between models; only turn coverage is always said."""
+    built = config()
+    assert built["realtime_input_config"] == {"turn_coverage": "TURN_INCLUDES_ONLY_ACTIVITY"}
+    assert not {"temperature", "thinking_config", "session_resumption"} & built.keys()
+    assert "context_window_compression" not in built
+
+
+def test_voice_activity_is_set_as_the_agent_says() -> None:
+    """Words of the agent's file become the API's enums."""
+    built = config(
+        vad=Vad(
+            start_of_speech_sensitivity="low",
+            end_of_speech_sensitivity="high",
+            prefix_padding_ms=100,
+            silence_duration_ms=500,
+            activity_handling="no_interruption",
+        )
+    )
+    assert built["realtime_input_config"] == {
+        "automatic_activity_detection": {
+            "start_of_speech_sensitivity": "START_SENSITIVITY_LOW",
+            "end_of_speech_sensitivity": "END_SENSITIVITY_HIGH",
+            "prefix_padding_ms": 100,
+            "silence_duration_ms": 500,
+        },
+        "activity_handling": "NO_INTERRUPTION",
+        "turn_coverage": "TURN_INCLUDES_ONLY_ACTIVITY",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "behavior"),
+    [
+        ("gemini-3.8-live", "BLOCKING"),
+        ("gemini-3.8-live-extended-thinking", "NON_BLOCKING"),
+        ("gemini-3.1-flash-live-preview", None),
+        ("gemini-2.5-flash-native-audio-latest", None),
+    ],
+)
+def test_tools_block_where_the_model_lets_them(model: str, behavior: str | None) -> None:
+    """3.8 answers before the result is there unless the function is declared blocking."""
+    (tool,) = config(model)["tools"]
+    assert tool["function_declarations"][0].get("behavior") == behavior
+    assert DECLARATION.behavior is None
+
+
+def test_thinking_is_set_in_the_words_of_the_model() -> None:
+    """2.5 has a budget, 3.1 a level, extended thinking must have one, plain 3.8 takes none."""
+    budget = config("gemini-2.5-flash-native-audio-latest", thinking=Thinking(budget=0))
+    assert budget["thinking_config"] == {"thinking_budget": 0}
+    level = config("gemini-3.1-flash-live-preview", thinking=Thinking(level="minimal"))
+    assert level["thinking_config"] == {"thinking_level": "MINIMAL"}
+    must = config("gemini-3.8-live-extended-thinking")
+    assert must["thinking_config"] == {"thinking_level": "LOW"}
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "field"),
+    [
+        ("gemini-3.8-live", Thinking(level="low"), "thinking.level"),
+        ("gemini-3.8-live", Thinking(budget=0), "thinking.budget"),
+        ("gemini-3.8-live-extended-thinking", Thinking(level="minimal"), "thinking.level"),
+        ("gemini-2.5-flash-native-audio-latest", Thinking(level="low"), "thinking.level"),
+    ],
+)
+def test_what_a_model_refuses_is_refused_before_dialling(
+    model: str, thinking: Thinking, field: str
+) -> None:
+    """The server would close without saying which field."""
+    with pytest.raises(LiveConnectRefused, match=model) as caught:
+        config(model, thinking=thinking)
+    assert caught.value.setting == field
+
+
+@pytest.mark.parametrize(
+    ("model", "vertexai", "family"),
+    [
+        ("gemini-3.8-live", False, "3.8"),
+        ("models/gemini-3.8-live", False, "3.8"),
+        ("publishers/google/models/gemini-3.8-live", True, "3.8"),
+        ("gemini-3.8-live-extended-thinking", False, "3.8-extended-thinking"),
+        ("gemini-3.1-flash-live-preview", False, "3.1"),
+        ("gemini-2.5-flash-native-audio-preview-12-2025", False, "2.5"),
+        ("gemini-live-2.5-flash-native-audio", True, "2.5-vertex"),
+        ("gemini-4-live", False, "3.8"),
+    ],
+)
+def test_model_finds_its_profile(model: str, vertexai: bool, family: str) -> None:
+    """By generation, with or without a prefix; what is newer than we are is like the newest."""
+    assert profile_for(model, vertexai=vertexai).family == family
+
+
+def test_first_words_go_where_the_model_takes_them() -> None:
+    """``clientContent`` on 2.5, which has it for openings; realtime text on 3.x."""
+    old = profile_for("gemini-2.5-flash-native-audio-latest", vertexai=False)
+    new = profile_for("gemini-3.8-live", vertexai=False)
+    assert (old.opening_text, old.text) == (TextPath.CLIENT_CONTENT, TextPath.REALTIME_INPUT)
+    assert (new.opening_text, new.text) == (TextPath.REALTIME_INPUT, TextPath.REALTIME_INPUT)
