@@ -238,7 +238,7 @@ class ActiveCalls:
             if entry.stream_live:
                 asyncio.get_running_loop().call_later(STREAM_GRACE_S, _oust, entry)
             else:
-                self._entries.pop(call_sid, None)
+                self._forget(entry)
         return entry
 
     async def stream_ended(self, entry: CallEntry, *, grace_s: float = STREAM_GRACE_S) -> bool:

@@ -111,6 +111,23 @@ async def test_stream_of_a_finished_call_is_refused(calls: ActiveCalls) -> None:
         pass
 
 
+async def test_end_of_a_call_is_told_once_whether_stream_or_status_ends_first(
+    store: MemoryCallStore,
+) -> None:
+    """Metrics count every call, also the one that the agent ended before Twilio said so."""
+    over: list[str] = []
+    calls = ActiveCalls(2, store, Clock(), on_over=lambda entry: over.append(entry.call_sid))
+    admit(calls, "CA1")
+    with calls.stream("CA1", account_sid="AC1"):
+        calls.note_status("CA1", CallStatus.COMPLETED)
+    admit(calls, "CA2")
+    with calls.stream("CA2", account_sid="AC1"):
+        pass
+    calls.note_status("CA2", CallStatus.COMPLETED)
+    calls.note_status("CA2", CallStatus.COMPLETED)
+    assert over == ["CA1", "CA2"]
+
+
 async def test_terminal_status_forgets_the_call(calls: ActiveCalls) -> None:
     """At once without a stream, else when the stream has ended."""
     admit(calls, "CA1")
