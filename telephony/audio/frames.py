@@ -55,6 +55,11 @@ def pcm_silence(duration_ms: float, *, rate_hz: int) -> bytes:
     return bytes(2 * round(duration_ms * rate_hz / 1000))
 
 
+def peak(pcm: bytes) -> int:
+    """The largest magnitude in PCM16, up to 32768."""
+    return audioop.max(pcm, 2)
+
+
 def loudness_dbfs(pcm: bytes) -> float:
     """Root mean square of PCM16 in dB below full scale; ``SILENCE_DBFS`` for silence or nothing."""
     rms = audioop.rms(pcm, 2)

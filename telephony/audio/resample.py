@@ -20,6 +20,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from telephony.audio.frames import peak
+
 # Attenuation the Kaiser window is designed for. Four dB above what is demanded (60 dB at 4.6 kHz),
 # because the estimate of the order is good to a decibel or two.
 _STOP_BAND_DB: Final = 64.0
@@ -42,6 +44,8 @@ class _Bank(NamedTuple):
     history: int
     tail: int
     """Inputs of silence that bring out the last of the signal."""
+    safe_peak: int
+    """Inputs up to here cannot make outputs that 16 bits do not hold."""
     delay_ms: float
 
 
@@ -80,6 +84,7 @@ def _bank(in_hz: int, out_hz: int) -> _Bank:
         block_out=block_out,
         history=history,
         tail=math.ceil(order / 2 / up),
+        safe_peak=int(32767 / np.abs(matrix).sum(axis=0).max()),
         delay_ms=order / 2 / common_hz * 1000,
     )
 
@@ -95,7 +100,7 @@ class Resampler:
         self._bank = _bank(in_hz, out_hz)
         # The inputs that coming outputs still need: the filter's history, then those of a block
         # that was only partly there. ``_emitted`` outputs of that block are out already.
-        self._kept = np.zeros(self._bank.history, np.float32)
+        self._kept = bytes(2 * self._bank.history)
         self._emitted = 0
         self._fresh = True
 
@@ -113,32 +118,30 @@ class Resampler:
         Raises:
             ValueError: ``pcm`` has an odd number of bytes.
         """
+        if len(pcm) % 2:
+            raise ValueError(f"the size of PCM16 is a multiple of two bytes, not {len(pcm)}")
         bank = self._bank
         history, block_in = bank.history, bank.block_in
-        kept = self._kept
         self._fresh = self._fresh and not pcm
-        new = np.frombuffer(pcm, np.int16)
-        inputs = np.empty(kept.size + new.size, np.float32)
-        inputs[: kept.size] = kept
-        inputs[kept.size :] = new
-        available = inputs.size - history
+        data = self._kept + pcm
+        available = len(data) // 2 - history
         blocks, rest = divmod(available, block_in)
-        self._kept = inputs[blocks * block_in :]
+        self._kept = data[2 * blocks * block_in :]
         # Outputs stand at k * down; those before available * up are due.
         due = -(-(available * bank.up) // bank.down)
         if rest:
             # Compute the partial block as if silence followed, and keep only what is due.
             blocks += 1
-            padded = np.zeros(blocks * block_in + history, np.float32)
-            padded[: inputs.size] = inputs
-            inputs = padded
+            data += bytes(2 * (block_in - rest))
+        inputs = np.frombuffer(data, np.int16).astype(np.float32)
         windows: NDArray[np.float32] = np.ndarray(
             (blocks, history + block_in), np.float32, inputs, 0, (block_in * 4, 4)
         )
         outputs = windows @ bank.matrix
         np.rint(outputs, out=outputs)
-        np.maximum(outputs, -32768.0, out=outputs)
-        np.minimum(outputs, 32767.0, out=outputs)
+        if peak(data) > bank.safe_peak:
+            np.maximum(outputs, -32768.0, out=outputs)
+            np.minimum(outputs, 32767.0, out=outputs)
         result = outputs.astype(np.int16).tobytes()
         if rest or self._emitted:
             result = result[self._emitted * 2 : due * 2]
@@ -158,6 +161,6 @@ class Resampler:
 
     def reset(self) -> None:
         """Forget the past, as if nothing had been pushed."""
-        self._kept = np.zeros(self._bank.history, np.float32)
+        self._kept = bytes(2 * self._bank.history)
         self._emitted = 0
         self._fresh = True

@@ -95,6 +95,17 @@ def test_loud_input_saturates() -> None:
     assert strongest_hz(out.tobytes(), rate_hz=8_000) == pytest.approx(1_000, abs=10)
 
 
+@pytest.mark.parametrize("level", [12_000, 16_000, 20_000, 24_000, 28_000, 32_766])
+@pytest.mark.parametrize("rates", [(8_000, 16_000), (24_000, 8_000)])
+def test_output_of_any_level_is_right_up_to_clipping(rates: tuple[int, int], level: int) -> None:
+    """What overshoots 16 bits is cut, what does not is left alone: the filter is linear."""
+    signs = np.random.default_rng(level).choice([-1, 1], 4_800)
+    half = np.frombuffer(resampled((signs * (level // 2)).astype("<i2").tobytes(), *rates), "<i2")
+    whole = np.frombuffer(resampled((signs * level).astype("<i2").tobytes(), *rates), "<i2")
+    expected = np.clip(2 * half.astype(int), -32_768, 32_767)
+    assert np.all(np.abs(whole.astype(int) - expected) <= 2)
+
+
 def test_nothing_in_nothing_out() -> None:
     """A flush gives the end of a signal once, and nothing where there was none."""
     resampler = Resampler(24_000, 8_000)
