@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+
+with warnings.catch_warnings():
+    # 3.11 and 3.12 announce its removal (PEP 594); audioop-lts stands in from 3.13 on.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import audioop
 
 # ai.google.dev/gemini-api/docs/live-api: input is natively 16 kHz, output always 24 kHz.
 INPUT_RATE_HZ = 16_000
@@ -20,3 +26,12 @@ class PcmChunk:
     def duration_ms(self) -> float:
         """Length in milliseconds."""
         return len(self.pcm) * 500 / self.rate_hz
+
+
+def loudness(pcm: bytes) -> int:
+    """Root mean square of PCM16, 0 to 32,768; 0.3 μs for 20 ms.
+
+    Raises:
+        audioop.error: ``pcm`` ends within a sample.
+    """
+    return audioop.rms(pcm, 2)

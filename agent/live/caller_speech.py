@@ -9,11 +9,10 @@ itself. It is there so that a model that no longer hears is noticed.
 
 from __future__ import annotations
 
-import audioop
 from collections import deque
 from dataclasses import dataclass
 
-from agent.audio import INPUT_RATE_HZ
+from agent.audio import INPUT_RATE_HZ, loudness
 
 START_MS = 100.0
 """Shorter than a syllable is a click."""
@@ -70,7 +69,7 @@ class CallerSpeech:
     def push(self, pcm: bytes, now: float) -> CallerSpeechStarted | CallerSpeechEnded | None:
         """Hear one piece of audio, of any length, whose end arrived at ``now``."""
         duration_ms = len(pcm) / _BYTES_PER_MS
-        level = audioop.rms(pcm, 2)
+        level = loudness(pcm)
         self._last_s = now
         self._follow_noise(level, duration_ms)
         if level >= self._threshold:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -23,12 +22,11 @@ from agent.conversation.record import BargeInRecord, DigitRecord, EndReason, Usa
 from agent.conversation.transcript import Transcript
 from agent.conversation.turns import PlayoutClock
 from agent.errors import LiveConnectionLost, LiveError
-from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.connection import Connection
 from agent.live.dialer import Dialer
-from agent.live.greeting import GreetingCapture
 from agent.live.lifecycle import Lifecycle
 from agent.live.models import profile_for
+from agent.live.notes import SessionNotes
 from agent.live.replay import HeldAudio
 from agent.live.session_events import (
     ConnectFailed,
@@ -87,11 +85,9 @@ class LiveSession:
         elapsed_s: float = 0.0,
         on_greeting_audio: Callable[[PcmChunk], None] | None = None,
     ) -> None:
-        self.usage = UsageRecord()
-        self.barge_ins: list[BargeInRecord] = []
+        self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
         """Keys the caller pressed."""
-        self._counters: Counter[str] = Counter()
         self._spec = spec
         self._opening = opening
         self._dialer = dialer
@@ -100,7 +96,6 @@ class LiveSession:
         self._playout = playout
         self._clock = clock
         self._origin_s = clock() - elapsed_s
-        self._on_greeting_audio = on_greeting_audio
         self._listener: SessionListener | None = None
         self._lifecycle = Lifecycle(
             limits=spec.limits,
@@ -109,7 +104,6 @@ class LiveSession:
             now=clock(),
             elapsed_s=elapsed_s,
         )
-        self._capture: GreetingCapture | None = None
         self._connection: Connection | None = None
         """The one that serves; ``_opened`` stays until it is closed."""
         self._opened: Connection | None = None
@@ -124,7 +118,17 @@ class LiveSession:
     @property
     def counters(self) -> dict[str, int]:
         """What was skipped or lost, by name."""
-        return dict(self._counters, caller_audio_lost_ms=round(self._held.lost_ms))
+        return dict(self._notes.counters, caller_audio_lost_ms=round(self._held.lost_ms))
+
+    @property
+    def usage(self) -> UsageRecord:
+        """Tokens so far."""
+        return self._notes.usage
+
+    @property
+    def barge_ins(self) -> list[BargeInRecord]:
+        """Where the caller interrupted the agent."""
+        return self._notes.barge_ins
 
     def listen(self, listener: SessionListener) -> None:
         """Tell ``listener`` what happens from now on."""
@@ -177,7 +181,7 @@ class LiveSession:
         try:
             self._lifecycle.key_pressed(digit, self._clock())
         except ValueError:
-            self._counters["keys_unknown"] += 1
+            self._notes.counters["keys_unknown"] += 1
             return
         self.digits.append(DigitRecord(digit, self._clock() - self._origin_s))
         self._reschedule()
@@ -250,9 +254,7 @@ class LiveSession:
             return
         for command in lifecycle.receive(event, self._clock()):
             await self._perform(command)
-        note = _NOTES.get(type(event))
-        if note is not None:
-            note(self, event)
+        self._notes.take(event)
         if self._listener is not None and type(event) is not events.Interrupted:
             await self._listener.on_event(event)
         if type(event) is not events.AudioReceived:
@@ -284,8 +286,8 @@ class LiveSession:
     async def _send_text(self, text: str, opening: bool) -> None:
         if self._connection is None:
             return
-        if opening and self._opening.greeting is not None and self._on_greeting_audio is not None:
-            self._capture = GreetingCapture(self._opening.greeting)
+        if opening and self._opening.greeting is not None:
+            self._notes.greeting_asked(self._opening.greeting)
         self._transcript.told_model(text)
         await self._send(self._connection.send_text(text, opening=opening))
 
@@ -307,11 +309,7 @@ class LiveSession:
         self._transcript.turn_completed()
 
     async def _clear_playout(self) -> None:
-        record = self._transcript.interrupted()
-        if record.cut_ms > 0:
-            self.barge_ins.append(record)
-        if self._capture is not None:
-            self._capture.spoil()
+        self._notes.playout_cleared()
         if self._listener is not None:
             await self._listener.on_event(events.Interrupted())
 
@@ -347,75 +345,3 @@ class LiveSession:
                 if self._opened is not None:
                     await self._opened.close()
                 await self._tools.close()
-
-    # What each event means to transcript, usage and counters.
-
-    def _note_audio(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.AudioReceived)
-        self._transcript.agent_audio(event.audio.duration_ms)
-        if self._capture is not None and not self._capture.done:
-            self._capture.audio(event.audio)
-
-    def _note_agent_text(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.OutputTranscribed)
-        self._transcript.agent_text(event.text, event.finished)
-        if self._capture is not None and not self._capture.done:
-            self._capture.text(event.text)
-
-    def _note_caller_text(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.InputTranscribed)
-        self._transcript.caller_text(event.text, event.finished)
-
-    def _note_generation(self, _event: SessionEvent) -> None:
-        self._transcript.generation_completed()
-
-    def _note_turn(self, _event: SessionEvent) -> None:
-        self._transcript.turn_completed()
-        capture = self._capture
-        if capture is not None and self._on_greeting_audio is not None:
-            # Here and not at ``generationComplete``: its last words may still be to come.
-            audio = capture.complete()
-            if audio is not None:
-                self._on_greeting_audio(audio)
-
-    def _note_speech_start(self, event: SessionEvent) -> None:
-        assert isinstance(event, CallerSpeechStarted)
-        self._transcript.caller_speech_started(event.at_s)
-
-    def _note_speech_end(self, event: SessionEvent) -> None:
-        assert isinstance(event, CallerSpeechEnded)
-        self._transcript.caller_speech_ended(event.at_s)
-
-    def _note_usage(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.UsageReported)
-        if event.prompt_tokens > 0:
-            # Samples without a prompt are per chunk of audio (observed on 3.1).
-            self.usage.context_tokens = event.prompt_tokens
-        self.usage.response_tokens += event.response_tokens
-        self.usage.total_tokens += event.total_tokens
-
-    def _note_unrecognised(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.Unrecognised)
-        if not self._counters["live_unrecognised"]:
-            _log.info("live.unrecognised", keys=event.keys)
-        self._counters["live_unrecognised"] += 1
-
-    def _note_malformed(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.MalformedReceived)
-        if not self._counters["live_malformed"]:
-            _log.warning("live.malformed", detail=event.detail)
-        self._counters["live_malformed"] += 1
-
-
-_NOTES: dict[type[SessionEvent], Callable[[LiveSession, SessionEvent], None]] = {
-    events.AudioReceived: LiveSession._note_audio,
-    events.OutputTranscribed: LiveSession._note_agent_text,
-    events.InputTranscribed: LiveSession._note_caller_text,
-    events.GenerationCompleted: LiveSession._note_generation,
-    events.TurnCompleted: LiveSession._note_turn,
-    events.UsageReported: LiveSession._note_usage,
-    events.Unrecognised: LiveSession._note_unrecognised,
-    events.MalformedReceived: LiveSession._note_malformed,
-    CallerSpeechStarted: LiveSession._note_speech_start,
-    CallerSpeechEnded: LiveSession._note_speech_end,
-}

@@ -15,10 +15,9 @@ agent's own echo. If it was a barge-in the server says so.
 
 from __future__ import annotations
 
-import audioop
 from dataclasses import dataclass
 
-from agent.audio import PcmChunk
+from agent.audio import PcmChunk, loudness
 from agent.live.caller_speech import CallerSpeech, CallerSpeechEnded, CallerSpeechStarted
 from agent.spec import Limits
 
@@ -135,7 +134,7 @@ class Watchdog:
     def model_audio(self, audio: PcmChunk, now: float) -> None:
         """The model speaks; it answers if it can be heard."""
         self._active_s = now
-        if self._due_s is not None and audioop.rms(audio.pcm, 2) >= _AUDIBLE_RMS:
+        if self._due_s is not None and loudness(audio.pcm) >= _AUDIBLE_RMS:
             self._due_s = None
 
     def answered(self, now: float) -> None:
