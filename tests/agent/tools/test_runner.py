@@ -144,6 +144,7 @@ async def test_cancelled_call_is_not_answered(runner: ToolRunner, workshop: Work
     await settle()
     runner.cancel(["a", "unknown"])
     assert await answers(runner) == {"b": {"output": 2}}
+    await settle()
     assert workshop.stopped == 1
     assert [record.outcome for record in runner.records] == ["cancelled", "ok"]
 

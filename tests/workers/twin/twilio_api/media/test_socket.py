@@ -37,6 +37,8 @@ async def raw_server(answer: bytes) -> asyncio.Server:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
+        # A writer that is let go closes its connection (3.13): this one waits for the client.
+        await reader.read()
 
     return await asyncio.start_server(handle, "127.0.0.1", 0)
 
