@@ -60,7 +60,7 @@ def call(
     number: Annotated[str, typer.Argument(help="The number to call, as +15550100002.")],
     agent: AgentOption = None,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Caller ID; EVERCALL_CALLER_NUMBER by default.")
+        str | None, typer.Option("--from", help="Caller ID; EVERCALL_PHONE_NUMBER by default.")
     ] = None,
     host: HostOption = "0.0.0.0",  # noqa: S104 - as in serve
     port: PortOption = 8080,
@@ -75,12 +75,18 @@ def call(
 @app.command()
 def doctor(
     agent: AgentOption = None,
+    point_number: Annotated[
+        bool,
+        typer.Option(
+            "--point-number", help="Set EVERCALL_PHONE_NUMBER's webhooks to EVERCALL_PUBLIC_URL."
+        ),
+    ] = False,
 ) -> None:
     """Check keys, URL, webhook, certificate, clock and audio pacing; say how to mend each."""
     _silence_banner()
     from workers.entrypoints.doctor import run_doctor
 
-    sys.exit(run_doctor(agent=agent))
+    sys.exit(run_doctor(agent=agent, point_number=point_number))
 
 
 @agent_app.command("check")

@@ -1,0 +1,57 @@
+"""Whether a database can be used: its tables made, a row written, read and removed again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from workers.store.calls import StoreUnavailable
+from workers.store.schema import call_events, metadata
+from workers.store.sql import open_engine
+
+# No call of Twilio's has such a SID.
+_PROBE = "probe"
+
+
+def probe_database(url: str) -> str:
+    """Try a database and name its kind; blocks, bounded by the engine's own time-outs.
+
+    Raises:
+        StoreUnavailable: in one line, without the password.
+    """
+    try:
+        engine = open_engine(url)
+        try:
+            try:
+                found = _write_and_read(engine)
+            except DBAPIError:
+                # A worker that starts at this moment makes the same tables.
+                found = _write_and_read(engine)
+        finally:
+            engine.dispose()
+    except DBAPIError as error:
+        raise StoreUnavailable(_one_line(error.orig or error)) from error
+    except ModuleNotFoundError as error:
+        raise StoreUnavailable(f"{error.name} is not installed: evercall[postgresql]") from error
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreUnavailable(_one_line(error)) from error
+    if not found:
+        raise StoreUnavailable("what was written cannot be read back")
+    return engine.dialect.name
+
+
+def _write_and_read(engine: Engine) -> bool:
+    row = {"call_sid": _PROBE, "at": datetime.now(UTC), "kind": _PROBE, "payload": "{}"}
+    mine = call_events.c.call_sid == _PROBE
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        connection.execute(call_events.insert().values(row))
+        found = connection.execute(select(call_events.c.kind).where(mine)).all()
+        connection.execute(call_events.delete().where(mine))
+    return bool(found)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
