@@ -55,6 +55,10 @@ class LiveCall:
         """Seconds since the call was answered."""
         return self.clock() - self.origin_s
 
+    def counted(self) -> Counter[str]:
+        """What was skipped or lost in this stream, by name; nothing that is zero."""
+        return Counter(self.session.counters) + Counter(dict(self.transport.counters))
+
     def record(self) -> CallRecord:
         """The call's record up to now: all streams before this one, and this one."""
         before, session = self.before, self.session
@@ -71,11 +75,7 @@ class LiveCall:
                 response_tokens=before.usage.response_tokens + session.usage.response_tokens,
                 total_tokens=before.usage.total_tokens + session.usage.total_tokens,
             ),
-            counters=dict(
-                Counter(before.counters)
-                + Counter(session.counters)
-                + Counter(dict(self.transport.counters))
-            ),
+            counters=dict(Counter(before.counters) + self.counted()),
         )
 
 

@@ -128,6 +128,7 @@ class CallRunner:
             reason=end.reason.value,
             detail=end.detail,
             seconds=round(call.now_s() - call.stream.started_s, 1),
+            counted=dict(call.counted()),
         )
 
     def _assemble(
