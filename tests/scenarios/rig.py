@@ -43,6 +43,7 @@ GREETING = "Good day, sir."
 QUESTION = "Any rye bread?"
 ANSWER = "Yes, we do."
 GOODBYE = "Thanks, bye now."
+APOLOGY = "So sorry."
 SPEECH = LiveScript(opening=(Say(GREETING),), otherwise=(Say(ANSWER),), answer_delay_s=0.1)
 
 
@@ -55,6 +56,7 @@ def bakery(**fields: Any) -> AgentSpec:
         "greeting": Greeting(GREETING),
         "vad": Vad(silence_duration_ms=300),
         "limits": Limits(answer_timeout_s=5, connect_timeout_s=5),
+        "apology": APOLOGY,
     }
     return AgentSpec(**defaults | fields)
 
@@ -91,13 +93,16 @@ class Rig:
             **options,
         )
 
+    async def phone(self, *steps: Step, timeout_s: float = 40.0, **options: Any) -> CallResult:
+        """Make a whole call; what the phone saw of it."""
+        return await (await self.ring(*steps, **options)).wait(timeout_s)
+
     async def call(
         self, *steps: Step, timeout_s: float = 40.0, **options: Any
     ) -> tuple[CallResult, CallRecord]:
         """Make a whole call; what the phone saw of it, and what the store keeps."""
-        call = await self.ring(*steps, **options)
-        result = await call.wait(timeout_s)
-        return result, await self.record(call.sid)
+        result = await self.phone(*steps, timeout_s=timeout_s, **options)
+        return result, await self.record(result.sid)
 
     async def record(self, call_sid: str) -> CallRecord:
         """The call's record as it is stored once its last stream has ended."""
