@@ -54,6 +54,10 @@ class CallConsole:
         self._answered_at = self._clock()
         self._line(at(0), "call", "green", Text(one_line(text)))
 
+    def unanswered(self, text: str) -> None:
+        """Tell that the call ended without a conversation, and how."""
+        self._line("", "end", "bold yellow", Text(one_line(text), "bold yellow"))
+
     def turn(
         self,
         speaker: Speaker,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from workers.store.calls import StoreUnavailable
 from workers.store.schema import call_events, metadata
@@ -13,6 +14,7 @@ from workers.store.sql import open_engine
 
 # No call of Twilio's has such a SID.
 _PROBE = "probe"
+RETRY_AFTER_S = (0.1, 0.3)
 
 
 def probe_database(url: str) -> str:
@@ -24,11 +26,7 @@ def probe_database(url: str) -> str:
     try:
         engine = open_engine(url)
         try:
-            try:
-                found = _write_and_read(engine)
-            except DBAPIError:
-                # A worker that starts at this moment makes the same tables.
-                found = _write_and_read(engine)
+            found = _patiently(engine)
         finally:
             engine.dispose()
     except DBAPIError as error:
@@ -40,6 +38,17 @@ def probe_database(url: str) -> str:
     if not found:
         raise StoreUnavailable("what was written cannot be read back")
     return engine.dialect.name
+
+
+def _patiently(engine: Engine) -> bool:
+    # A worker that starts at this moment makes the same tables, and SQLite does not wait for
+    # whoever changes the journal's mode.
+    for pause_s in RETRY_AFTER_S:
+        try:
+            return _write_and_read(engine)
+        except OperationalError:
+            time.sleep(pause_s)
+    return _write_and_read(engine)
 
 
 def _write_and_read(engine: Engine) -> bool:

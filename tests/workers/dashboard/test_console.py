@@ -83,6 +83,13 @@ def test_why_a_call_ended_is_told() -> None:
     assert "The Live API refused the session  look at GOOGLE_API_KEY" in screen.text
 
 
+def test_a_call_without_conversation_is_told() -> None:
+    """Nobody answered, so there is no time on it."""
+    screen = Screen()
+    screen.call.unanswered("The line was busy")
+    assert screen.lines == ["         end        The line was busy"]
+
+
 @pytest.mark.parametrize("text", ["[bold]not markup[/bold] [/]", ":smile: [link=x]y[/link]"])
 def test_markup_in_a_text_stays_text(text: str) -> None:
     """Rich's markup and emoji codes are printed as they are."""
