@@ -8,7 +8,7 @@ SDK's methods. Where the socket is not to be had, all of it goes through the SDK
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Protocol, cast
 
@@ -25,6 +25,7 @@ from agent.events import LiveEvent, MalformedReceived
 from agent.live.codec import LOCAL_ID_PREFIX, clean_text, decode, encode_audio, events_of
 from agent.live.models import ModelProfile, TextPath
 from agent.live.refusal import close_of, close_reason
+from agent.live.websocket import LiveSocket
 
 SEND_TIMEOUT_S = 5.0
 """A socket that takes nothing for so long is dead, whatever TCP thinks."""
@@ -166,6 +167,9 @@ class DirectConnection(GenaiConnection):
         super().__init__(session, context, profile=profile, vertexai=vertexai)
         self._ws = session._ws
         self._transport = self._ws.transport
+        self._send_audio: Callable[[bytes], Awaitable[None]] = (
+            self._ws.send_audio if isinstance(self._ws, LiveSocket) else self._send_message
+        )
 
     @property
     def congested(self) -> bool:
@@ -176,12 +180,15 @@ class DirectConnection(GenaiConnection):
         """Send caller audio, PCM16 at 16 kHz."""
         message = encode_audio(pcm)
         if self.congested:
-            await _bounded(self._ws.send(message, text=True))
+            await _bounded(self._send_audio(message))
             return
         try:
-            await self._ws.send(message, text=True)
+            await self._send_audio(message)
         except ConnectionClosed as error:
             raise LiveConnectionLost(*close_of(error)) from error
+
+    async def _send_message(self, message: bytes) -> None:
+        await self._ws.send(message, text=True)
 
     async def receive(self) -> list[LiveEvent]:
         """Wait for a frame and return what it says."""

@@ -21,6 +21,7 @@ from agent.live.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from agent.live.models import profile_for
 from agent.live.refusal import explain
 from agent.live.settings import LiveSettings
+from agent.live.websocket import LiveSocket
 from agent.spec import AgentSpec
 
 # 64 s of audio in one frame; the SDK's default of 1 MiB would close the connection on 16 s.
@@ -148,6 +149,7 @@ class LiveDialer:
         socket_args: dict[str, object] = {
             # The server answers pings 8-30 s late (observed); the watchdog notices a dead peer.
             "ping_interval": None,
+            "create_connection": LiveSocket,
             "compression": None,
             "max_size": MAX_FRAME_BYTES,
             "open_timeout": settings.connect_timeout_s,

@@ -1,0 +1,91 @@
+"""The socket of a connection: the websockets library's, with a short way for audio.
+
+Nearly all of a session's traffic is one whole, unfragmented frame at a time, fifty a second each
+way. The library takes such a frame through a generator, several objects and a system call for
+four random bytes; here it is read or written in one step. Everything else goes the library's way:
+handshake, control frames, fragments, frames cut by the network, large ones.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # not built for this platform
+    from websockets.utils import apply_mask
+
+# RFC 6455, section 5.2: first byte FIN and opcode; second the length, 126 for two bytes of it.
+_FIN_TEXT: Final = 0x80 | Opcode.TEXT
+_FIN_BINARY: Final = 0x80 | Opcode.BINARY
+_MASKED: Final = 0x80
+_LENGTH_IN_2_BYTES: Final = 126
+_MAX_BYTES: Final = 0xFFFF
+# One system call for this many masks of four bytes. They must be unpredictable (section 5.3).
+_MASKS: Final = 1024
+
+
+class LiveSocket(ClientConnection):
+    """A client connection; ``connect(create_connection=LiveSocket)`` makes it."""
+
+    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
+        super().__init__(protocol, **options)
+        # Without these two of the library's own attributes there is no short way in.
+        self._short_way = hasattr(protocol, "current_size") and hasattr(protocol.reader, "buffer")
+        self._masks = b""
+        self._next_mask = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came from the network."""
+        protocol = self.protocol
+        if (
+            len(data) >= 4
+            and data[1] == _LENGTH_IN_2_BYTES
+            and (data[0] == _FIN_BINARY or data[0] == _FIN_TEXT)
+            and len(data) == 4 + (data[2] << 8 | data[3])
+            and self._short_way
+            and self.response is not None
+            and protocol.state is State.OPEN
+            and not protocol.reader.buffer
+            and protocol.current_size is None
+        ):
+            opcode = Opcode.BINARY if data[0] == _FIN_BINARY else Opcode.TEXT
+            self.recv_messages.put(Frame(opcode, data[4:]))
+            return
+        super().data_received(data)
+
+    async def send_audio(self, message: bytes) -> None:
+        """Send one text message; waits only where ``send`` would.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+        """
+        size = len(message)
+        if (
+            self.protocol.state is not State.OPEN
+            or self.send_in_progress is not None
+            or not _LENGTH_IN_2_BYTES <= size <= _MAX_BYTES
+            or self.paused
+        ):
+            await self.send(message, text=True)
+            return
+        mask = self._mask()
+        self.transport.write(
+            bytes((_FIN_TEXT, _MASKED | _LENGTH_IN_2_BYTES, size >> 8, size & 0xFF))
+            + mask
+            + apply_mask(message, mask)
+        )
+
+    def _mask(self) -> bytes:
+        if self._next_mask == len(self._masks):
+            self._masks = os.urandom(4 * _MASKS)
+            self._next_mask = 0
+        start = self._next_mask
+        self._next_mask = start + 4
+        return self._masks[start : start + 4]

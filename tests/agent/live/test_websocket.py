@@ -1,0 +1,125 @@
+"""The short way for audio: the same messages as the library's, whatever the network does."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
+
+from agent.live.websocket import LiveSocket
+from tests.fakes.transport import FakeTransport
+
+
+async def opened() -> tuple[LiveSocket, FakeTransport, ServerProtocol]:
+    """A socket after its handshake, and the library's server on the other side."""
+    socket = LiveSocket(ClientProtocol(parse_uri("ws://live.example/")), ping_interval=None)
+    transport = FakeTransport()
+    server = ServerProtocol()
+    socket.connection_made(transport)
+    handshake = asyncio.create_task(socket.handshake())
+    await asyncio.sleep(0)
+    server.receive_data(transport.take())
+    (request,) = server.events_received()
+    server.send_response(server.accept(request))  # type: ignore[arg-type]  # the first is a Request
+    socket.data_received(b"".join(server.data_to_send()))
+    await handshake
+    return socket, transport, server
+
+
+def frames_of(message: bytes, opcode: Opcode, *, cut: bool) -> bytes:
+    if not cut or len(message) < 2:
+        return Frame(opcode, message).serialize(mask=False)
+    half = len(message) // 2
+    return Frame(opcode, message[:half], fin=False).serialize(mask=False) + Frame(
+        Opcode.CONT, message[half:]
+    ).serialize(mask=False)
+
+
+SIZES = st.sampled_from([0, 1, 125, 126, 127, 1_500, 65_535, 65_536])
+
+
+@given(
+    messages=st.lists(
+        st.tuples(SIZES, st.sampled_from([Opcode.TEXT, Opcode.BINARY]), st.booleans()), max_size=5
+    ),
+    cuts=st.lists(st.integers(0, 200_000), max_size=4),
+    ping=st.booleans(),
+)
+def test_messages_come_whole_and_in_order(
+    messages: list[tuple[int, Opcode, bool]], cuts: list[int], ping: bool
+) -> None:
+    """Fragments, control frames between them and any split make no difference."""
+
+    async def run() -> None:
+        socket, transport, _ = await opened()
+        stream = b""
+        for size, opcode, fragmented in messages:
+            stream += frames_of(bytes([size % 251]) * size, opcode, cut=fragmented)
+            if ping:
+                stream += Frame(Opcode.PING, b"there?").serialize(mask=False)
+        edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+        for start, end in pairwise(edges):
+            socket.data_received(stream[start:end])
+        heard = [await socket.recv(decode=False) for _ in messages]
+        assert heard == [bytes([size % 251]) * size for size, _, _ in messages]
+        assert transport.written.count(b"\x8a\x86") == ping * len(messages)
+
+    asyncio.run(run())
+
+
+async def test_whole_frame_goes_one_by_one_through_the_short_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is nearly all traffic does not meet the library's parser."""
+    socket, _, _ = await opened()
+    monkeypatch.setattr(socket.protocol, "receive_data", lambda _data: pytest.fail("the long way"))
+    socket.data_received(frames_of(b"{" + b" " * 1_400 + b"}", Opcode.BINARY, cut=False))
+    assert len(await socket.recv(decode=False)) == 1_402
+
+
+@pytest.mark.parametrize("size", [1, 125, 126, 900, 65_535, 65_536])
+async def test_sent_messages_are_read_by_another_implementation(size: int) -> None:
+    """Every size arrives as one text message, each under a mask of its own."""
+    socket, transport, server = await opened()
+    message = b"x" * size
+    masks = set()
+    for _ in range(3):
+        await socket.send_audio(message)
+        data = transport.take()
+        masks.add(data[-size - 4 : -size])
+        server.receive_data(data)
+    assert len(masks) == 3
+    frames = [event for event in server.events_received() if isinstance(event, Frame)]
+    assert [(frame.opcode, bytes(frame.data)) for frame in frames] == [(Opcode.TEXT, message)] * 3
+
+
+async def test_masks_do_not_run_out() -> None:
+    """After the random bytes of one system call there are others."""
+    socket, transport, _ = await opened()
+    masks = set()
+    for _ in range(1_500):
+        await socket.send_audio(bytes(200))
+        masks.add(transport.take()[4:8])
+    assert len(masks) > 1_490
+
+
+async def test_closed_socket_refuses_audio() -> None:
+    """As ``send`` does."""
+    socket, transport, server = await opened()
+    server.send_close(1011, "internal error")
+    socket.data_received(b"".join(server.data_to_send()))
+    assert socket.state is State.CLOSING
+    transport.close()
+    socket.eof_received()
+    socket.connection_lost(None)
+    with pytest.raises(ConnectionClosedError):
+        await socket.send_audio(bytes(200))
