@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from workers.call.active import ActiveCalls
+from workers.entrypoints.media_protocol import MediaProtocol
 
 # Twilio's frames have 300 bytes; its documents promise no size, so there is room for a minute.
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -34,7 +35,7 @@ class WebServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                ws="websockets-sansio",
+                ws=MediaProtocol,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 # twilio.md 1.1: compression is not documented, and costs 300 kB per socket.
                 ws_per_message_deflate=False,
