@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import structlog
@@ -63,4 +64,8 @@ async def _serve(
             agent=spec.name,
             model=spec.model,
         )
+        # All that start-up leaves stays: walking it again and again for garbage stopped every
+        # call for 160 ms at a time (measured at 40 calls).
+        gc.collect()
+        gc.freeze()
         await worker.server.run(worker.active)
