@@ -20,9 +20,13 @@ from workers.store.calls import CallRow, CallStore
 
 # Longer than the 30 s a transfer rings (twilio.com/docs/voice/twiml/dial) and than a ticket's life.
 FORGET_AFTER_S = 60.0
+# A transfer that was answered: Twilio asks what is next when the two have spoken, at most 4 hours
+# later (twiml/dial, timeLimit). Forgotten before, the call would end, and be counted, twice.
+FORGET_TRANSFERRED_AFTER_S = 4 * 3600 + FORGET_AFTER_S
 # A stream whose end is known from elsewhere gets this long to end by itself (field: about 2 s
 # between a closed socket and its redirect, openclaw PR #125469).
 STREAM_GRACE_S = 2.0
+IDLE_POLL_S = 0.1
 
 
 class CallState(StrEnum):
@@ -117,8 +121,6 @@ class ActiveCalls:
         self._clock = clock
         self._on_over = on_over
         self._entries: dict[str, CallEntry] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._live = 0
 
     def __len__(self) -> int:
@@ -190,7 +192,6 @@ class ActiveCalls:
         entry._ousted = False
         entry._released.clear()
         self._live += 1
-        self._idle.clear()
         self._store.save_call(entry.row())
         try:
             yield entry
@@ -253,14 +254,33 @@ class ActiveCalls:
 
     def sweep(self) -> None:
         """Forget calls that have had no stream and no request for ``FORGET_AFTER_S``."""
-        before = self._clock() - FORGET_AFTER_S
+        now = self._clock()
         for entry in list(self._entries.values()):
-            if not entry.stream_live and entry.touched_at <= before:
+            transferred = entry.state is CallState.TRANSFER
+            forget_after_s = FORGET_TRANSFERRED_AFTER_S if transferred else FORGET_AFTER_S
+            if not entry.stream_live and now - entry.touched_at >= forget_after_s:
                 self._forget(entry)
 
     async def wait_idle(self, *, timeout_s: float) -> bool:
-        """Wait until no stream is open; False where one still is after ``timeout_s``."""
-        return await _set_within(self._idle, timeout_s)
+        """Wait until no stream is open and Twilio has asked what it is about to ask.
+
+        Where nobody answers that, the caller hears Twilio's "an application error has occurred".
+        Returns False where there was more to wait for after ``timeout_s``.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(map(self._awaited, self._entries.values())):  # noqa: ASYNC110  what is waited for is time
+                    await asyncio.sleep(IDLE_POLL_S)
+        except TimeoutError:
+            return False
+        return True
+
+    def _awaited(self, entry: CallEntry) -> bool:
+        """Whether a stream of the call is open, or a request about it may be on its way."""
+        # A finished call's is for the hang-up; nothing follows it, or a hang-up of the caller's.
+        over = entry.state is CallState.FINISHED
+        asks_within_s = STREAM_GRACE_S if over else FORGET_AFTER_S
+        return entry.stream_live or self._clock() - entry.touched_at < asks_within_s
 
     def _release(self, entry: CallEntry) -> None:
         entry.stream_live = False
@@ -268,8 +288,6 @@ class ActiveCalls:
         entry._released.set()
         entry.touched_at = self._clock()
         self._live -= 1
-        if not self._live:
-            self._idle.set()
         self._store.save_call(entry.row())
         if entry.status.terminal:
             self._forget(entry)
@@ -285,7 +303,8 @@ class ActiveCalls:
 
 
 def _oust(entry: CallEntry) -> None:
-    if entry._task is not None:
+    # Once: a second time would cut short what is cleared away and kept after the first.
+    if entry._task is not None and not entry._ousted:
         entry._ousted = True
         entry._task.cancel("Twilio has left this stream")
 

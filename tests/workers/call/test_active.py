@@ -207,11 +207,70 @@ async def test_cancelling_the_server_is_not_swallowed(calls: ActiveCalls) -> Non
 
 async def test_wait_idle_waits_for_streams(calls: ActiveCalls) -> None:
     """True once no stream is open, False when time is up."""
-    admit(calls)
-    assert await calls.wait_idle(timeout_s=0)
+    entry = admitted(calls)
     with calls.stream("CA1", account_sid="AC1"):
+        calls.finish(entry)
         assert not await calls.wait_idle(timeout_s=0.01)
+    calls.note_status("CA1", CallStatus.COMPLETED)
     assert await calls.wait_idle(timeout_s=0)
+
+
+@pytest.mark.parametrize("state", list(CallState))
+async def test_wait_idle_waits_for_what_twilio_is_about_to_ask(
+    calls: ActiveCalls, clock: Clock, state: CallState
+) -> None:
+    """A stream that was announced, or the question what follows one, must find somebody."""
+    entry = admitted(calls)
+    entry.state = state
+    assert not await calls.wait_idle(timeout_s=0.01)
+    finished = state is CallState.FINISHED
+    clock.advance(active_module.STREAM_GRACE_S)
+    assert await calls.wait_idle(timeout_s=0.01) is finished
+    clock.advance(active_module.FORGET_AFTER_S)
+    assert await calls.wait_idle(timeout_s=0)
+
+
+async def test_transferred_call_is_told_to_be_over_once(
+    store: MemoryCallStore, clock: Clock
+) -> None:
+    """The two may speak for long before Twilio asks what is next; the call is not over before."""
+    over: list[str] = []
+    calls = ActiveCalls(2, store, clock, on_over=lambda entry: over.append(entry.call_sid))
+    entry = admitted(calls)
+    calls.transfer(entry, "+15550100009")
+    clock.advance(4 * 3600)
+    calls.sweep()
+    assert calls.get("CA1") is entry
+    assert over == []
+    clock.advance(active_module.FORGET_AFTER_S)
+    calls.sweep()
+    assert over == ["CA1"]
+
+
+async def test_repeated_callback_does_not_cut_short_what_is_cleared_away(
+    calls: ActiveCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twilio repeats callbacks; the stream's record is still being written after the first."""
+    monkeypatch.setattr(active_module, "STREAM_GRACE_S", 0.01)
+    admit(calls)
+    kept: list[str] = []
+
+    async def serve() -> None:
+        with calls.stream("CA1", account_sid="AC1"):
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.1)
+                kept.append("record")
+
+    task = asyncio.create_task(serve())
+    await asyncio.sleep(0)
+    calls.note_status("CA1", CallStatus.COMPLETED)
+    await asyncio.sleep(0.05)
+    calls.note_status("CA1", CallStatus.COMPLETED)
+    with pytest.raises(StreamRefused, match="left"):
+        await asyncio.wait_for(task, 5)
+    assert kept == ["record"]
 
 
 async def test_every_change_reaches_the_store(calls: ActiveCalls, store: MemoryCallStore) -> None:

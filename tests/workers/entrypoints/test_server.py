@@ -27,10 +27,15 @@ async def test_signal_waits_for_calls_while_still_listening() -> None:
     async with WebServer(app.app, host="127.0.0.1", port=0) as server:
         running = asyncio.create_task(server.run(app.active))
         await asyncio.sleep(0)
-        with app.active.stream(CALL, account_sid=ACCOUNT):
+        with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
             os.kill(os.getpid(), signal.SIGTERM)
             await unready(server.port)
             assert not running.done()
+            app.active.finish(entry)
+        await asyncio.sleep(0.3)
+        assert not running.done(), "Twilio is about to ask for the hang-up"
+        await app.post("/voice/continue", query="?n=0")
+        await app.post("/voice/status", CallStatus="completed")
         await asyncio.wait_for(running, 5)
 
 
