@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from workers.store.calls import CallEvent, CallRow, StoredCall, StoreUnavailable
 class MemoryCallStore:
     def __init__(self) -> None:
         self.failing = False
+        self.read_delay_s = 0.0
         self.lost = 0
         self.rows: dict[str, tuple[CallRow, datetime, datetime]] = {}
         self.records: dict[str, CallRecord] = {}
@@ -35,6 +37,7 @@ class MemoryCallStore:
 
     async def load_call(self, call_sid: str, *, deadline_s: float = 2.0) -> StoredCall | None:
         self._read()
+        await asyncio.sleep(self.read_delay_s)
         return self._stored(call_sid) if call_sid in self.rows else None
 
     async def load_events(self, call_sid: str, *, deadline_s: float = 2.0) -> list[CallEvent]:

@@ -137,12 +137,14 @@ class Webhooks:
     async def _continue(self, request: Request, form: Form) -> Response:
         """A stream has ended: what is next?"""
         asked = read_call_request(form)
-        entry = await self._entry(asked, _count(request.query_params.get("n")))
+        reconnects = _count(request.query_params.get("n"))
+        entry = await self._entry(asked, reconnects)
         # A stream that has said what is next may take its time to end; only where it has not, or
         # where another one is to follow, must it be over.
-        if entry.undecided and not await self._services.active.stream_ended(entry):
-            _log.error("call.stream_stuck", call_sid=entry.call_sid)
+        if entry.undecided and not _repeated(entry, reconnects) and not await self._ended(entry):
             return self._carry_out(entry, Apologise())
+        if entry.undecided and _repeated(entry, reconnects):
+            return self._connect(entry)
         return self._carry_out(entry, continue_call(entry))
 
     async def _transfer_result(self, _request: Request, form: Form) -> Response:
@@ -152,7 +154,16 @@ class Webhooks:
         self._services.store.add_event(
             entry.call_sid, "transfer", {"status": ended.status, "bridged": ended.bridged}
         )
-        return self._carry_out(entry, after_transfer(ended))
+        step = after_transfer(ended)
+        # A number that cannot be dialled is back before the old stream is cleared away. Where this
+        # was answered before, the stream is a new one.
+        if (
+            isinstance(step, Reconnect)
+            and entry.state is CallState.TRANSFER
+            and not await self._ended(entry)
+        ):
+            step = Apologise()
+        return self._carry_out(entry, step)
 
     async def _status(self, _request: Request, form: Form) -> Response:
         report = read_status_report(form)
@@ -180,11 +191,21 @@ class Webhooks:
         self._services.store.add_event(report.call_sid, "amd", asdict(report))
         return _nothing()
 
+    async def _ended(self, entry: CallEntry) -> bool:
+        """Wait for the end of the stream before, since the next one would be refused."""
+        ended = await self._services.active.stream_ended(entry)
+        if not ended:
+            _log.error("call.stream_stuck", call_sid=entry.call_sid)
+        return ended
+
     async def _entry(self, request: CallRequest, reconnects: int) -> CallEntry:
         """The call's entry, made anew from the store where this process does not know it."""
-        entry = self._services.active.get(request.call_sid)
+        active = self._services.active
+        entry = active.get(request.call_sid)
         if entry is None:
-            entry = self._services.active.adopt(await self._recall(request))
+            recalled = await self._recall(request)
+            # Meanwhile the same question may have been answered, and a stream be open.
+            entry = active.get(request.call_sid) or active.adopt(recalled)
         entry.reconnects = max(entry.reconnects, reconnects)
         entry.status = advance(entry.status, request.status)
         return entry
@@ -261,6 +282,14 @@ async def _read_body(request: Request) -> bytes:
             if len(body) > MAX_BODY_BYTES:
                 raise _BodyTooLarge
     return bytes(body)
+
+
+def _repeated(entry: CallEntry, reconnects: int) -> bool:
+    """Whether the end of the stream with this count was answered before.
+
+    Another stream was asked for then; by now it may be open, and must not be ended for this.
+    """
+    return reconnects < entry.reconnects
 
 
 def _count(text: str | None) -> int:

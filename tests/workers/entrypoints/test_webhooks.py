@@ -13,6 +13,7 @@ from agent.conversation.record import CallRecord, TurnRecord
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from tests.workers.entrypoints.app import ACCOUNT, CALL, App, redirect, ticket, verbs
+from workers.call import active
 from workers.call.active import CallEntry, CallState
 from workers.call.steering import NOBODY_ANSWERED
 from workers.entrypoints import webhooks
@@ -301,6 +302,49 @@ async def test_continue_does_not_wait_for_a_stream_that_has_decided(app: App) ->
         app.active.transfer(entry, "+15550100009")
         async with asyncio.timeout(1):
             assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Dial"]
+
+
+async def test_repeated_question_leaves_the_next_stream_alone(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twilio repeats what it got no answer to; the stream may be open by then, and goes on."""
+    monkeypatch.setattr(active, "STREAM_GRACE_S", 0.01)
+    await app.announce()
+    first = await app.post("/voice/continue", query="?n=0")
+    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+        again = await app.post("/voice/continue", query="?n=0")
+        await asyncio.sleep(0.05)
+        assert app.active.live_streams == 1
+    assert redirect(first) == redirect(again)
+    assert entry.reconnects == 1
+
+
+async def test_question_asked_twice_at_once_about_an_unknown_call_makes_one_entry(app: App) -> None:
+    """Else the call could have a stream on each."""
+    app.store.read_delay_s = 0.05
+    answers = asyncio.gather(*(app.post("/voice/continue", query="?n=0") for _ in range(2)))
+    await asyncio.sleep(0.02)
+    entry = app.active.adopt(
+        CallEntry(CALL, ACCOUNT, "inbound", "", "", state=CallState.IN_PROGRESS, reconnects=1)
+    )
+    with app.active.stream(CALL, account_sid=ACCOUNT):
+        for answer in await answers:
+            assert verbs(answer) == ["Connect", "Redirect"]
+        assert app.active.get(CALL) is entry
+
+
+async def test_failed_transfer_waits_for_the_old_stream(app: App) -> None:
+    """A number that cannot be dialled is back at once; the next stream must not be refused."""
+    await app.announce()
+    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+        app.active.transfer(entry, "+15550100009")
+        asked = asyncio.create_task(app.post("/voice/transfer-result", DialCallStatus="failed"))
+        await asyncio.sleep(0.02)
+        assert not asked.done()
+    assert verbs(await asked) == ["Connect", "Redirect"]
+    with app.active.stream(CALL, account_sid=ACCOUNT):
+        again = app.post("/voice/transfer-result", DialCallStatus="failed")
+        assert verbs(await asyncio.wait_for(again, 1)) == ["Connect", "Redirect"]
 
 
 async def test_operator_routes(app: App) -> None:
