@@ -59,6 +59,8 @@ class OwnNumber:
     voice_url: str
     voice_method: str
     status_callback: str
+    diverted_to: str = ""
+    """The TwiML application or SIP trunk that takes its calls; its webhooks are then ignored."""
 
 
 class TwilioRest:
@@ -210,13 +212,18 @@ class TwilioRest:
         return _own_number(found[0]) if found else None
 
     async def point_number(self, number_sid: str) -> OwnNumber:
-        """Set a number's voice and status webhooks to this worker's public address."""
+        """Set a number's voice and status webhooks to this worker's public address.
+
+        An application or a trunk that the number was given to is taken off it.
+        """
         updated = await self._ask(
             self._numbers(number_sid).update_async(
                 voice_url=self._settings.url(twiml.VOICE_PATH),
                 voice_method="POST",
                 status_callback=self._settings.url(twiml.STATUS_PATH),
                 status_callback_method="POST",
+                voice_application_sid="",
+                trunk_sid="",
             )
         )
         return _own_number(updated)
@@ -263,6 +270,7 @@ def _own_number(instance: Any) -> OwnNumber:
         voice_url=instance.voice_url or "",
         voice_method=instance.voice_method or "",
         status_callback=instance.status_callback or "",
+        diverted_to=instance.trunk_sid or instance.voice_application_sid or "",
     )
 
 

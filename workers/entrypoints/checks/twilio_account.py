@@ -87,6 +87,10 @@ async def check_clock(
 def _number_findings(
     settings: TwilioSettings, number: OwnNumber, *, pointed: bool
 ) -> list[Finding]:
+    if number.diverted_to:
+        # twilio-oai, IncomingPhoneNumber: with either, the number's own webhooks are ignored.
+        text = f"its calls go to {number.diverted_to}, a TwiML application or SIP trunk"
+        return [fail(text, _POINT)]
     voice_url, status_url = settings.url(twiml.VOICE_PATH), settings.url(twiml.STATUS_PATH)
     # A fragment holds connection overrides and is not part of the address (webhooks-connection-
     # overrides).

@@ -109,6 +109,9 @@ class PhoneNumber:
     voice_fallback_method: str = "POST"
     status_callback: str = ""
     status_callback_method: str = "POST"
+    voice_application_sid: str = ""
+    """Takes the number's calls in place of its webhooks; shown, not simulated, as is a trunk."""
+    trunk_sid: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Write the resource."""
@@ -121,7 +124,8 @@ class PhoneNumber:
             "voice_method": self.voice_method,
             "voice_fallback_url": self.voice_fallback_url,
             "voice_fallback_method": self.voice_fallback_method,
-            "voice_application_sid": "",
+            "voice_application_sid": self.voice_application_sid,
+            "trunk_sid": self.trunk_sid,
             "voice_caller_id_lookup": False,
             "status_callback": self.status_callback,
             "status_callback_method": self.status_callback_method,

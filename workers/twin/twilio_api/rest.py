@@ -35,6 +35,8 @@ _NUMBER_FIELDS = {
     "VoiceFallbackMethod": "voice_fallback_method",
     "StatusCallback": "status_callback",
     "StatusCallbackMethod": "status_callback_method",
+    "VoiceApplicationSid": "voice_application_sid",
+    "TrunkSid": "trunk_sid",
 }
 
 

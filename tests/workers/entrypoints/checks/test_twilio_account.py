@@ -63,6 +63,15 @@ async def test_webhook_must_be_posted(twilio: TwilioTwin) -> None:
     assert (await number(twilio, point=True)).outcome is Outcome.OK
 
 
+@pytest.mark.parametrize("field", ["voice_application_sid", "trunk_sid"])
+async def test_application_and_trunk_take_the_calls_away(twilio: TwilioTwin, field: str) -> None:
+    """Twilio ignores the number's webhooks then, however right they are."""
+    setattr(twilio.numbers[OURS], field, "AP" + "0" * 32)
+    finding = await number(twilio)
+    assert (finding.outcome, "AP0" in finding.text) == (Outcome.FAIL, True)
+    assert (await number(twilio, point=True)).outcome is Outcome.OK
+
+
 async def test_missing_status_callback_is_a_warning(twilio: TwilioTwin) -> None:
     """Calls work without it."""
     twilio.numbers[OURS].status_callback = ""
