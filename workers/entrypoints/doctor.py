@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
 from rich.console import Console
@@ -107,7 +108,8 @@ def _checks(settings: WorkerSettings, spec: AgentSpec, *, point_number: bool) ->
     ca_file = settings.ssl_cert_file
     address = settings.public_url or _NOWHERE
     # A twin on this machine, or in a private network, may ask what Twilio may not.
-    public = settings.twilio_base_url is None
+    asker = urlsplit(settings.twilio_base_url or twilio_account.API_URL).hostname or ""
+    public = asker.endswith(".twilio.com")
 
     def twilio() -> TwilioSettings:
         return settings.model_copy(update={"public_url": address}).twilio()
