@@ -14,12 +14,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from workers.call.active import ActiveCalls
+from workers.entrypoints.http_protocol import HttpProtocol
 from workers.entrypoints.media_protocol import MediaProtocol
 
 # Twilio's frames have 300 bytes; its documents promise no size, so there is room for a minute.
 MAX_MESSAGE_BYTES = 1024 * 1024
 # twilio.md 1.3: Twilio's client answers pings; a vanished peer is found out within 40 s.
 PING_S = 20.0
+# Longer than any stall of a call that goes on: its sends are given up after 5 s.
+STUCK_PEER_MS = 30_000
 SHUTDOWN_S = 5.0
 DRAIN_S = 300.0
 
@@ -35,6 +38,7 @@ class WebServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                http=HttpProtocol,
                 ws=MediaProtocol,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 # twilio.md 1.1: compression is not documented, and costs 300 kB per socket.
@@ -66,6 +70,10 @@ class WebServer:
         # Accepted sockets inherit it. asyncio (not uvloop) sets it only on sockets that name their
         # protocol, and create_server's do not: a mark behind audio then waits 40 ms (observed).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Inherited, too. Closing waits for a peer to take what was sent to it; one that is
+            # alive and reads nothing would keep the socket for good (Linux answers for it).
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_PEER_MS)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         self._port = listener.getsockname()[1]
         ready = asyncio.create_task(self._server.ready.wait())
