@@ -80,6 +80,11 @@ def pace_of(text: str, audio_ms: float) -> float | None:
     return pace if low <= pace <= high else None
 
 
+def is_whole(text: str, audio_ms: float) -> bool:
+    """Whether ``text`` can be said in so little time; audio that broke off is shorter."""
+    return audio_ms >= _PLAUSIBLE[0] * DEFAULT_PACE_MS * _weights(text)[-1]
+
+
 def heard_text(
     spoken: SpokenText, *, heard_ms: float, audio_ms: float, complete: bool, pace_ms: float
 ) -> str:

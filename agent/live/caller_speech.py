@@ -3,8 +3,9 @@
 How it works. Each piece of audio is loud or quiet against a threshold that follows the line's own
 noise: three times the quietest moment of the last two seconds, within bounds, so that a hum or a
 street is not speech and a whisper after it is. Speech begins after enough loud audio in a row and
-ends after a pause longer than those between words. It need not be exact: the Live API hears for
-itself. It is there so that a model that no longer hears is noticed.
+ends after a pause longer than those between words. Sound that goes on and on without such a pause
+is hold music or a machine: it is taken for speech no longer, until there is a pause. It need not be
+exact: the Live API hears for itself. It is there so that a model that no longer hears is noticed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ PAUSE_MS = 600.0
 """Longer than a pause between words; server-side detection waits 0.5-1 s."""
 STALLED_S = 1.0
 """Audio that stops coming altogether ends speech too."""
+ENDLESS_MS = 60_000.0
+"""Nobody talks for so long without drawing breath; our own bound."""
 # Telephone speech lies around -30 to -15 dBFS, line noise below -50 (RMS of PCM16).
 _MIN_THRESHOLD = 300
 _MAX_THRESHOLD = 2_500
@@ -43,6 +46,8 @@ class CallerSpeechEnded:
     at_s: float
     voiced_ms: float
     """Counted in audio, which may arrive in bursts."""
+    endless: bool = False
+    """It goes on, and is no voice."""
 
 
 class CallerSpeech:
@@ -52,6 +57,8 @@ class CallerSpeech:
         self.speaking = False
         self._loud_ms = 0.0
         self._quiet_ms = 0.0
+        self._sounding_ms = 0.0
+        self._endless = False
         self._threshold = _MIN_THRESHOLD
         self._window_ms = 0.0
         self._window_low = _MAX_THRESHOLD
@@ -72,6 +79,14 @@ class CallerSpeech:
         level = loudness(pcm)
         self._last_s = now
         self._follow_noise(level, duration_ms)
+        if self._endless:
+            self._quiet_ms = 0.0 if level >= self._threshold else self._quiet_ms + duration_ms
+            self._endless = self._quiet_ms < PAUSE_MS
+            return None
+        self._sounding_ms = self._sounding_ms + duration_ms if self.speaking else 0.0
+        if self._sounding_ms >= ENDLESS_MS:
+            self._endless = True
+            return self._end(now, endless=True)
         if level >= self._threshold:
             self._loud_ms += duration_ms
             self._quiet_ms = 0.0
@@ -93,8 +108,8 @@ class CallerSpeech:
             return None
         return self._end(deadline - STALLED_S)
 
-    def _end(self, at_s: float) -> CallerSpeechEnded:
-        ended = CallerSpeechEnded(at_s, self._loud_ms)
+    def _end(self, at_s: float, *, endless: bool = False) -> CallerSpeechEnded:
+        ended = CallerSpeechEnded(at_s, self._loud_ms, endless)
         self.speaking = False
         self._loud_ms = self._quiet_ms = 0.0
         return ended

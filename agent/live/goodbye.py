@@ -3,7 +3,9 @@
 How it works. The model asks to hang up or to transfer by a tool, and says goodbye in the same turn
 or in the next one. The goodbye is over when a turn *with audio* has been produced since the
 request (the acknowledgement of a tool has a ``turnComplete`` of its own without audio) or when the
-model says nothing more; and it is heard when nothing is left to be played. All of it is bounded.
+model says nothing more; and it is heard when nothing is left to be played. While the caller speaks
+the model has nothing to say, and nobody is hung up on in the middle of a sentence. All of it is
+bounded.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ class Goodbye:
         self._spoke_s: float | None = None
         self._produced = False
         self._tools_pending = False
+        self._caller_speaking = False
         self.check_s = now + WAIT_S
         """When ``is_heard`` is to be asked next."""
 
@@ -54,6 +57,12 @@ class Goodbye:
         self._quiet_since_s = now
         self.check_s = now
 
+    def caller_speaks(self, speaking: bool, now: float) -> None:
+        """While the caller speaks the model listens."""
+        self._caller_speaking = speaking
+        self._quiet_since_s = now
+        self.check_s = now
+
     def playout_ended(self, now: float) -> None:
         """The caller has heard what there was."""
         self.check_s = now
@@ -66,7 +75,7 @@ class Goodbye:
             until_s = now + pending_ms / 1000
         elif self._produced:
             return True
-        elif self._tools_pending:
+        elif self._tools_pending or (self._caller_speaking and self._spoke_s is None):
             until_s = self._deadline_s
         elif self._spoke_s is not None:
             until_s = self._spoke_s + STARVED_S

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 
-from agent.audio import OUTPUT_RATE_HZ, PcmChunk
+from agent.audio import AUDIBLE_RMS, OUTPUT_RATE_HZ, PcmChunk, loudness
+from agent.conversation.heard import is_whole
 
 MAX_GREETING_MS = 60_000.0
 _SAME_ENOUGH = 0.9
@@ -15,7 +16,9 @@ class GreetingCapture:
     """Listens to the first turn of a call in which the model was asked for its greeting.
 
     The model may say something else, for example because the caller spoke first, so what it said
-    is compared with what it was asked for.
+    is compared with what it was asked for. Models also send audio that cannot be heard, or that
+    breaks off, beside a transcript that is whole (observed: gemini-live-api-examples#40); kept,
+    that would greet every caller from now on.
     """
 
     def __init__(self, greeting: str) -> None:
@@ -46,9 +49,11 @@ class GreetingCapture:
         """The turn's audio is complete: return it if it is the greeting."""
         if self.done or not self._pcm:
             return None
-        pcm = b"".join(self._pcm)
+        pcm, ms = b"".join(self._pcm), self._ms
         self.spoil()
         said = _words(self._said)
+        if loudness(pcm) < AUDIBLE_RMS or not is_whole(self._said, ms):
+            return None
         same = difflib.SequenceMatcher(None, said, self._greeting, autojunk=False).ratio()
         return PcmChunk(pcm, OUTPUT_RATE_HZ) if same >= _SAME_ENOUGH else None
 

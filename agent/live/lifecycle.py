@@ -137,6 +137,7 @@ class Lifecycle:
     def key_pressed(self, key: str, now: float) -> None:
         """Note a key; it reaches the model when the caller stops pressing."""
         self._keypad.press(key, now)
+        self._watchdog.caller_acted(now)
 
     def agent_playing(self, playing: bool, now: float) -> None:
         """The caller began or ceased to hear the agent."""
@@ -267,7 +268,21 @@ class Lifecycle:
         self._goodbye = Goodbye(self._now)
         if self._pending:
             self._goodbye.tools_running(True, self._now)
+        if self._watchdog.caller_speaking:
+            self._goodbye.caller_speaks(True, self._now)
         self._watchdog.answered(self._now)
+
+    def _closing_again(self, event: SessionEvent) -> None:
+        # The caller spoke into the goodbye and asked for a person: that is what they get. Hanging
+        # up while a transfer is under way is what it ends with anyway.
+        assert isinstance(event, ClosingRequested)
+        assert self._farewell is not None
+        if event.transfer_to is not None and self._farewell.transfer_to is None:
+            self._begin_goodbye(event)
+
+    def _caller_speech_while_closing(self, event: SessionEvent) -> None:
+        assert self._goodbye is not None
+        self._goodbye.caller_speaks(isinstance(event, CallerSpeechStarted), self._now)
 
     def _keys_pressed(self, event: SessionEvent) -> None:
         assert isinstance(event, KeysPressed)
@@ -308,6 +323,7 @@ class Lifecycle:
         if self._keys and not self._pending:
             keys, self._keys = self._keys, ""
             self._do(commands.SendText(f"The caller pressed {keys} on the phone's keypad."))
+            self._watchdog.expect_answer(self._now)
 
     def _settle_tools(self, ids: tuple[str, ...]) -> None:
         self._pending.difference_update(ids)
@@ -376,6 +392,8 @@ _TABLE: dict[State, dict[type[SessionEvent], _Row]] = {
     },
     State.CLOSING: {
         **dict.fromkeys(_UNMOVED, (State.CLOSING, None)),
+        CallerSpeechStarted: (State.CLOSING, _L._caller_speech_while_closing),
+        CallerSpeechEnded: (State.CLOSING, _L._caller_speech_while_closing),
         events.AudioReceived: (State.CLOSING, _L._audio),
         events.InputTranscribed: (State.CLOSING, _L._caller_words),
         events.Interrupted: (State.CLOSING, _L._barge_in_while_closing),
@@ -385,7 +403,7 @@ _TABLE: dict[State, dict[type[SessionEvent], _Row]] = {
         events.ToolCallsCancelled: (State.CLOSING, _L._cancel_tools),
         events.ConnectionLost: (State.CLOSING, _L._lost_while_closing),
         ToolAnswers: (State.CLOSING, _L._answer_tools),
-        ClosingRequested: (State.CLOSING, None),
+        ClosingRequested: (State.CLOSING, _L._closing_again),
         KeysPressed: (State.CLOSING, None),
         AnswerSlow: (State.CLOSING, None),
         AnswerOverdue: (State.ENDED, _L._end_goodbye),

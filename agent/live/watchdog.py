@@ -7,17 +7,18 @@ near-zero loudness are among the commonest faults of Live models (observed:
 googleapis/python-genai#2117, google-gemini/gemini-live-api-examples#40). While the caller speaks,
 the agent is still being heard or a tool runs, nobody is late. An answer that is late gets one
 nudge, one that is later still ends the session. A caller who keeps asking does not put that off
-for ever.
+for ever; one who only draws breath while telling a long story has not been waiting.
 
 What the caller says while the agent is still being played makes no answer due: it may be the
-agent's own echo. If it was a barge-in the server says so.
+agent's own echo. If it was a barge-in the server says so. A voice that goes on after the echo has
+died away is the caller's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.audio import PcmChunk, loudness
+from agent.audio import AUDIBLE_RMS, PcmChunk, loudness
 from agent.live.caller_speech import CallerSpeech, CallerSpeechEnded, CallerSpeechStarted
 from agent.spec import Limits
 
@@ -27,9 +28,13 @@ NUDGE_AFTER = 0.4
 """Of the answer time-out. In use elsewhere: nudge after 4 s, end after 10 s (cookbook#1228)."""
 PATIENCE = 2.0
 """Times the answer time-out, for a caller who speaks again and again into silence."""
-_PAUSE_S = 2.0
-# -66 dBFS: what arrives below it is not heard on a telephone.
-_AUDIBLE_RMS = 16
+# First audio comes up to 3.4 s after the last word where the server takes 2 s to believe that it
+# was the last (3.1); speech is known to be over 0.6 s after it.
+_PAUSE_S = 3.0
+# A caller who goes on sooner has drawn breath, not waited; models wait 0.5-2 s before they answer.
+_BREATH_S = 1.4
+# There and back through two networks, with the playout's own lead.
+_ECHO_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class Watchdog:
         self._end_s = started_s + max(0.0, limits.max_call_s - elapsed_s)
         self._caller = CallerSpeech()
         self._perhaps_echo = False
+        self._agent_stopped_s = started_s
         self._active_s = started_s
         self._agent_playing = False
         self._tools_running = False
@@ -79,6 +85,7 @@ class Watchdog:
         # When an answer became due: the newest moment, and the first since the last answer.
         self._due_s: float | None = None
         self._first_due_s = 0.0
+        self._kept_waiting = False
         self._nudged = False
 
     @property
@@ -107,6 +114,8 @@ class Watchdog:
 
     def agent_playing(self, playing: bool, now: float) -> None:
         """The caller began or ceased to hear the agent."""
+        if self._agent_playing and not playing:
+            self._agent_stopped_s = now
         self._agent_playing = playing
         self._active_s = now
         if not playing and self._due_s is not None:
@@ -128,14 +137,19 @@ class Watchdog:
         if self._due_s is None:
             self._first_due_s = now
             self._nudged = not nudge
+            self._kept_waiting = False
         self._due_s = now
         self._active_s = now
 
     def model_audio(self, audio: PcmChunk, now: float) -> None:
         """The model speaks; it answers if it can be heard."""
         self._active_s = now
-        if self._due_s is not None and loudness(audio.pcm) >= _AUDIBLE_RMS:
+        if self._due_s is not None and loudness(audio.pcm) >= AUDIBLE_RMS:
             self._due_s = None
+
+    def caller_acted(self, now: float) -> None:
+        """The caller pressed a key: the line is not idle."""
+        self._active_s = now
 
     def answered(self, now: float) -> None:
         """The model did something that counts as an answer, or none is due any more."""
@@ -171,10 +185,18 @@ class Watchdog:
         self._active_s = now
         if isinstance(change, CallerSpeechStarted):
             self._perhaps_echo = self._agent_playing
+            if self._due_s is not None and change.at_s - self._due_s >= _BREATH_S:
+                self._kept_waiting = True
         elif self._due_s is not None or (
-            change.voiced_ms >= MIN_SPEECH_MS and not self._perhaps_echo
+            change.voiced_ms >= MIN_SPEECH_MS and not change.endless and not self._is_echo(change)
         ):
             self.expect_answer(now)
+            if not self._kept_waiting:
+                self._first_due_s = now
+
+    def _is_echo(self, speech: CallerSpeechEnded) -> bool:
+        gone_s = self._agent_stopped_s + _ECHO_S + MIN_SPEECH_MS / 1000
+        return self._perhaps_echo and (self._agent_playing or speech.at_s < gone_s)
 
     def _is_waiting(self) -> bool:
         return self._connected and not (

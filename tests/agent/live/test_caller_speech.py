@@ -69,3 +69,15 @@ def test_frames_of_any_length_are_heard() -> None:
     assert isinstance(speech.push(level(3_000, 200), 0.2), CallerSpeechStarted)
     assert isinstance(speech.push(level(0, 1_000), 1.2), CallerSpeechEnded)
     assert speech.push(b"", 1.2) is None
+
+
+def test_sound_without_a_pause_is_no_speech_in_the_end() -> None:
+    """Hold music and machines do not count as a caller who speaks; after a pause one may again."""
+    speech = CallerSpeech()
+    changes = feed(speech, 5_000, 180_000, 0.0)
+    assert [type(change) for change in changes] == [CallerSpeechStarted, CallerSpeechEnded]
+    assert [change.endless for change in changes if isinstance(change, CallerSpeechEnded)] == [True]
+    assert not speech.speaking
+    feed(speech, 0, 800, 180.0)
+    (change,) = feed(speech, 5_000, 300, 181.0)
+    assert isinstance(change, CallerSpeechStarted)

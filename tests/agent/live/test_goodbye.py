@@ -46,3 +46,24 @@ def test_waiting_is_bounded() -> None:
     goodbye = Goodbye(0.0)
     goodbye.tools_running(True, 0.0)
     assert goodbye.is_heard(CLOSING_MAX_S, pending_ms=90_000)
+
+
+def test_caller_who_speaks_into_it_is_not_hung_up_on() -> None:
+    """A long sentence into the goodbye is heard to its end, and the model gets to answer it."""
+    goodbye = Goodbye(0.0)
+    goodbye.agent_spoke(1.0)
+    goodbye.caller_speaks(True, 1.4)
+    goodbye.interrupted(1.5)
+    assert not goodbye.is_heard(1.5 + WAIT_S + 1, pending_ms=0)
+    goodbye.caller_speaks(False, 7.0)
+    assert not goodbye.is_heard(7.0 + WAIT_S - 0.1, pending_ms=0)
+    assert goodbye.is_heard(7.0 + WAIT_S, pending_ms=0)
+
+
+def test_caller_who_speaks_does_not_keep_a_finished_goodbye() -> None:
+    """Once it is said and played, the caller's own goodbye does not hold the line."""
+    goodbye = Goodbye(0.0)
+    goodbye.agent_spoke(1.0)
+    goodbye.turn_ended(1.2)
+    goodbye.caller_speaks(True, 1.4)
+    assert goodbye.is_heard(2.0, pending_ms=0)

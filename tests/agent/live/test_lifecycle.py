@@ -10,6 +10,7 @@ from agent.commands import ToolResponse
 from agent.conversation.prompt import Opening, ask_for_greeting
 from agent.conversation.record import EndReason
 from agent.errors import LiveConnectFailed, LiveConnectRefused, LocalProtocolError
+from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.goodbye import CLOSING_MAX_S, STARVED_S, WAIT_S
 from agent.live.lifecycle import NUDGE, Lifecycle, State
 from agent.live.models import profile_for
@@ -274,6 +275,34 @@ def test_goodbye_is_bounded() -> None:
     life = closing(now=1.0)
     life.receive(AUDIO, 1.0 + CLOSING_MAX_S)
     assert life.tick(1.0 + CLOSING_MAX_S, pending_ms=60_000) == GoodbyeHeard()
+
+
+def test_person_asked_for_during_the_goodbye_is_rung() -> None:
+    """A transfer takes the place of a hang-up, as the model was told; never the other way round."""
+    life = closing()
+    life.receive(ClosingRequested("transfer_call", "+15550100009"), 2.0)
+    life.receive(ClosingRequested("end_call"), 2.5)
+    life.receive(GoodbyeHeard(), 6.0)
+    assert life.end is not None
+    assert (life.end.reason, life.end.transfer_to) == (EndReason.TRANSFERRED, "+15550100009")
+
+
+def test_caller_who_speaks_into_the_goodbye_is_heard_out() -> None:
+    """Nobody is hung up on in the middle of a sentence."""
+    life = closing()
+    life.receive(AUDIO, 2.0)
+    life.receive(CallerSpeechStarted(2.3), 2.4)
+    life.receive(events.Interrupted(), 2.5)
+    assert life.tick(2.5 + WAIT_S + 1, pending_ms=0) is None
+    life.receive(CallerSpeechEnded(7.0, 4_700.0), 7.6)
+    assert life.tick(7.6 + WAIT_S, pending_ms=0) == GoodbyeHeard()
+
+
+def test_pressed_keys_need_an_answer() -> None:
+    """A model that does nothing about a key is noticed like one that does not answer a word."""
+    life = serving()
+    life.receive(KeysPressed("7"), 5.0)
+    assert life.tick(15.0, pending_ms=0) == AnswerOverdue(10.0)
 
 
 def test_caller_who_hangs_up_during_the_goodbye_hung_up() -> None:

@@ -159,13 +159,13 @@ async def test_greeting_is_asked_for_and_kept_when_spoken_whole() -> None:
         await call.until(lambda: bool(call.connection.texts))
         assert call.connection.texts[0][1] is True
         call.connection.say(events.OutputTranscribed("Hello there."))
-        call.connection.say(events.AudioReceived(AUDIO_100MS))
-        call.connection.say(events.AudioReceived(AUDIO_100MS))
+        for _ in range(8):
+            call.connection.say(events.AudioReceived(AUDIO_100MS))
         call.connection.say(events.GenerationCompleted())
         call.connection.say(events.TurnCompleted())
         await call.heard(events.TurnCompleted)
         call.playout.play(1_000)
-    assert call.greetings == [PcmChunk(AUDIO_100MS.pcm * 2, 24_000)]
+    assert call.greetings == [PcmChunk(AUDIO_100MS.pcm * 8, 24_000)]
     (turn,) = call.transcript.snapshot()
     assert (turn.speaker, turn.said, turn.heard) == ("agent", "Hello there.", "Hello there.")
 

@@ -166,3 +166,48 @@ def test_speech_is_reported_to_whoever_feeds_the_audio() -> None:
     assert isinstance(dog.caller_audio(loud, 0.2), CallerSpeechStarted)
     assert dog.caller_speaking
     assert isinstance(dog.tick(5.0, pending_ms=0), CallerSpeechEnded)
+
+
+def test_long_story_with_pauses_is_not_waiting() -> None:
+    """A caller who draws breath now and then has waited for nobody; the answer has all its time."""
+    dog = connected()
+    for start in range(1, 40, 2):
+        speak(dog, float(start), 1_300)
+        assert dog.tick(start + 1.99, pending_ms=0) is None
+    said = run(dog, 60)
+    assert [type(alarm) for _, alarm in said] == [AnswerSlow, AnswerOverdue]
+    assert said[-1][0] > 49
+
+
+def test_voice_that_goes_on_after_the_agent_needs_an_answer() -> None:
+    """Beginning a little before the agent has ended does not make a question an echo."""
+    dog = connected()
+    dog.agent_playing(True, 0.0)
+    loud = array.array("h", [3_000, -3_000] * 160).tobytes()
+    for at in range(2_800, 6_000, 20):
+        if at == 3_000:
+            dog.agent_playing(False, 3.0)
+        dog.caller_audio(loud, at / 1000)
+    for at in range(6_000, 6_800, 20):
+        dog.caller_audio(bytes(640), at / 1000)
+    assert isinstance(run(dog, 30)[-1][1], AnswerOverdue)
+
+
+def test_line_with_endless_sound_is_idle_in_the_end() -> None:
+    """Hold music keeps no line for half an hour."""
+    dog = connected()
+    loud = array.array("h", [3_000, -3_000] * 1_600).tobytes()
+    said: list[object] = []
+    for tenth in range(1, 1_300):
+        dog.caller_audio(loud, tenth / 10)
+        if (alarm := dog.tick(tenth / 10, pending_ms=0)) is not None:
+            said.append(alarm)
+            break
+    assert said == [IdleReached()]
+
+
+def test_pressed_key_is_not_silence() -> None:
+    """A caller who types does not speak, and is there."""
+    dog = connected()
+    dog.caller_acted(59.0)
+    assert run(dog, 200) == [(119.0, IdleReached())]
