@@ -13,6 +13,10 @@ from pydantic_core import to_jsonable_python
 MAX_OUTPUT_CHARS = 16_000
 MAX_ERROR_CHARS = 300
 
+# What a double holds exactly: JSON numbers are doubles to the API, and the record's encoder takes
+# 64 bits at most.
+_MAX_INTEGER = 2**53
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -35,6 +39,8 @@ def output_response(result: object) -> dict[str, Any]:
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return _CONTROL.sub(" ", value)
+    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
+        return str(value)
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):

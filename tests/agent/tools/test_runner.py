@@ -242,6 +242,8 @@ async def test_whatever_a_tool_raises_is_answered(error: BaseException, words: s
         (float("inf"), {"output": None}),
         ({"a": (1, {2})}, {"output": {"a": [1, [2]]}}),
         ("a\x00b\ud800", {"output": "a b "}),
+        # A double would round it, and a record that holds it could not be stored.
+        ({"iban": 2**70, "n": -7}, {"output": {"iban": "1180591620717411303424", "n": -7}}),
     ],
 )
 async def test_result_is_made_fit_to_send(value: object, expected: dict[str, Any]) -> None:
