@@ -19,6 +19,8 @@ FieldPath: TypeAlias = tuple[str | int, ...]
 
 # An agent's file is a page or two; more than this is another file by mistake.
 _MAX_SIZE_BYTES = 1_000_000
+# Aliases of aliases make of one page more than a machine can hold.
+_MAX_VALUES = 10_000
 
 
 def field_name(path: FieldPath) -> str:
@@ -83,12 +85,20 @@ def read_yaml(path: Path) -> YamlSource:
     if not isinstance(root, yaml.MappingNode):
         raise whole_file("must hold a mapping of fields", 1 if root is None else _line(root))
     reader = _Reader(file)
-    data = reader.mapping(root, (), ())
+    try:
+        data = reader.mapping(root, (), ())
+    except _TooManyValuesError as error:
+        message = f"holds more than {_MAX_VALUES} values; are there aliases of aliases?"
+        raise whole_file(message) from error
     return YamlSource(file, data, reader.lines, tuple(reader.issues))
 
 
 def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
+
+
+class _TooManyValuesError(Exception):
+    pass
 
 
 class _Reader:
@@ -98,6 +108,7 @@ class _Reader:
         self.file = file
         self.lines: dict[FieldPath, int] = {}
         self.issues: list[SpecIssue] = []
+        self._values = 0
 
     def _note(self, path: FieldPath, line: int, message: str) -> None:
         self.issues.append(SpecIssue(self.file, line, field_name(path), message))
@@ -119,6 +130,9 @@ class _Reader:
         return result
 
     def _value(self, node: yaml.Node, path: FieldPath, above: tuple[yaml.Node, ...]) -> Any:
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            raise _TooManyValuesError
         if node in above:
             self._note(path, self.lines[path], "contains itself")
             return None

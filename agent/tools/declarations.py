@@ -136,8 +136,8 @@ def import_reference(reference: str, spec: AgentSpec | None = None) -> object:
     module_name, _, name = reference.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
-        # Importing runs the author's code, which may raise anything.
+    except (Exception, SystemExit) as error:
+        # Importing runs the author's code, which may raise anything; a script ends the process.
         message = f"module {module_name} cannot be imported: {type(error).__name__}: {error}"
         raise ToolDeclarationError(reference, message) from error
     try:
@@ -165,11 +165,21 @@ def importable_issues(spec: AgentSpec) -> list[SpecIssue]:
         for index, reference in enumerate(getattr(spec.processors, side)):
             try:
                 found = import_reference(reference, spec)
-                if not inspect.isclass(found):
-                    raise ToolDeclarationError(reference, "is not a class")
+                _check_processor(found, reference)
             except ToolDeclarationError as error:
                 issues.append(spec.issue(("processors", side, index), str(error)))
     return sorted(issues, key=lambda issue: issue.line or 0)
+
+
+def _check_processor(found: object, reference: str) -> None:
+    # Told by its methods: importing Pipecat takes longer than all the rest of a check.
+    if not inspect.isclass(found) or not hasattr(found, "process_frame"):
+        raise ToolDeclarationError(reference, "is not a Pipecat processor class")
+    try:
+        inspect.signature(found).bind()
+    except (TypeError, ValueError) as error:
+        message = f"cannot be made without arguments: {_first_line(error)}"
+        raise ToolDeclarationError(reference, message) from error
 
 
 def _load(spec: AgentSpec) -> tuple[dict[str, Tool], list[SpecIssue]]:

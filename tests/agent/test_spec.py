@@ -242,3 +242,13 @@ def test_any_tree_is_refused_by_a_declared_error(fields: dict[str, str]) -> None
     """Any value under any field is taken or refused; without an instruction none is an agent."""
     text = "".join(f"{key}: {value}\n" for key, value in fields.items())
     assert problems(text.encode()) > 0
+
+
+def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """A page of aliases can mean a billion values; reading stops long before."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    path = tmp_path / "agent.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(AgentSpecError, match="aliases of aliases"):
+        load_agent(path)

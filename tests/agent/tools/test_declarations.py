@@ -132,7 +132,31 @@ def test_every_tool_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -
         "processors.caller[1]"
     ]
     assert "ZeroDivisionError" in found[1].message
-    assert "is not a class" in found[-1].message
+    assert "is not a Pipecat processor class" in found[-1].message
+
+
+def test_processor_that_would_break_every_call_is_named(tmp_path: Path) -> None:
+    """A class that is no processor, or cannot be made without arguments, is found before a call."""
+    path = tmp_path / "agent.yaml"
+    path.write_text(
+        "name: a\nsystem_instruction: b\nprocessors:\n  agent:\n"
+        f"    - {SAMPLES}:Denoise\n    - {SAMPLES}:Tuned\n    - {SAMPLES}:NoProcessor\n"
+    )
+    found = importable_issues(load_agent(path))
+    assert [issue.line for issue in found] == [6, 7]
+    assert "'strength'" in found[0].message
+
+
+def test_module_that_ends_the_process_is_an_issue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that parses its arguments when imported must not end the check in silence."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "script_shop.py").write_text("import sys\nsys.exit(2)\n")
+    path = tmp_path / "agent.yaml"
+    path.write_text("name: a\nsystem_instruction: b\ntools: ['script_shop:hours']\n")
+    (issue,) = importable_issues(load_agent(path))
+    assert "SystemExit" in issue.message
 
 
 def test_modules_beside_the_agents_file_are_found(

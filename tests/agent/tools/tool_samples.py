@@ -85,3 +85,17 @@ async def unknown_name(text: Missing) -> str:  # type: ignore[name-defined]  # n
 
 class Denoise:
     """Stands for a processor."""
+
+    async def process_frame(self, frame: object, direction: object) -> None:
+        """Pipecat calls this."""
+
+
+class Tuned(Denoise):
+    """A processor that nobody can make without knowing how."""
+
+    def __init__(self, strength: int) -> None:
+        self.strength = strength
+
+
+class NoProcessor:
+    """A class, but no processor."""
