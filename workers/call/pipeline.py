@@ -118,11 +118,16 @@ class CallRunner:
             del self.live[entry.call_sid]
             if call.stream.end_reason is None:
                 self._decide(call, _cut_short(entry))
-            if recording is not None:
-                await recording.close()
-            if recording is not None and recording.lost_pieces:
-                call.before.counters["recording_lost_pieces"] = recording.lost_pieces
-            self._keep(call)
+            try:
+                if recording is not None:
+                    await recording.close()
+            finally:
+                # Also where a slow disk is not waited for, because the next stream is here.
+                if recording is not None and recording.lost_pieces:
+                    call.before.counters["recording_lost_pieces"] = (
+                        call.before.counters.get("recording_lost_pieces", 0) + recording.lost_pieces
+                    )
+                self._keep(call)
         _log.info(
             "stream.ended",
             reason=end.reason.value,
