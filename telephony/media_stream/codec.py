@@ -34,6 +34,8 @@ MAX_MESSAGE_CHARS: Final = 400_000
 # Calls end after 24 hours (twilio.com/docs/voice/api/call-resource); anything of this size is not
 # a time, and arithmetic on it stays exact.
 _MAX_TIMESTAMP_MS: Final = 2**40
+# Likewise no count of messages, and what is missing up to it still fits a record's counters.
+_MAX_SEQUENCE: Final = 2**40
 
 
 def decode(text: str | bytes) -> InMessage:
@@ -56,7 +58,7 @@ def decode(text: str | bytes) -> InMessage:
             if not 0 <= timestamp < _MAX_TIMESTAMP_MS:
                 raise ValueError(f"timestamp {timestamp}")
             return Media(
-                int(data["sequenceNumber"]),
+                _sequence(data),
                 _text(data["streamSid"]),
                 _text(media["track"]),
                 int(media["chunk"]),
@@ -72,11 +74,11 @@ def _decode_other(event: object, data: dict[str, Any]) -> InMessage:
     match event:
         case "mark":
             name = _text(data["mark"]["name"])
-            return Mark(int(data["sequenceNumber"]), _text(data["streamSid"]), name)
+            return Mark(_sequence(data), _text(data["streamSid"]), name)
         case "dtmf":
             dtmf = data["dtmf"]
             return Dtmf(
-                int(data["sequenceNumber"]),
+                _sequence(data),
                 _text(data["streamSid"]),
                 _text(dtmf["track"]),
                 _text(dtmf["digit"]),
@@ -88,7 +90,7 @@ def _decode_other(event: object, data: dict[str, Any]) -> InMessage:
         case "stop":
             stop = data["stop"]
             return Stop(
-                int(data["sequenceNumber"]),
+                _sequence(data),
                 _text(data["streamSid"]),
                 _text(stop["accountSid"]),
                 _text(stop["callSid"]),
@@ -103,7 +105,7 @@ def _decode_start(data: dict[str, Any]) -> Start:
     # The SDK leaves the member out where the TwiML has no <Parameter>.
     parameters = start.get("customParameters") or {}
     return Start(
-        sequence_number=int(data["sequenceNumber"]),
+        sequence_number=_sequence(data),
         stream_sid=_text(data["streamSid"]),
         account_sid=_text(start["accountSid"]),
         call_sid=_text(start["callSid"]),
@@ -115,6 +117,13 @@ def _decode_start(data: dict[str, Any]) -> Start:
         ),
         custom_parameters={_text(name): _text(parameters[name]) for name in parameters},
     )
+
+
+def _sequence(data: dict[str, Any]) -> int:
+    number = int(data["sequenceNumber"])
+    if abs(number) < _MAX_SEQUENCE:
+        return number
+    raise ValueError("sequence number out of range")
 
 
 def _text(value: object) -> str:

@@ -117,6 +117,9 @@ def test_any_payload_length_is_read(payload: bytes) -> None:
         media(payload=7),
         media(timestamp="-1"),
         media(timestamp="9" * 30),
+        json.dumps(
+            {"event": "mark", "sequenceNumber": "9" * 30, "streamSid": "MZ", "mark": {"name": "m"}}
+        ),
         media(timestamp="9" * 5000),
         media(track=None),
         "[" * 5000,
