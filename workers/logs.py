@@ -126,6 +126,10 @@ def start_logs(
         logging.getLogger(name).setLevel(logging.WARNING)
     # It warns of every odd algorithm that a stranger puts in a header; those are counted instead.
     logging.getLogger("twilio.request_validator").setLevel(logging.ERROR)
+    # A line or two for each request of a stranger's, with the address they made up; likewise
+    # counted. What it says of our own mistakes are errors.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # uvicorn sets up handlers of its own unless told otherwise; see entrypoints/server.py.
     _take_loguru()
     return pipe

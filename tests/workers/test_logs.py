@@ -70,6 +70,16 @@ def test_libraries_are_heard_from_warning_on() -> None:
     assert [record["event"] for record in written(log, stream)] == ["audio queue is full"]
 
 
+def test_strangers_write_no_log() -> None:
+    """The web server has lines for each of their requests; those are counted instead."""
+    stream = io.StringIO()
+    log = start_logs("INFO", stream=stream, console=False)
+    logging.getLogger("uvicorn.error").info('192.0.2.1:1 - "WebSocket /what/they/like" 403')
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application")
+    assert [record["event"] for record in written(log, stream)] == ["Exception in ASGI application"]
+
+
 def test_stuck_output_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal that does not take the log costs records, not time."""
     monkeypatch.setattr(logs, "QUEUE_RECORDS", 10)
