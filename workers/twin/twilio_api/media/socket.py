@@ -80,17 +80,9 @@ class ClientSocket(asyncio.Protocol):
         Raises:
             HandshakeFailed: with the code Twilio would log.
         """
-        loop = asyncio.get_running_loop()
-        secure = self._uri.secure
         try:
             async with asyncio.timeout(timeout_s):
-                await loop.create_connection(
-                    lambda: self,
-                    self._uri.host,
-                    self._uri.port,
-                    ssl=(tls or ssl.create_default_context()) if secure else None,
-                    server_hostname=self._uri.host if secure else None,
-                )
+                await self._dial(tls)
                 await self._opened
         except TimeoutError:
             raise self._failed(31901, f"no answer in {timeout_s} s") from None
@@ -102,6 +94,22 @@ class ClientSocket(asyncio.Protocol):
             raise self._failed(31904, str(error)) from error
         except asyncio.CancelledError:
             self.abort()
+            raise
+
+    async def _dial(self, tls: ssl.SSLContext | None) -> None:
+        secure = self._uri.secure
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: self,
+                self._uri.host,
+                self._uri.port,
+                ssl=(tls or ssl.create_default_context()) if secure else None,
+                server_hostname=self._uri.host if secure else None,
+            )
+        except asyncio.CancelledError:
+            # The loop closes what it had opened by then, uvloop without any connection_lost.
+            self._transport = None
+            self._gone.set()
             raise
 
     def send_text(self, text: str) -> None:

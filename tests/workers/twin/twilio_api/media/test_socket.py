@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -153,3 +154,22 @@ async def test_slow_reading_holds_the_server_up() -> None:
         await asyncio.sleep(0.1)
         assert client.messages == [(b"late", True)]
         await client.socket.close(timeout_s=2)
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_connecting_can_be_given_up_at_any_step(steps: int) -> None:
+    """Also on uvloop, which then closes the connection without telling anybody."""
+
+    async def give_up() -> None:
+        async with await raw_server(b"") as server:
+            client = Client(f"ws://127.0.0.1:{port_of(server)}/")
+            connecting = asyncio.create_task(client.socket.connect(timeout_s=5, tls=None))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            async with asyncio.timeout(2):
+                await client.socket.close(timeout_s=1)
+            assert not client.socket.is_connected
+
+    uvloop.run(give_up())
