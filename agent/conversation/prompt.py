@@ -37,7 +37,7 @@ class Opening:
 
 def greeting_text(spec: AgentSpec, variables: Mapping[str, str]) -> str | None:
     """Return the first words of a fresh call; None where the agent waits for the caller."""
-    return fill(spec.greeting.text, variables) or None if spec.greeting.text else None
+    return fill(spec.greeting.text or "", variables).strip() or None
 
 
 def ask_for_greeting(greeting: str) -> str:
