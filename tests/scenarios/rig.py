@@ -27,6 +27,7 @@ from workers.twin.caller import CallerScript, Step
 from workers.twin.live_api.faults import Fault
 from workers.twin.live_api.script import LiveScript, Say, ScriptSource
 from workers.twin.live_api.server import LiveTwin
+from workers.twin.live_api.session_log import Keep
 from workers.twin.twilio_api.call import TwinCall
 from workers.twin.twilio_api.result import CallResult
 from workers.twin.twilio_api.server import TwilioTwin
@@ -85,12 +86,9 @@ class Rig:
     async def ring(self, *steps: Step, **options: Any) -> TwinCall:
         """Let somebody call."""
         options.setdefault("status_url", f"{self.base_url}/voice/status")
+        options.setdefault("from_", CALLER)
         return await self.twilio.place_inbound_call(
-            f"{self.base_url}/voice",
-            caller=CallerScript.of(*steps),
-            from_=CALLER,
-            to=CALLED,
-            **options,
+            f"{self.base_url}/voice", caller=CallerScript.of(*steps), to=CALLED, **options
         )
 
     async def phone(self, *steps: Step, timeout_s: float = 40.0, **options: Any) -> CallResult:
@@ -146,6 +144,7 @@ async def evercall(
     *,
     agent: AgentSpec | None = None,
     faults: Iterable[Fault] = (),
+    keep: Keep | None = None,
     observers: Callable[[], Sequence[BaseObserver]] = tuple,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
@@ -154,7 +153,7 @@ async def evercall(
     base_url = f"http://127.0.0.1:{port}"
     with _captured_logs() as log:
         async with (
-            LiveTwin(script, api_key=API_KEY, faults=faults) as live,
+            LiveTwin(script, api_key=API_KEY, faults=faults, keep=keep) as live,
             TwilioTwin() as twilio,
         ):
             values: dict[str, Any] = {
@@ -183,7 +182,9 @@ async def evercall(
     assert COLLEAGUE not in log.getvalue()
 
 
-async def until(condition: Callable[[], object], *, timeout_s: float = 10.0) -> None:
+async def until(
+    condition: Callable[[], object], *, timeout_s: float = 10.0, poll_s: float = POLL_S
+) -> None:
     """Wait for a condition.
 
     Raises:
@@ -191,7 +192,7 @@ async def until(condition: Callable[[], object], *, timeout_s: float = 10.0) -> 
     """
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  what is waited for is plain data
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(poll_s)
 
 
 def lost_ms(record: CallRecord) -> int:
