@@ -116,7 +116,9 @@ def _rate_of(mime: str) -> int | None:
     if match is None:
         return None
     rate_hz = int(match[1] or OUTPUT_RATE_HZ)
-    if not 8_000 <= rate_hz <= 48_000:
+    # Rates that have little in common with 8 kHz, as 24,001 Hz has, take seconds to design a filter
+    # for, and all calls would wait for it.
+    if not 8_000 <= rate_hz <= 48_000 or rate_hz % 25:
         raise _MalformedError("audio of an unlikely rate")
     return rate_hz
 

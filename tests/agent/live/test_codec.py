@@ -193,6 +193,7 @@ def test_unknown_fields_are_named_and_the_rest_is_read() -> None:
         frame(serverContent={"interactionStatus": 5}),
         frame(serverContent={"modelTurn": audio_turn(b"\1\0\2")}),
         frame(serverContent={"modelTurn": audio_turn(b"\1\0", "audio/pcm;rate=99999")}),
+        frame(serverContent={"modelTurn": audio_turn(b"\1\0", "audio/pcm;rate=24001")}),
         frame(
             serverContent={
                 "modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm", "data": "*!"}}]}
