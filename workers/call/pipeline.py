@@ -9,6 +9,7 @@ is said to ``ActiveCalls`` before the socket is closed, because Twilio then asks
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,8 @@ _log = structlog.get_logger(__name__)
 # Everything that is left of a call has its own bound (socket 2 s, tools 2 s, connection 5 s); this
 # one is for processors named by the operator.
 CLOSE_TIMEOUT_S = 10.0
+# Between one cancellation of such a pipeline and the next.
+CANCEL_TIMEOUT_S = 2.0
 
 
 class CallRunner:
@@ -196,16 +199,17 @@ class CallRunner:
 
     async def _serve(self, call: LiveCall, live: LiveProcessor) -> SessionEnd:
         """Run stream, session and pipeline until one of them ends, then end the others."""
+        pipeline = Pipeline(
+            [
+                call.transport.input(),
+                *(make() for make in self._processors["caller"]),
+                live,
+                *(make() for make in self._processors["agent"]),
+                call.transport.output(),
+            ]
+        )
         worker = PipelineWorker(
-            Pipeline(
-                [
-                    call.transport.input(),
-                    *(make() for make in self._processors["caller"]),
-                    live,
-                    *(make() for make in self._processors["agent"]),
-                    call.transport.output(),
-                ]
-            ),
+            pipeline,
             params=PipelineParams(
                 audio_in_sample_rate=INPUT_RATE_HZ,
                 audio_out_sample_rate=OUTPUT_RATE_HZ,
@@ -222,17 +226,17 @@ class CallRunner:
         runner = WorkerRunner(handle_sigint=False, check_dangling_tasks=False)
         await runner.add_workers(worker)
         async with asyncio.TaskGroup() as tasks:
-            pipeline = tasks.create_task(runner.run(), name="pipeline")
+            running = tasks.create_task(_run_to_the_end(runner, pipeline), name="pipeline")
             stream = tasks.create_task(call.transport.run(), name="stream")
             talk = tasks.create_task(call.session.run(), name="session")
-            await asyncio.wait({pipeline, stream, talk}, return_when=asyncio.FIRST_COMPLETED)
-            end = _why(pipeline, stream, talk)
+            await asyncio.wait({running, stream, talk}, return_when=asyncio.FIRST_COMPLETED)
+            end = _why(running, stream, talk)
             # Before the socket is closed: Twilio asks what is next as soon as it is.
             self._decide(call, end)
             call.session.end(end.reason, end.detail)
             await worker.queue_frame(EndFrame(reason=end.reason.value))
             await call.transport.close(end.reason.value)
-            _, left = await asyncio.wait({pipeline, stream, talk}, timeout=CLOSE_TIMEOUT_S)
+            _, left = await asyncio.wait({running, stream, talk}, timeout=CLOSE_TIMEOUT_S)
             for task in left:
                 _log.error("call.part_does_not_end", part=task.get_name())
                 task.cancel()
@@ -265,6 +269,25 @@ class CallRunner:
         call.entry.record = record
         call.entry.history = list(record.turns)
         self._store.save_record(call.entry.call_sid, record)
+
+
+async def _run_to_the_end(runner: WorkerRunner, pipeline: Pipeline) -> None:
+    """Run a pipeline; a cancelled one ends even where a processor kept the ``EndFrame``.
+
+    Pipecat's runner takes the first cancellation for a wish and waits for a pipeline that no longer
+    listens (observed, 1.14); a further one ends it.
+    """
+    running = asyncio.create_task(runner.run(), name="runner")
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        while not running.done():
+            running.cancel()
+            await asyncio.wait({running}, timeout=CANCEL_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_TIMEOUT_S):
+                await pipeline.cleanup()  # type: ignore[no-untyped-call]  # Pipecat 1.14
+        raise
 
 
 def _why(
