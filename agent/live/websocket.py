@@ -42,22 +42,22 @@ class LiveSocket(ClientConnection):
         self._next_mask = 0
 
     def data_received(self, data: bytes) -> None:
-        """Take what came from the network."""
+        """Take what came from the network: whole messages, then what is the library's to read."""
         protocol = self.protocol
         if (
-            len(data) >= 4
-            and data[1] == _LENGTH_IN_2_BYTES
-            and (data[0] == _FIN_BINARY or data[0] == _FIN_TEXT)
-            and len(data) == 4 + (data[2] << 8 | data[3])
-            and self._short_way
+            self._short_way
             and self.response is not None
             and protocol.state is State.OPEN
             and not protocol.reader.buffer
             and protocol.current_size is None
         ):
-            opcode = Opcode.BINARY if data[0] == _FIN_BINARY else Opcode.TEXT
-            self.recv_messages.put(Frame(opcode, data[4:]))
-            return
+            at = 0
+            while (found := _whole_frame(data, at)) is not None:
+                frame, at = found
+                self.recv_messages.put(frame)
+            if at == len(data):
+                return
+            data = data[at:]
         super().data_received(data)
 
     async def send_audio(self, message: bytes) -> None:
@@ -89,3 +89,22 @@ class LiveSocket(ClientConnection):
         start = self._next_mask
         self._next_mask = start + 4
         return self._masks[start : start + 4]
+
+
+def _whole_frame(data: bytes, at: int) -> tuple[Frame, int] | None:
+    """Read the message that begins at ``at``; None where it is not such a frame.
+
+    Returns:
+        The message, and where the next one begins.
+    """
+    head = at + 4
+    if len(data) < head or data[at + 1] != _LENGTH_IN_2_BYTES:
+        return None
+    if data[at] == _FIN_BINARY:
+        opcode = Opcode.BINARY
+    elif data[at] == _FIN_TEXT:
+        opcode = Opcode.TEXT
+    else:
+        return None
+    end = head + (data[at + 2] << 8 | data[at + 3])
+    return (Frame(opcode, data[head:end]), end) if end <= len(data) else None

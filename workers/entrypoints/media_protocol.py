@@ -21,9 +21,8 @@ except ImportError:  # not built for this platform
 
 # RFC 6455, section 5.2: FIN and text; then masked or not, and 126 for a length of two bytes.
 _FIN_TEXT: Final = 0x81
-_MASKED_126: Final = 0xFE
-_UNMASKED_126: Final = 126
-_HEAD_BYTES: Final = 8
+_MASKED: Final = 0x80
+_LENGTH_IN_2_BYTES: Final = 126
 _MAX_BYTES: Final = 0xFFFF
 # Messages read ahead of the call, 0.6 s of audio; beyond that reading stops, as uvicorn's does
 # after each.
@@ -34,28 +33,24 @@ class MediaProtocol(WebSocketsSansIOProtocol):
     """For ``uvicorn.Config(ws=...)``."""
 
     def data_received(self, data: bytes) -> None:
-        """Take what came from the network."""
+        """Take what came from the network: whole text messages, then what is uvicorn's to read."""
         if (
-            len(data) >= _HEAD_BYTES
-            and data[0] == _FIN_TEXT
-            and data[1] == _MASKED_126
-            and len(data) == _HEAD_BYTES + (data[2] << 8 | data[3])
-            and self.handshake_complete
+            self.handshake_complete
             and not self.close_sent
             and self.conn.state is State.OPEN
             and not self.conn.reader.buffer
             and not self.frames
         ):
-            try:
-                text = apply_mask(data[_HEAD_BYTES:], data[4:_HEAD_BYTES]).decode()
-            except UnicodeDecodeError:
-                super().data_received(data)
-                return
-            self.queue.put_nowait({"type": "websocket.receive", "text": text})
+            at = 0
+            while (found := _whole_text(data, at)) is not None:
+                text, at = found
+                self.queue.put_nowait({"type": "websocket.receive", "text": text})
             if not self.read_paused and self.queue.qsize() > _MAX_AHEAD:
                 self.read_paused = True
                 self.transport.pause_reading()
-            return
+            if at == len(data):
+                return
+            data = data[at:]
         super().data_received(data)
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -72,9 +67,33 @@ class MediaProtocol(WebSocketsSansIOProtocol):
             text = message.get("text")
             data = text.encode() if text is not None else b""
             size = len(data)
-            if _UNMASKED_126 <= size <= _MAX_BYTES:
+            if _LENGTH_IN_2_BYTES <= size <= _MAX_BYTES:
                 self.transport.write(
-                    bytes((_FIN_TEXT, _UNMASKED_126, size >> 8, size & 0xFF)) + data
+                    bytes((_FIN_TEXT, _LENGTH_IN_2_BYTES, size >> 8, size & 0xFF)) + data
                 )
                 return
         await super().send(message)
+
+
+def _whole_text(data: bytes, at: int) -> tuple[str, int] | None:
+    """Read the message that begins at ``at``; None where it is not one whole frame of text.
+
+    Returns:
+        The message, and where the next one begins.
+    """
+    head = at + 6
+    if len(data) < head or data[at] != _FIN_TEXT:
+        return None
+    size = data[at + 1] - _MASKED
+    if size == _LENGTH_IN_2_BYTES:
+        head += 2
+        size = data[at + 2] << 8 | data[at + 3]
+    elif not 0 <= size < _LENGTH_IN_2_BYTES:
+        return None
+    end = head + size
+    if len(data) < end:
+        return None
+    try:
+        return apply_mask(data[head:end], data[head - 4 : head]).decode(), end
+    except UnicodeDecodeError:
+        return None
