@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from pipecat.frames.frames import (
@@ -76,6 +76,9 @@ class LiveProcessor(FrameProcessor):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="live", enable_direct_mode=True)
+        self.push_audio: Callable[[Frame, FrameDirection], Awaitable[None]] = self.push_frame
+        """What the model's audio is pushed with; ``process_frame`` of the next processor is a short
+        cut past observers and event handlers, where there are none."""
         self._session = session
         self._pass_caller_audio = pass_caller_audio
         self._clock = clock
@@ -140,7 +143,7 @@ class LiveProcessor(FrameProcessor):
                 if not self._speaking:
                     await self.stop_ttfb_metrics()
                     await self._begin_speech()
-                await self._push(TTSAudioRawFrame(audio.pcm, audio.rate_hz, 1))
+                await self._push_audio(TTSAudioRawFrame(audio.pcm, audio.rate_hz, 1))
             case events.OutputTranscribed(text):
                 if text:
                     await self._begin_response()
@@ -176,6 +179,12 @@ class LiveProcessor(FrameProcessor):
     async def _push(self, frame: Frame) -> None:
         if self._pipeline_started:
             await self.push_frame(frame)
+        else:
+            self._early.append(frame)
+
+    async def _push_audio(self, frame: TTSAudioRawFrame) -> None:
+        if self._pipeline_started:
+            await self.push_audio(frame, FrameDirection.DOWNSTREAM)
         else:
             self._early.append(frame)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pipecat.audio.dtmf.types import KeypadEntry
@@ -31,6 +32,9 @@ class MediaStreamInput(FrameProcessor):
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name, enable_direct_mode=True)
+        self.push_audio: Callable[[Frame, FrameDirection], Awaitable[None]] = self.push_frame
+        """What audio is pushed with; ``process_frame`` of the next processor is a short cut past
+        observers and event handlers, where there are none."""
         self.started = asyncio.Event()
         self._stopped = False
         self._resampler = Resampler(RATE_HZ, PIPELINE_RATE_HZ)
@@ -51,7 +55,8 @@ class MediaStreamInput(FrameProcessor):
         if self._stopped:
             return
         for pcm in self._cutter.push(self._resampler.push(ulaw_to_pcm(ulaw))):
-            await self.push_frame(InputAudioRawFrame(pcm, PIPELINE_RATE_HZ, 1))
+            frame = InputAudioRawFrame(pcm, PIPELINE_RATE_HZ, 1)
+            await self.push_audio(frame, FrameDirection.DOWNSTREAM)
 
     async def press(self, digit: KeypadEntry) -> None:
         """Push a digit."""

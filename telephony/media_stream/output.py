@@ -11,6 +11,7 @@ the pipeline, and observers have seen the audio pushed to it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -81,6 +82,8 @@ class MediaStreamOutput(FrameProcessor):
         self._rate_hz = RATE_HZ
         self._stopped = False
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
         self._sending_since: float | None = None
         self._fell_silent = asyncio.Event()
         self._announcements: asyncio.Queue[_Announcement | None] = asyncio.Queue(_MAX_ANNOUNCEMENTS)
@@ -123,6 +126,13 @@ class MediaStreamOutput(FrameProcessor):
         Raises:
             MediaSocketClosed: Twilio is gone.
         """
+        try:
+            await self._send_what_is_due()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _send_what_is_due(self) -> None:
         playout, clock, socket, encode = (
             self._playout,
             self._clock,
@@ -270,13 +280,21 @@ class MediaStreamOutput(FrameProcessor):
     async def _wait(self, deadline: float | None, now: float) -> None:
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        timer = None if deadline is None else loop.call_later(deadline - now, self._wake)
+        if deadline is not None and deadline < self._timer_at:
+            # A timer that is still under way is not replaced by a later one: it fires for nothing
+            # now and then, which costs less than a new one for each frame.
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_later(deadline - now, self._time_out)
+            self._timer_at = deadline
         try:
             await self._waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
+
+    def _time_out(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

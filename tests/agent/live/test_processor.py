@@ -145,6 +145,15 @@ async def test_answer_comes_out_in_the_order_of_pipecats_own_service() -> None:
     assert line.up.frames == []
 
 
+async def test_audio_takes_the_short_cut_it_is_given() -> None:
+    """Audio alone goes past Pipecat's way of pushing; what brackets it does not."""
+    line = await Line().started()
+    line.live.push_audio = line.up.process_frame
+    await line.hear(AUDIO, AUDIO, events.GenerationCompleted())
+    assert line.up.kinds() == [TTSAudioRawFrame, TTSAudioRawFrame]
+    assert line.down.kinds() == [LLMFullResponseStartFrame, TTSStartedFrame, TTSStoppedFrame]
+
+
 async def test_turn_without_audio_has_no_speech() -> None:
     """An acknowledgement is no speech, and an empty turn is no response."""
     line = await Line().started()
