@@ -199,15 +199,18 @@ class CallRunner:
 
     async def _serve(self, call: LiveCall, live: LiveProcessor) -> SessionEnd:
         """Run stream, session and pipeline until one of them ends, then end the others."""
-        pipeline = Pipeline(
-            [
-                call.transport.input(),
-                *(make() for make in self._processors["caller"]),
-                live,
-                *(make() for make in self._processors["agent"]),
-                call.transport.output(),
-            ]
-        )
+        source, sink = call.transport.input(), call.transport.output()
+        caller = [make() for make in self._processors["caller"]]
+        agent = [make() for make in self._processors["agent"]]
+        observers = list(self._observers())
+        if not observers:
+            # With nobody between or watching, audio need not be pushed Pipecat's way, which costs
+            # as much as resampling it.
+            if not caller:
+                source.push_audio = live.process_frame
+            if not agent:
+                live.push_audio = sink.process_frame
+        pipeline = Pipeline([source, *caller, live, *agent, sink])
         worker = PipelineWorker(
             pipeline,
             params=PipelineParams(
@@ -216,7 +219,7 @@ class CallRunner:
                 enable_metrics=True,
                 enable_usage_metrics=True,
             ),
-            observers=list(self._observers()),
+            observers=observers,
             enable_rtvi=False,
             enable_turn_tracking=False,
             # The session has its own limits; Pipecat's would watch every frame.
