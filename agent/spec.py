@@ -247,6 +247,7 @@ def _cross_checks(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
                 yield ("tools", index), f"a tool named {name} is already listed"
         if "transfer_call" in tools and not data.get("transfer"):
             yield ("tools", tools.index("transfer_call")), "needs a number under transfer"
+    yield from _waits(data)
     greeting = data.get("greeting")
     if isinstance(greeting, dict) and str(greeting.get("cached")).lower() in {"true", "yes", "on"}:
         text = greeting.get("text")
@@ -257,3 +258,23 @@ def _cross_checks(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
                 ("greeting", "cached"),
                 f"cannot be kept: {variable.group()} differs between calls",
             )
+
+
+def _waits(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
+    """A model that waits for the caller's turn to end must not be taken for one that is silent."""
+    vad, limits = data.get("vad"), data.get("limits")
+    try:
+        silence_s = float(vad["silence_duration_ms"]) / 1000 if isinstance(vad, dict) else 0.0
+        answer_s = (
+            float(limits["answer_timeout_s"])
+            if isinstance(limits, dict) and "answer_timeout_s" in limits
+            else Limits().answer_timeout_s
+        )
+    except (KeyError, TypeError, ValueError):
+        return
+    if silence_s > answer_s / 4:
+        yield (
+            ("vad", "silence_duration_ms"),
+            f"is more than a quarter of limits.answer_timeout_s ({answer_s:g} s): "
+            "the model would be taken for silent while it still waits for the caller",
+        )

@@ -136,6 +136,7 @@ name: again
             "differs between calls",
         ),
         ("greeting: Hello\n", 3, "greeting", "must be a mapping"),
+        ("vad: {silence_duration_ms: 3000}\n", 3, "vad.silence_duration_ms", "a quarter of"),
         ("limits: {idle_s: nan}\n", 3, "limits.idle_s", "finite"),
         ("limits: {idle_s: 1e9}\n", 3, "limits.idle_s", "14400"),
         ('apology: "a\\0b"\n', 3, "apology", "control character"),

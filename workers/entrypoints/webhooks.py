@@ -44,7 +44,7 @@ from workers.entrypoints.services import Services
 from workers.store.calls import StoreUnavailable
 
 # Twilio's requests have some 2 kB; SIP headers and passports add to them.
-MAX_BODY_BYTES = 256 * 1024
+MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 5.0
 # Twilio waits 15 s for TwiML and the caller hears nothing meanwhile.
 RECALL_DEADLINE_S = 1.0

@@ -10,10 +10,10 @@ from functools import partial
 
 from pipecat.observers.base_observer import BaseObserver
 
-from agent.errors import LiveConnectRefused
+from agent.errors import AgentSpecError, LiveConnectRefused
 from agent.live.dialer import LiveDialer
 from agent.spec import AgentSpec
-from agent.tools.declarations import load_tools
+from agent.tools.declarations import importable_issues, load_tools
 from telephony.calls.twiml import Spoken
 from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
@@ -31,6 +31,7 @@ from workers.store.calls import CallStore
 from workers.store.sql import SqlCallStore
 
 CLOSE_TIMEOUT_S = 5.0
+SWEEP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,13 @@ async def run_worker(
 
     Raises:
         SettingsError: settings are missing or wrong; one line each.
-        AgentSpecError: a tool of the agent cannot be used.
+        AgentSpecError: a tool or processor of the agent cannot be used.
         OSError: the address cannot be listened on, or the data folder not be written.
     """
     dialer = LiveDialer(settings.live())
     twilio = _checked(settings, dialer)
+    if issues := importable_issues(spec):
+        raise AgentSpecError(issues)
     tools = load_tools(spec)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = SqlCallStore(settings.database)
@@ -98,15 +101,24 @@ async def run_worker(
         apology=Spoken(spec.apology, spec.apology_language or spec.language, spec.apology_voice),
         announcement=_announcement(spec),
     )
+    sweeper = asyncio.create_task(_sweep(active), name="sweeper")
     try:
         async with WebServer(create_app(services), host=host, port=port) as server:
             yield Worker(server, active, runner, store, metrics, recorder, dialer)
     finally:
+        sweeper.cancel()
         await store.close(deadline_s=CLOSE_TIMEOUT_S)
         # Both wait for their threads.
         await asyncio.to_thread(greetings.close)
         if recorder is not None:
             await asyncio.to_thread(recorder.close)
+
+
+async def _sweep(active: ActiveCalls) -> None:
+    """Forget what is over also while no call comes in: an entry holds numbers and transcripts."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        active.sweep()
 
 
 def _checked(settings: WorkerSettings, dialer: LiveDialer) -> TwilioSettings:
