@@ -145,7 +145,10 @@ class Transcript:
                 unheard_ms = turn.record.said_ms - turn.heard_ms(self._playout)
                 if unheard_ms > TOLERANCE_MS or not turn.complete:
                     turn.record.interrupted = True
-                    turn.closed_s = now_s
+                    if turn.closed_s is None:
+                        # One that the server has closed before, or a kept greeting, which was
+                        # whole from the start, does not begin to wait for late words again.
+                        turn.closed_s = now_s
                     cut_ms += unheard_ms
         self._agent = None
         self._end_ms = 0.0

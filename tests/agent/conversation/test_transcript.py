@@ -271,6 +271,25 @@ def test_early_words_over_the_agent_are_told_by_the_callers_voice(call: Call) ->
     assert [turn.speaker for turn in call.transcript.snapshot()] == ["caller", "agent", "caller"]
 
 
+def test_answer_that_interrupts_a_kept_greeting_has_its_own_words(call: Call) -> None:
+    """The greeting was whole from the start, so words after a barge-in are not its last ones."""
+    call.transcript.agent_text(ANSWER, finished=True)
+    call.audio(ANSWER_MS, chunk_ms=ANSWER_MS)
+    call.transcript.turn_completed()
+    call.wait(1.5)
+    call.transcript.caller_speech_started(call.now_s - 0.5)
+    call.transcript.caller_text("Hello?")
+    call.barge_in()
+    call.transcript.agent_text("Yes, we are here.")
+    call.audio(800)
+    call.transcript.turn_completed()
+    assert [turn.said for turn in call.transcript.snapshot()] == [
+        ANSWER,
+        "Hello?",
+        "Yes, we are here.",
+    ]
+
+
 def test_words_of_a_barge_in_follow_the_interrupted_turn(call: Call) -> None:
     """After ``interrupted`` the caller's words are new, however soon they come."""
     call.transcript.caller_text("Hi.")
