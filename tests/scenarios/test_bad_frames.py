@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
 
 from agent.conversation.record import EndReason
 from tests.scenarios.rig import (
@@ -15,6 +17,7 @@ from tests.scenarios.rig import (
     evercall,
     played_ms,
     spoken_ms,
+    until,
 )
 from workers.twin.caller import (
     HangUp,
@@ -29,8 +32,7 @@ from workers.twin.caller import (
 from workers.twin.live_api import script
 from workers.twin.live_api.faults import GARBAGE, Garbage, OversizedFrame
 from workers.twin.live_api.script import LiveScript, TextRule
-from workers.twin.twilio_api.line import CallFaults
-from workers.twin.twilio_api.media.stream import StreamFaults
+from workers.twin.twilio_api import signing
 
 GARBLED = (
     SendRaw("no JSON"),
@@ -103,15 +105,32 @@ async def test_socket_that_must_be_closed_is_replaced(tmp_path: Path, frame: Sen
     assert "Traceback" not in rig.log_text
 
 
-async def test_garbage_before_start_costs_the_stream(tmp_path: Path) -> None:
-    """Nothing is known of the peer yet, so it is closed; Twilio asks again and is served."""
-    faults = CallFaults(streams=(StreamFaults(parameters={"ticket": "x" * 5_000}),))
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        ("no JSON", 1002),
+        (b"\x00\xff binary", 1002),
+        ('{"event":"stop","streamSid":"MZ1"}', 1002),
+        ('{"event":"media","streamSid":"MZ1","media":{"payload":"AAAA"}}', 1002),
+        ("x" * 2_000_000, 1009),
+    ],
+    ids=["text", "binary", "stop", "media", "oversized"],
+)
+async def test_garbage_before_start_closes_the_socket(
+    tmp_path: Path, first: str | bytes, code: int
+) -> None:
+    """Nothing is known of the peer yet: a code that says why, and no session."""
     async with evercall(tmp_path) as rig:
-        _, record = await rig.call(WaitAgentDone(300), HangUp(), faults=faults)
-        refused = "evercall_streams_refused_total"
-        assert rig.metric(refused, reason="ticket_malformed") == 1
-    assert [turn.heard for turn in agent_turns(record)] == [GREETING]
-    assert len(rig.live.sessions) == 1
+        url = f"{rig.base_url}/media".replace("http", "ws")
+        signed = signing.headers(rig.twilio.auth_token, url)
+        async with connect(url, additional_headers=signed, proxy=None) as socket:
+            await socket.send(first)
+            async with asyncio.timeout(5):
+                await socket.wait_closed()
+            assert socket.close_code == code
+        await until(lambda: rig.metric("evercall_streams_refused_total", reason="no_start") == 1)
+        assert not rig.live.sessions
+    assert "Traceback" not in rig.log_text
 
 
 async def test_garbage_from_the_live_api_costs_nothing(tmp_path: Path) -> None:

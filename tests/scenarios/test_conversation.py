@@ -258,6 +258,30 @@ async def test_kept_greeting_plays_before_the_model_is_there(tmp_path: Path) -> 
     assert sounds[0] == sounds[1]
 
 
+async def test_kept_greeting_can_be_interrupted(tmp_path: Path) -> None:
+    """The server does not know that it plays; what it answers ends it, and has its own words."""
+    long = "Good day and welcome to the best and oldest bakery in town."
+    spec = bakery(greeting=Greeting(long, cached=True))
+    say_it = LiveScript(opening=(script.Say(long),), answer_delay_s=0.1)
+    async with evercall(tmp_path, say_it, agent=spec) as rig:
+        await rig.call(WaitAgentDone(500), HangUp())
+        await until(lambda: list((tmp_path / "greetings").glob("*.ulaw")))
+    answer = LiveScript(otherwise=(script.Say(ANSWER),), answer_delay_s=0.1)
+    ask = Say(QUESTION)
+    async with evercall(tmp_path, answer, agent=spec) as rig:
+        result, record = await rig.call(WaitAgentSpoke(500), ask, WaitAgentDone(500), HangUp())
+    clear_s = result.named("clear")[0].at_s
+    greeting, last = agent_turns(record)
+    assert greeting.interrupted
+    assert long.startswith(greeting.heard)
+    assert len(greeting.heard) < len(long)
+    heard_ms = played_ms(result, 0, clear_s)
+    assert heard_ms - 150 <= greeting.heard_ms <= heard_ms + 30
+    assert last.heard == ANSWER
+    assert abs(played_ms(result, clear_s) - spoken_ms(ANSWER)) <= 60
+    assert len(record.barge_ins) == 1
+
+
 async def test_caller_who_speaks_before_the_model_is_there_is_heard(tmp_path: Path) -> None:
     """Speech is held while the connection comes up and answered when it is."""
     model = LiveScript(otherwise=(script.Say(ANSWER),), answer_delay_s=0.1)

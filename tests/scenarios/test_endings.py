@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent.conversation.record import EndReason
 from agent.spec import Limits
+from telephony.calls.status import CallStatus
 from tests.scenarios.rig import (
     ANSWER,
     APOLOGY,
@@ -264,3 +265,20 @@ async def test_call_ends_when_nobody_speaks(tmp_path: Path) -> None:
     assert record.end_reason is EndReason.IDLE
     assert [turn.heard for turn in record.turns] == [GREETING]
     assert result.status == "completed"
+
+
+async def test_worker_that_stops_keeps_what_was_said(tmp_path: Path) -> None:
+    """A call that is cut off by the worker's own end is in the store, as far as it went."""
+    async with evercall(tmp_path) as rig:
+        call = await rig.ring(WaitAgentDone(300), StaySilent())
+        await until(lambda: call.sid in rig.worker.runner.live)
+        live = rig.worker.runner.live[call.sid]
+        await until(lambda: any(turn.heard == GREETING for turn in live.transcript.snapshot()))
+        await rig.worker.server.__aexit__(None, None, None)
+        result = await call.wait(20)
+        record = await rig.record(call.sid)
+        rig.worker.active.note_status(call.sid, CallStatus.COMPLETED)
+    assert [turn.heard for turn in record.turns] == [GREETING]
+    assert record.end_reason in (EndReason.STREAM_LOST, EndReason.WORKER_STOPPED)
+    assert result.status == "completed"
+    assert rig.live.sessions[0].closed_by == "client"

@@ -15,7 +15,7 @@ from tests.scenarios.rig import GREETING, SPEECH, Rig, bakery, evercall, until
 from workers.twin.caller import DropSocket, HangUp, Step, WaitAgentStarts, WaitStream
 from workers.twin.live_api.session_log import NOTHING
 
-AT_ONCE = 10
+AT_ONCE = 16
 # What the worker is made of; the twins and the test keep what they like.
 OURS = ("agent.", "telephony.", "workers.call", "workers.entrypoints", "pipecat.", "google.genai")
 # One object for each call would be 180.

@@ -25,6 +25,7 @@ from tests.scenarios.rig import (
     until,
 )
 from workers.call.recording import Recorder
+from workers.entrypoints import worker
 from workers.store.calls import StoreUnavailable
 from workers.twin import phone_audio
 from workers.twin.caller import HangUp, Say, Step, WaitAgentDone, WaitAgentSpoke, WaitStream
@@ -53,8 +54,11 @@ async def test_database_that_is_locked_holds_nobody_up(tmp_path: Path) -> None:
     assert [turn.heard for turn in agent_turns(record)] == HEARD
 
 
-async def test_database_that_cannot_be_written_costs_the_record_only(tmp_path: Path) -> None:
+async def test_database_that_cannot_be_written_costs_the_record_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There is a folder where the file should be: the call goes on, what is lost is counted."""
+    monkeypatch.setattr(worker, "CLOSE_TIMEOUT_S", 0.5)
     (tmp_path / "folder").mkdir()
     async with evercall(tmp_path, database_url=f"sqlite:///{tmp_path / 'folder'}") as rig:
         result = await rig.phone(*TALK)
