@@ -132,6 +132,10 @@ class Rig:
         """Everything that was logged."""
         return self._log.getvalue()
 
+    async def until_counted(self, name: str, value: float, **labels: str) -> None:
+        """Wait for a value of /metrics: some are counted just after the call."""
+        await until(lambda: self.metric(name, **labels) == value)
+
     def metric(self, name: str, **labels: str) -> float:
         """A value of /metrics; 0 where there is none yet."""
         return self.worker.metrics.registry.get_sample_value(name, labels) or 0.0

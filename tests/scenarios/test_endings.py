@@ -67,7 +67,7 @@ async def test_caller_hangs_up_in_mid_sentence(tmp_path: Path) -> None:
     async with evercall(tmp_path, model) as rig:
         result, record = await rig.call(WaitAgentSpoke(1_000), HangUp())
         await until(lambda: not rig.live.open_sessions)
-        assert rig.metric("evercall_call_seconds_count") == 1
+        await rig.until_counted("evercall_call_seconds_count", 1)
     assert result.status == "completed"
     assert record.end_reason is EndReason.CALLER_HUNG_UP
     (turn,) = record.turns
@@ -88,7 +88,7 @@ async def test_agent_hangs_up_after_its_goodbye_was_heard(tmp_path: Path) -> Non
     )
     async with evercall(tmp_path, model, agent=bakery(tools=("end_call",))) as rig:
         result, record = await rig.call(WaitAgentDone(300), Say("Bye now."), StaySilent())
-        assert rig.metric("evercall_call_seconds_count") == 1
+        await rig.until_counted("evercall_call_seconds_count", 1)
     assert result.status == "completed"
     assert record.end_reason is EndReason.AGENT_HUNG_UP
     assert abs(played_ms(result, 0) - spoken_ms(GREETING) - spoken_ms(GOODBYE)) <= 80
@@ -183,7 +183,7 @@ async def test_lost_socket_is_followed_by_another_stream_that_knows_what_was_sai
             WaitAgentDone(300),
             HangUp(),
         )
-        assert rig.metric("evercall_call_seconds_count") == 1
+        await rig.until_counted("evercall_call_seconds_count", 1)
     first, second = rig.live.sessions
     assert not first.open
     for text in (GREETING, ANSWER):
