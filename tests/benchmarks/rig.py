@@ -42,6 +42,7 @@ class Rig:
 
     bot: subprocess.Popen[bytes]
     far_end: subprocess.Popen[str]
+    core: int = 0
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Have the far end do something and wait for it."""
@@ -63,6 +64,14 @@ class Rig:
         """CPU time of the bot's process so far, all threads, to the nanosecond."""
         # The clock of another process, see clock_getcpuclockid(3): its number holds the pid.
         return time.clock_gettime((~self.bot.pid << 3) | 2)
+
+    def core_busy_s(self) -> float:
+        """Time so far in which anybody used the bot's core."""
+        lines = Path("/proc/stat").read_text().splitlines()
+        line = next(line for line in lines if line.startswith(f"cpu{self.core} "))
+        # proc(5): user, nice, system, idle, iowait, irq, softirq, steal, ...
+        ticks = [int(field) for field in line.split()[1:9]]
+        return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
     def memory_mib(self) -> float:
         """Resident memory of the bot's process."""
@@ -130,7 +139,7 @@ def rig(name: BotName, *, log: Path | None = None) -> Iterator[Rig]:
                 env={**os.environ, "SSL_CERT_FILE": str(trust), **environment},
             )
         )
-        running = Rig(bot=bot, far_end=far_end)
+        running = Rig(bot=bot, far_end=far_end, core=cores[0])
         _wait_for_port(bot, port)
         running.ask(
             do="line",
@@ -150,6 +159,7 @@ def _bot(name: BotName, port: int, live: str, folder: Path) -> tuple[list[str], 
     return [str(Path(sys.executable).with_name("evercall")), *command], {
         "EVERCALL_PUBLIC_URL": _PUBLIC_URL,
         "EVERCALL_DATA_DIR": str(folder / "data"),
+        "EVERCALL_MAX_CALLS": "1000",
         "EVERCALL_DATABASE_URL": f"sqlite:///{folder / 'calls.sqlite3'}",
         "GOOGLE_API_KEY": "test-key",
         "GOOGLE_GEMINI_BASE_URL": live,
