@@ -90,7 +90,7 @@ class CallRunner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.live: dict[str, LiveCall] = {}
-        """Calls with a stream, by call SID."""
+        """Calls with a stream, by call SID, until their record is handed to the store."""
         self._spec = spec
         self._tools = dict(tools)
         self._dialer = dialer
@@ -118,7 +118,6 @@ class CallRunner:
         try:
             end = await self._serve(call, live)
         finally:
-            del self.live[entry.call_sid]
             if call.stream.end_reason is None:
                 self._decide(call, _cut_short(entry))
             try:
@@ -131,6 +130,8 @@ class CallRunner:
                         call.before.counters.get("recording_lost_pieces", 0) + recording.lost_pieces
                     )
                 self._keep(call)
+                # Last: who follows a call by this takes its absence for "the record is stored".
+                del self.live[entry.call_sid]
         _log.info(
             "stream.ended",
             reason=end.reason.value,

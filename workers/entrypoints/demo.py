@@ -16,7 +16,7 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from agent.conversation.record import CallRecord
+from agent.conversation.record import CallRecord, EndReason
 from agent.spec import load_agent
 from workers.dashboard.call_page.page import render_page
 from workers.dashboard.console import CallConsole
@@ -48,7 +48,10 @@ def run_demo(out: Path) -> int:
             record = uvloop.run(_call(console, out))
         finally:
             logs.close()
-    return 0 if record is not None and record.end_reason == "agent_hung_up" else 1
+    if record is None or record.end_reason is not EndReason.AGENT_HUNG_UP:
+        console.print(f"The call did not go as planned; see {out / 'demo.log'}.", highlight=False)
+        return 1
+    return 0
 
 
 async def _call(console: Console, out: Path) -> CallRecord | None:
@@ -103,14 +106,16 @@ async def _follow(told: CallConsole, worker: Worker, call: TwinCall) -> CallReco
     follower = CallFollower(told)
     answered = False
     over = asyncio.create_task(call.wait(TIMEOUT_S))
-    while not over.done():
+    while not over.done() or call.sid in worker.runner.live:
+        if over.done():
+            over.result()
         live = worker.runner.live.get(call.sid)
         if live is not None:
             if not answered:
                 told.answered()
                 answered = True
             follower.update(live.record())
-        await asyncio.wait({over}, timeout=POLL_S)
+        await asyncio.sleep(POLL_S)
     over.result()
     stored = await worker.store.load_call(call.sid)
     if stored is None or stored.record is None:

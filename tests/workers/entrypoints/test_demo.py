@@ -1,0 +1,56 @@
+"""``evercall demo`` as a newcomer runs it: one command, one call, one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+CALL_S = 100.0
+
+
+async def run(out: Path) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from workers.entrypoints.cli import main; main()",
+        "demo",
+        "--out",
+        str(out),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(CALL_S):
+        told, _ = await process.communicate()
+    return process.returncode, told.decode()
+
+
+async def test_demo_makes_a_call_and_leaves_everything_in_one_folder(tmp_path: Path) -> None:
+    """It tells the call to its end, and keeps recording, transcript, record and page of it."""
+    out = tmp_path / "demo"
+    code, told = await run(out)
+    assert code == 0, told
+    for line in ("answered", "barge-in", "order_status", "Thank you for calling", "hung up"):
+        assert line in told
+    record: dict[str, Any] = json.loads((out / "record.json").read_text(encoding="utf-8"))
+    assert record["end_reason"] == "agent_hung_up"
+    assert [tool["name"] for tool in record["tools"]] == ["order_status", "end_call"]
+    assert [digit["digit"] for digit in record["digits"]] == ["7"]
+    assert len(record["barge_ins"]) == 1
+    hours = next(turn for turn in record["turns"] if "seven in the morning" in turn["said"])
+    assert hours["interrupted"]
+    assert hours["said"].startswith(hours["heard"])
+    assert len(hours["heard"]) < len(hours["said"])
+    transcript = (out / "transcript.txt").read_text(encoding="utf-8")
+    assert "not heard" in transcript
+    assert hours["heard"][:40] in transcript
+    with wave.open(str(out / "call.wav")) as recording:
+        assert (recording.getnchannels(), recording.getframerate()) == (2, 8_000)
+        assert abs(recording.getnframes() / 8_000 - record["ended_s"]) < 1.0
+    page = (out / "call.html").read_text(encoding="utf-8")
+    assert "order_status" in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "https://" not in page
