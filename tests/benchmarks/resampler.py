@@ -13,6 +13,7 @@ pushed, how much had not come out after a push. For the others the delay is the 
 from __future__ import annotations
 
 import math
+import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -137,8 +138,8 @@ def delay_ms(make: Callable[[int, int], Push], in_hz: int, out_hz: int) -> tuple
         pushed += len(frame) / 2 / in_hz
         held.append(pushed - len(received) / 2 / out_hz)
     shift = filter_shift_ms(noise, received, in_hz, out_hz)
-    late = np.asarray(held[5:]) * 1000
-    return float(late.mean()) + shift, float(late.max()) + shift
+    late = [seconds * 1000 for seconds in held[5:]]
+    return statistics.fmean(late) + shift, max(late) + shift
 
 
 def filter_shift_ms(noise: NDArray[Any], out: bytes, in_hz: int, out_hz: int) -> float:

@@ -191,7 +191,7 @@ def _spans(pcm: bytes, rate_hz: int) -> list[tuple[float, float]]:
     """Stretches in which something sounds, in seconds; a hole of 30 ms ends one."""
     spans: list[tuple[float, float]] = []
     for at in np.flatnonzero(_blocks(pcm, rate_hz) > 1_000):
-        start, end = at / 100, (at + 1) / 100
+        start, end = int(at) / 100, (int(at) + 1) / 100
         if spans and start - spans[-1][1] < 0.03:
             spans[-1] = (spans[-1][0], end)
         else:
