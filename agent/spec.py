@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from agent.errors import AgentSpecError, SpecIssue
+from agent.text import UNSENDABLE
 from agent.yaml_source import FieldPath, YamlSource, field_name, read_yaml
 
 BUILT_IN_TOOLS = ("end_call", "transfer_call", "send_digits", "opt_out")
@@ -31,8 +32,7 @@ _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def _clean(text: str) -> str:
-    # Control characters and lone surrogates end a session (reported by users of roomkit).
-    if bad := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", text):
+    if bad := UNSENDABLE.search(text):
         raise ValueError(f"holds the control character {bad.group()!r}")
     return text
 

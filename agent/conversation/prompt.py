@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.audio import PcmChunk
 from agent.conversation.record import TurnRecord
 from agent.spec import PLACEHOLDER, AgentSpec
+from agent.text import UNSENDABLE
 
 # Newest turns first to stay: about 6,000 tokens of the 128k window, and still read at every turn.
 MAX_HISTORY_CHARS = 24_000
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _NO_GREETING = "Do not greet again and do not introduce yourself again."
 _CONTINUE = (
@@ -118,4 +116,4 @@ def _told(history: Sequence[TurnRecord]) -> str:
 
 def _one_line(text: str) -> str:
     # Control characters end a session; a line break would let a caller's words pose as a new line.
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(UNSENDABLE.sub(" ", text).split())

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from agent import events
 from agent.audio import INPUT_RATE_HZ, OUTPUT_RATE_HZ, PcmChunk
+from agent.text import UNSENDABLE
 
 LOCAL_ID_PREFIX = "local-"
 """Begins the id of a function call that came without one (seen on Vertex and older models)."""
@@ -28,8 +29,6 @@ _AUDIO_HEAD = b'{"realtimeInput":{"audio":{"mimeType":"audio/pcm;rate=%d","data"
 _AUDIO_TAIL = b'"}}}'
 _RATE = re.compile(r"audio/pcm(?:\s*;\s*rate=(\d{4,5}))?\s*(?:;.*)?", re.IGNORECASE)
 _URL_SAFE = str.maketrans("-_", "+/")
-# Control characters, NUL and lone surrogates end a session (observed, roomkit's changelog).
-_UNSENDABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # What a peer may grow to is not ours to bound, what we report of it is.
 _MAX_KEYS = 8
 _MAX_KEY_CHARS = 64
@@ -49,7 +48,7 @@ def encode_audio(pcm: bytes) -> bytes:
 
 def clean_text(text: str) -> str:
     """Return ``text`` without the characters that end a session."""
-    return _UNSENDABLE.sub(" ", text)
+    return UNSENDABLE.sub(" ", text)
 
 
 def decode(raw: bytes | str) -> list[events.LiveEvent]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from pydantic_core import to_jsonable_python
+
+from agent.text import UNSENDABLE
 
 # Large tool results have closed sessions with 1011 (AVA), long ones stop models from calling tools
 # (roomkit); both reports name no number, this is about 4,000 tokens.
@@ -16,8 +17,6 @@ MAX_ERROR_CHARS = 300
 # What a double holds exactly: JSON numbers are doubles to the API, and the record's encoder takes
 # 64 bits at most.
 _MAX_INTEGER = 2**53
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def error_response(message: str) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def output_response(result: object) -> dict[str, Any]:
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return _CONTROL.sub(" ", value)
+        return UNSENDABLE.sub(" ", value)
     if isinstance(value, int) and abs(value) > _MAX_INTEGER:
         return str(value)
     if isinstance(value, list):
