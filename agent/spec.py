@@ -108,6 +108,30 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Moves:
+    """How a session moves from one Live connection to the next."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _CONFIG
+    max_age_s: Seconds = 540.0
+    """A connection this old is left at the next safe point. The server's cap is about 10 min
+    (ai.google.dev/gemini-api/docs/live-session), and not always announced."""
+    latency_drift_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """Answers so much slower than at the session's start: a fresh session. Seen: from 0.3 to 1.4 s
+    within minutes, cured by a new session (discuss.google.dev/t/345274)."""
+    budget_s: Annotated[float, Field(ge=2, le=120)] = 20.0
+    """How long connections are looked for before the caller gets a person or the apology."""
+    standby: bool = False
+    """Open a second, seeded connection while the first is being left. Costs concurrency."""
+    fallback_models: tuple[Annotated[str, Field(pattern=r"^[\w./-]+$")], ...] = ()
+    """Tried in this order where the model before is ill or over quota."""
+    person: Text | None = None
+    """A name under ``transfer``: who gets the caller where no connection is to be had."""
+    filler: Text | None = None
+    """A WAV file, mono PCM16, at most 5 s, beside the agent's file: heard once when a gap lasts
+    longer than 1.5 s. None plays two soft notes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Thinking:
     """How much the model thinks before it speaks; which of the two counts depends on the model."""
 
@@ -152,6 +176,7 @@ class AgentSpec:
     tools: tuple[Annotated[str, AfterValidator(_tool)], ...] = ()
     vad: Vad = Vad()
     limits: Limits = Limits()
+    moves: Moves = Moves()
     transfer: Mapping[Text, Annotated[str, AfterValidator(_number)]] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -248,6 +273,12 @@ def _cross_checks(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
         if "transfer_call" in tools and not data.get("transfer"):
             yield ("tools", tools.index("transfer_call")), "needs a number under transfer"
     yield from _waits(data)
+    moves, transfer = data.get("moves"), data.get("transfer")
+    if isinstance(moves, dict) and (person := moves.get("person")) is not None:
+        names = list(transfer) if isinstance(transfer, dict) else []
+        if person not in names:
+            known = f"; there are: {', '.join(map(str, names))}" if names else ""
+            yield ("moves", "person"), f"must be a name under transfer{known}"
     greeting = data.get("greeting")
     if isinstance(greeting, dict) and str(greeting.get("cached")).lower() in {"true", "yes", "on"}:
         text = greeting.get("text")
