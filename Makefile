@@ -47,9 +47,9 @@ $(VENV)/.ready-dev: infra/requirements-dev.lock $(VENV)/.ready
 	@touch $@
 
 lock: setup-dev
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header \
 		pyproject.toml --extra postgresql -o infra/requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header \
 		pyproject.toml --extra postgresql --extra dev -c infra/requirements.lock -o infra/requirements-dev.lock
 
 clean:
