@@ -18,7 +18,13 @@ from agent import commands, events
 from agent.audio import PcmChunk
 from agent.commands import Command
 from agent.conversation.prompt import Opening
-from agent.conversation.record import BargeInRecord, DigitRecord, EndReason, UsageRecord
+from agent.conversation.record import (
+    BargeInRecord,
+    DigitRecord,
+    EndReason,
+    MoveRecord,
+    UsageRecord,
+)
 from agent.conversation.transcript import Transcript
 from agent.conversation.turns import PlayoutClock
 from agent.errors import LiveConnectionLost, LiveError
@@ -88,6 +94,8 @@ class LiveSession:
         self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
         """Keys the caller pressed."""
+        self.moves: list[MoveRecord] = []
+        """Reset reports, oldest first."""
         self._spec = spec
         self._opening = opening
         self._dialer = dialer
