@@ -7,7 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from agent.conversation.record import CallRecord, EndReason
+from agent.conversation.record import CallRecord, EndReason, MoveRecord
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -70,6 +70,40 @@ class Metrics:
             buckets=(0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5, 8),
             registry=registry,
         )
+        self.moves = Counter(
+            "evercall_moves_total",
+            "Times a call left a Live connection: why (cause), how it got to the next (kind; none"
+            " where there was none) and what the conversation was doing (moment).",
+            ["cause", "kind", "moment"],
+            registry=registry,
+        )
+        # The first bucket of gap and loss is nothing at all: the share of moves nobody noticed.
+        self.move_gap_s = Histogram(
+            "evercall_move_gap_seconds",
+            "Silence a caller heard because of a move, where something was to be heard; 0 is a move"
+            " that nobody noticed.",
+            buckets=(0, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 20, 60),
+            registry=registry,
+        )
+        self.move_held_s = Histogram(
+            "evercall_move_held_seconds",
+            "Caller audio that was kept during a move and given to the next connection.",
+            buckets=(0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30),
+            registry=registry,
+        )
+        self.move_lost_s = Histogram(
+            "evercall_move_lost_seconds",
+            "Caller audio of a move that the model will never hear; anything above 0 is a fault.",
+            buckets=(0, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+            registry=registry,
+        )
+        self.move_tries = Histogram(
+            "evercall_move_tries",
+            "Connections dialled for one move; more than 1 means that the Live API refused or"
+            " failed.",
+            buckets=(1, 2, 3, 5, 8, 13),
+            registry=registry,
+        )
         self.barge_ins = Counter("evercall_barge_ins_total", "Barge-ins.", registry=registry)
         self.tools = Counter(
             "evercall_tools_total", "Tools run, by outcome.", ["outcome"], registry=registry
@@ -94,8 +128,17 @@ class Metrics:
         """One stream is over."""
         self.streams_ended.labels(reason.value).inc()
 
+    def move_done(self, record: MoveRecord) -> None:
+        """One move is over, or was given up; to be told when it happens, not when the call ends."""
+        kind = record.kind.value if record.kind else "none"
+        self.moves.labels(record.cause.value, kind, record.moment.value).inc()
+        self.move_gap_s.observe(max(0.0, record.gap_ms) / 1000)
+        self.move_held_s.observe(max(0.0, record.held_ms) / 1000)
+        self.move_lost_s.observe(max(0.0, record.lost_ms) / 1000)
+        self.move_tries.observe(record.tries)
+
     def call_ended(self, record: CallRecord) -> None:
-        """Observe the record of a call, once it is complete."""
+        """Observe the record of a call, once it is complete; ``move_done`` was told its moves."""
         if record.ended_s is not None:
             self.call_seconds.observe(record.ended_s)
         for turn in record.turns:

@@ -6,6 +6,10 @@ from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
     EndReason,
+    MoveCause,
+    MoveKind,
+    MoveMoment,
+    MoveRecord,
     ToolRecord,
     TurnRecord,
     UsageRecord,
@@ -43,6 +47,44 @@ def test_record_is_observed_without_naming_the_call() -> None:
         assert line in text
     assert "CA-secret" not in text
     assert 'name="nothing"' not in text
+
+
+def test_move_is_counted_when_it_is_done_and_only_then() -> None:
+    """Cause, kind and moment are labels, durations are seconds; the call's end adds nothing."""
+    metrics = Metrics()
+    noticed = MoveRecord(
+        MoveCause.LOST,
+        MoveMoment.ABRUPT,
+        MoveKind.REFILL,
+        wanted_s=41.0,
+        left_s=41.0,
+        done_s=42.5,
+        gap_ms=1500,
+        held_ms=1480,
+        lost_ms=20,
+        tries=2,
+        detail="closed with 1011",
+    )
+    seamless = MoveRecord(MoveCause.GO_AWAY, MoveMoment.SAFE_POINT, MoveKind.RESUME, 50, 52, 52.3)
+    given_up = MoveRecord(MoveCause.LOST, MoveMoment.ABRUPT, None, 60, 60, 80, tries=9)
+    for move in (noticed, seamless, given_up):
+        metrics.move_done(move)
+    metrics.call_ended(CallRecord("CA0", "a", "m", moves=[noticed, seamless, given_up]))
+    text = metrics.render().decode()
+    for line in (
+        'evercall_moves_total{cause="lost",kind="refill",moment="abrupt"} 1.0',
+        'evercall_moves_total{cause="go_away",kind="resume",moment="safe_point"} 1.0',
+        'evercall_moves_total{cause="lost",kind="none",moment="abrupt"} 1.0',
+        'evercall_move_gap_seconds_bucket{le="0.0"} 2.0',
+        "evercall_move_gap_seconds_sum 1.5",
+        "evercall_move_held_seconds_sum 1.48",
+        'evercall_move_lost_seconds_bucket{le="0.0"} 2.0',
+        "evercall_move_lost_seconds_sum 0.02",
+        'evercall_move_tries_bucket{le="1.0"} 1.0',
+        "evercall_move_tries_sum 12.0",
+    ):
+        assert line in text
+    assert "1011" not in text
 
 
 def test_processes_do_not_share_counters() -> None:
