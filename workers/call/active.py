@@ -63,6 +63,8 @@ class CallEntry:
     notice: str | None = None
     """What a continued session is told first, such as that nobody answered a transfer."""
     transfer_to: str | None = None
+    last_resort: bool = False
+    """The transfer stands in for an agent that cannot go on: there is nothing to come back to."""
     record: CallRecord | None = None
     stream_live: bool = False
     touched_at: float = 0.0
@@ -212,9 +214,10 @@ class ActiveCalls:
         """We cannot go on. To be called before the stream's socket is closed."""
         self._set(entry, CallState.APOLOGY)
 
-    def transfer(self, entry: CallEntry, to: str) -> None:
+    def transfer(self, entry: CallEntry, to: str, *, last_resort: bool = False) -> None:
         """Connect the caller to ``to``. To be called before the stream's socket is closed."""
         entry.transfer_to = to
+        entry.last_resort = last_resort
         self._set(entry, CallState.TRANSFER)
 
     def resume(self, entry: CallEntry, *, notice: str | None = None) -> None:

@@ -70,6 +70,7 @@ class LiveCall:
             tools=[*before.tools, *(replace(tool) for tool in self.tools.records)],
             barge_ins=[*before.barge_ins, *session.barge_ins],
             digits=sorted([*before.digits, *session.digits], key=lambda digit: digit.at_s),
+            moves=[*before.moves, *session.moves],
             usage=UsageRecord(
                 context_tokens=session.usage.context_tokens or before.usage.context_tokens,
                 response_tokens=before.usage.response_tokens + session.usage.response_tokens,

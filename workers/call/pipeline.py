@@ -44,6 +44,7 @@ from workers.call.control import PipelineCallControl
 from workers.call.greetings import GreetingCache
 from workers.call.live_call import LiveCall, elapsed_s, new_record, utc_now
 from workers.call.recording import Recorder, Recording
+from workers.call.steering import Apologise, DialTransfer, HangUp, Reconnect, after_session
 from workers.metrics import Metrics
 from workers.store.calls import CallStore
 
@@ -252,17 +253,15 @@ class CallRunner:
         call.stream.ended_s = call.now_s()
         call.stream.end_reason = end.reason
         call.stream.detail = end.detail
-        match end.reason:
-            case EndReason.TRANSFERRED if end.transfer_to is not None:
-                active.transfer(entry, end.transfer_to)
-            case EndReason.LIVE_REFUSED | EndReason.MODEL_SILENT:
-                active.apologise(entry)
-            case EndReason.STREAM_LOST | EndReason.LIVE_LOST | EndReason.INTERNAL_ERROR:
-                pass  # unfinished: Twilio asks, and the call goes on in another stream
-            case EndReason.WORKER_STOPPED:
-                pass  # likewise, on whichever worker answers
-            case _:
+        match after_session(end):
+            case HangUp():
                 active.finish(entry)
+            case Apologise():
+                active.apologise(entry)
+            case DialTransfer(to, last_resort):
+                active.transfer(entry, to, last_resort=last_resort)
+            case Reconnect():
+                pass  # unfinished: Twilio asks, and whichever worker answers goes on
         self._metrics.stream_ended(end.reason)
 
     def _keep(self, call: LiveCall) -> None:

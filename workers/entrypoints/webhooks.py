@@ -32,6 +32,7 @@ from telephony.calls.webhooks import (
 from telephony.errors import MalformedWebhook, SignatureRejected
 from workers.call.active import CallEntry, CallState
 from workers.call.steering import (
+    NO_AGENT_LEFT,
     Apologise,
     DialTransfer,
     HangUp,
@@ -148,13 +149,13 @@ class Webhooks:
         return self._carry_out(entry, continue_call(entry))
 
     async def _transfer_result(self, _request: Request, form: Form) -> Response:
-        """A transfer's ``<Dial>`` has ended: the call is done, or comes back to the agent."""
+        """A transfer's ``<Dial>`` has ended: the call is done, or comes back to an agent."""
         ended = read_dial_ended(form)
         entry = await self._entry(ended.request, 0)
         self._services.store.add_event(
             entry.call_sid, "transfer", {"status": ended.status, "bridged": ended.bridged}
         )
-        step = after_transfer(ended)
+        step = after_transfer(entry, ended)
         # A number that cannot be dialled is back before the old stream is cleared away. Where this
         # was answered before, the stream is a new one.
         if (
@@ -233,6 +234,9 @@ class Webhooks:
             if stored.record is not None:
                 entry.record = stored.record
                 entry.history = list(stored.record.turns)
+                # Else a call without an agent could go from transfer to transfer, each on a worker
+                # that does not know of the one before.
+                entry.last_resort = stored.record.end_reason in NO_AGENT_LEFT
         return entry
 
     def _carry_out(self, entry: CallEntry, step: Step) -> Response:
@@ -247,7 +251,7 @@ class Webhooks:
             case Apologise():
                 services.active.finish(entry)
                 return _twiml(twiml.say_and_hang_up(services.apology))
-            case DialTransfer(to):
+            case DialTransfer(to=to):
                 # Twilio shows the caller's number by default; of a call we placed, ours.
                 outbound = entry.direction.startswith("outbound")
                 caller_id = entry.from_ if outbound else None

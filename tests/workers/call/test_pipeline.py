@@ -9,12 +9,25 @@ import pytest
 from pipecat.frames.frames import CancelFrame, EndFrame, Frame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from agent.conversation.record import EndReason
+from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment, MoveRecord
+from agent.live.session import LiveSession
+from agent.live.session_events import SessionEnd
 from agent.spec import Processors
 from agent.spec import Recording as RecordingSpec
-from tests.scenarios.rig import GREETING, agent_turns, bakery, evercall, until
+from tests.scenarios.rig import (
+    APOLOGY,
+    COLLEAGUE,
+    GREETING,
+    agent_turns,
+    bakery,
+    evercall,
+    said,
+    until,
+)
 from workers.call.recording import Recording
-from workers.twin.caller import HangUp, WaitAgentDone
+from workers.call.steering import NO_AGENT_LEFT
+from workers.twin.caller import HangUp, StaySilent, WaitAgentDone
+from workers.twin.twilio_api.callee import CalleeBehaviour
 
 
 async def test_stream_that_is_ended_while_its_disk_hangs_is_kept(
@@ -50,3 +63,61 @@ async def test_processor_that_keeps_the_end_frame_does_not_keep_the_call(tmp_pat
         await until(lambda: not rig.worker.runner.live)
         assert (await rig.record(result.sid)).end_reason is EndReason.CALLER_HUNG_UP
         assert not [task for task in asyncio.all_tasks() if "KeepsTheEnd" in task.get_name()]
+
+
+@pytest.mark.parametrize("reason", sorted(NO_AGENT_LEFT))
+async def test_session_that_gives_up_leaves_the_caller_to_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: EndReason
+) -> None:
+    """One stream, one ring; a person who does not answer is followed by the apology."""
+
+    async def give_up(_session: LiveSession) -> SessionEnd:
+        return SessionEnd(reason, "no connection", transfer_to=COLLEAGUE)
+
+    monkeypatch.setattr(LiveSession, "run", give_up)
+    dialled: list[str] = []
+
+    def busy(to: str) -> CalleeBehaviour:
+        dialled.append(to)
+        return CalleeBehaviour(outcome="busy")
+
+    async with evercall(tmp_path) as rig:
+        rig.twilio.on_dial = busy
+        result, record = await rig.call(StaySilent())
+        (event,) = await rig.events(record.call_sid, "transfer")
+    assert dialled == [COLLEAGUE]
+    assert event.payload["status"] == "busy"
+    assert f">{APOLOGY}</Say>" in said(result)
+    assert [stream.end_reason for stream in record.streams] == [reason]
+    assert result.status == "completed"
+
+
+async def test_lost_live_connection_is_not_followed_by_another_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session has looked for one until its budget was used up; the caller hears the apology."""
+
+    async def give_up(_session: LiveSession) -> SessionEnd:
+        return SessionEnd(EndReason.LIVE_LOST, "no connection")
+
+    monkeypatch.setattr(LiveSession, "run", give_up)
+    async with evercall(tmp_path) as rig:
+        result, record = await rig.call(StaySilent())
+    assert f">{APOLOGY}</Say>" in said(result)
+    assert [stream.end_reason for stream in record.streams] == [EndReason.LIVE_LOST]
+
+
+async def test_moves_of_every_stream_are_on_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that goes on in another stream keeps the reset reports of the one before."""
+
+    async def move_and_lose_the_line(session: LiveSession) -> SessionEnd:
+        kind = MoveKind.RESUME
+        session.moves.append(MoveRecord(MoveCause.AGE, MoveMoment.SAFE_POINT, kind, 0, 0, 0))
+        return SessionEnd(EndReason.STREAM_LOST)
+
+    monkeypatch.setattr(LiveSession, "run", move_and_lose_the_line)
+    async with evercall(tmp_path) as rig:
+        _, record = await rig.call(StaySilent())
+    assert [len(record.streams), len(record.moves)] == [3, 3]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from agent.conversation.record import CallRecord, TurnRecord
+from agent.conversation.record import CallRecord, EndReason, TurnRecord
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from tests.workers.entrypoints.app import ACCOUNT, CALL, App, redirect, ticket, verbs
@@ -195,11 +195,55 @@ async def test_unanswered_transfer_returns_to_the_agent(app: App) -> None:
     assert app.store.events[-1][1].payload == {"status": "no-answer", "bridged": None}
 
 
-async def transferred(app: App) -> CallEntry:
+async def test_last_resort_that_does_not_answer_is_followed_by_the_apology(app: App) -> None:
+    """No session is left to go back to; a question that Twilio repeats meets the same answer."""
+    entry = await transferred(app, last_resort=True)
+    for _ in range(2):
+        answer = await app.post("/voice/transfer-result", DialCallStatus="no-answer")
+        assert verbs(answer) == ["Say", "Hangup"]
+        assert "We are sorry." in answer.text
+    assert entry.state is CallState.FINISHED
+
+
+async def test_last_resort_that_answers_ends_the_call(app: App) -> None:
+    """Who has spoken with a person hears no apology."""
+    await transferred(app, last_resort=True)
+    answer = await app.post("/voice/transfer-result", DialCallStatus="completed")
+    assert verbs(answer) == ["Hangup"]
+
+
+async def test_last_resort_does_not_wait_for_the_old_stream_to_apologise(app: App) -> None:
+    """No stream follows that the old one could be in the way of."""
+    await app.announce()
+    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+        app.active.transfer(entry, "+15550100009", last_resort=True)
+        async with asyncio.timeout(1):
+            answer = await app.post("/voice/transfer-result", DialCallStatus="failed")
+        assert verbs(answer) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        (EndReason.LIVE_LOST, ["Say", "Hangup"]),
+        (EndReason.TRANSFERRED, ["Connect", "Redirect"]),
+    ],
+)
+async def test_unanswered_transfer_of_an_earlier_process(
+    app: App, reason: EndReason, expected: list[str]
+) -> None:
+    """The record tells whether an agent was left when the caller was put through."""
+    app.store.save_call(CallRow(CALL, ACCOUNT, "inbound", "", "", "transfer", "in-progress"))
+    app.store.save_record(CALL, CallRecord(CALL, "bakery", "m", end_reason=reason))
+    answer = await app.post("/voice/transfer-result", DialCallStatus="busy")
+    assert verbs(answer) == expected
+
+
+async def transferred(app: App, *, last_resort: bool = False) -> CallEntry:
     await app.announce()
     entry = app.active.get(CALL)
     assert entry is not None
-    app.active.transfer(entry, "+15550100009")
+    app.active.transfer(entry, "+15550100009", last_resort=last_resort)
     await app.post("/voice/continue", query="?n=0")
     return entry
 
