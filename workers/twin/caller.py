@@ -8,6 +8,15 @@ A script in YAML is a list; a step is its name, or its name with its arguments:
     - wait_agent_spoke: 1500
     - press: "7"
     - hang_up
+
+A coded script says nothing but position codes, one number per 20 ms from 0 at the answer, so that
+what came through can be told frame by frame; it has ``speak`` in place of ``say`` and ``tone``:
+
+    coded: true
+    steps:
+      - wait_agent_done
+      - speak: 1500
+      - hang_up
 """
 
 from __future__ import annotations
@@ -71,6 +80,13 @@ class Tone:
     """Sing a sine of whole hertz."""
 
     hz: int
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Make the codes of a coded script as loud as speech, in whole frames of 20 ms."""
+
     ms: int
 
 
@@ -151,23 +167,41 @@ Act = (
     | ReorderFrames
     | ReadSlowly
 )
-Step = Wait | Say | Tone | Press | StaySilent | Act
+Step = Wait | Say | Tone | Speak | Press | StaySilent | Act
 
-_STEPS: dict[str, type[Any]] = {
-    re.sub(r"(?<!^)(?=[A-Z])", "_", step.__name__).lower(): step for step in get_args(Step)
-}
+
+def _name(kind: type[Any]) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+_STEPS: dict[str, type[Any]] = {_name(step): step for step in get_args(Step)}
 
 
 @dataclass(frozen=True, slots=True)
 class CallerScript:
-    """The steps of one person, in order."""
+    """The steps of one person, in order.
+
+    Raises:
+        ValueError: a step that speaks otherwise than the script does, by its number and name.
+    """
 
     steps: tuple[Step, ...] = ()
+    coded: bool = False
+    """Whether every frame of the call carries a number: quiet ones where nothing is said."""
+
+    def __post_init__(self) -> None:
+        for number, step in enumerate(self.steps, start=1):
+            if self.coded and isinstance(step, Say | Tone):
+                raise ValueError(
+                    f"step {number} ({_name(type(step))}): a coded script can only speak"
+                )
+            if not self.coded and isinstance(step, Speak):
+                raise ValueError(f"step {number} (speak): only a coded script can")
 
     @classmethod
-    def of(cls, *steps: Step) -> CallerScript:
+    def of(cls, *steps: Step, coded: bool = False) -> CallerScript:
         """Write a script in Python."""
-        return cls(steps)
+        return cls(steps, coded)
 
 
 def load_script(path: Path) -> CallerScript:
@@ -182,15 +216,25 @@ def load_script(path: Path) -> CallerScript:
         raise ValueError(f"{path}: {error}") from error
 
 
-def parse_script(steps: object) -> CallerScript:
-    """Read a script from what YAML made of it.
+def parse_script(written: object) -> CallerScript:
+    """Read a script from what YAML made of it: a list of steps, or ``coded`` and ``steps``.
 
     Raises:
         ValueError: naming the step and what is wrong with it.
     """
+    steps, coded = written, False
+    if isinstance(written, Mapping):
+        unknown = ", ".join(sorted(str(key) for key in written.keys() - {"coded", "steps"}))
+        if unknown:
+            raise ValueError(f"a caller's script has coded and steps, not {unknown}")
+        steps, coded = written.get("steps"), written.get("coded", False)
+        if not isinstance(coded, bool):
+            raise ValueError(f"coded is true or false, not {coded!r}")  # noqa: TRY004 - as below
     if not isinstance(steps, Sequence) or isinstance(steps, str):
         raise ValueError("a caller's script is a list of steps")  # noqa: TRY004 - one kind to catch
-    return CallerScript(tuple(_step(number, step) for number, step in enumerate(steps, start=1)))
+    return CallerScript(
+        tuple(_step(number, step) for number, step in enumerate(steps, start=1)), coded
+    )
 
 
 def _step(number: int, written: object) -> Step:

@@ -3,20 +3,25 @@
 The person starts when the phone rings. A step either takes time (waits, sounds) or is handed out
 at once as an act. What the other end says is judged by loudness, counted since the caller last
 made a sound; a wait that runs out makes the person hang up, so that no script lasts for ever.
+
+The voice of a coded script is one running number for each frame from the answer on, whatever the
+steps do; they only say whether it is loud. After 327 s the numbers begin again with 0.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workers.twin import phone_audio
+from workers.twin import phone_audio, position_code
 from workers.twin.caller import (
     Act,
     CallerScript,
     HangUp,
     Press,
     Say,
+    Speak,
     StaySilent,
     Step,
     Tone,
@@ -68,6 +73,9 @@ class Performer:
         self._index = 0
         self._begun_s: float | None = None
         self._sound: Sound | None = None
+        self._coded = script.coded
+        self._code = 0
+        self._loud_frames = 0
         self._frame = 0
         self._keys: list[tuple[float, str]] = []
         self._spoke_ms = 0
@@ -91,6 +99,8 @@ class Performer:
             while self._index < len(self._steps) and self._is_over(self._steps[self._index], now):
                 self._index += 1
                 self._begun_s = None
+        if self._coded and self.answered:
+            return self._next_code()
         sound = self._sound
         if sound is None:
             self._quiet = (self._quiet + 1) % len(QUIET)
@@ -98,6 +108,12 @@ class Performer:
         frame = sound.frames[self._frame % len(sound.frames)]
         self._frame += 1
         return frame
+
+    def _next_code(self) -> Frame:
+        loud = self._frame < self._loud_frames
+        self._frame += loud
+        code, self._code = self._code, (self._code + 1) % position_code.CODES
+        return phone_audio.coded(code, loud=loud)
 
     def take_doings(self) -> list[Doing]:
         """Hand out what the person did since the last time."""
@@ -108,13 +124,13 @@ class Performer:
 
     def _is_over(self, step: Step, now: float) -> bool:
         if self._begun_s is None:
-            if isinstance(step, Say | Tone | Press) and not self.answered:
+            if isinstance(step, Say | Tone | Speak | Press) and not self.answered:
                 return False  # Nobody talks to a phone that rings.
             self._begun_s = now
             self._doings.append(StepBegun(step))
             self._begin(step, now)
         match step:
-            case Say() | Tone():
+            case Say() | Tone() | Speak():
                 return self._sound_is_over(now)
             case Press():
                 return self._keys_are_pressed(now)
@@ -136,6 +152,8 @@ class Performer:
                 self._sound = phone_audio.said(what)
             case Tone(hz, ms):
                 self._sound = phone_audio.tone(hz, ms)
+            case Speak(ms):
+                self._loud_frames = math.ceil(ms / FRAME_MS)
             case Press(digits):
                 at_s = now
                 for digit in digits:
@@ -144,9 +162,11 @@ class Performer:
                     at_s += _KEY_PAUSE_S.get(digit, _KEY_S)
 
     def _sound_is_over(self, now: float) -> bool:
-        if self._sound is not None and self._frame < self._sound.count:
+        count = self._loud_frames if self._sound is None else self._sound.count
+        if self._frame < count:
             return False
         self._sound = None
+        self._loud_frames = 0
         self._forget_speech(now)
         return True
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from workers.twin import speech
+from workers.twin import position_code, speech
 
 RATE_HZ = 8_000
 FRAME_MS = 20
@@ -88,6 +88,21 @@ def tone(hz: int, ms: int, amplitude: int = 6000) -> Sound:
         "h", [round(amplitude * math.sin(math.tau * hz * n / RATE_HZ)) for n in range(RATE_HZ)]
     )
     return Sound(cut(audioop.lin2ulaw(second.tobytes(), 2)).frames, math.ceil(ms / FRAME_MS))
+
+
+def coded(code: int, *, loud: bool) -> Frame:
+    """Make the frame that carries a number: speech to everybody here, or silence.
+
+    Raises:
+        ValueError: there is no such number.
+    """
+    pcm = position_code.encode(code, rate_hz=RATE_HZ, loud=loud)
+    return _frame(audioop.lin2ulaw(pcm, 2))
+
+
+def codes(ulaw: bytes) -> list[position_code.Found]:
+    """Find the frames that carry a number, wherever they begin."""
+    return position_code.decode(to_pcm(ulaw), rate_hz=RATE_HZ)
 
 
 def to_pcm(ulaw: bytes) -> bytes:

@@ -51,7 +51,7 @@ _CHUNK_MS = 4000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A frame with its number, and when it began: to 1.5 ms, or 4 ms where a splice cut it."""
+    """A frame with its number, and when it began: to 2 ms, or 4 ms where a splice cut it."""
 
     at_ms: float
     code: int

@@ -1,6 +1,7 @@
 """Speech of both simulated ends: recorded lines by name or text, and babble for any other text.
 
-The recorded lines are WAV files under ``data/speech``, rendered by ``infra/speech/make.sh``.
+The recorded lines are WAV files under ``data/speech``, rendered by ``infra/speech/make.sh``. For
+tests that count frames there is ``coded:<first>:<ms>``: position codes for so long.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import yaml
 
+from workers.twin import position_code
+
 AGENT_RATE_HZ = 24_000
 PHONE_RATE_HZ = 8_000
 
@@ -24,6 +27,8 @@ _FOLDER = Path(__file__).parent / "data" / "speech"
 _SYLLABLE_MS = 170
 _WORD_GAP_MS = 30
 _SENTENCE_GAP_MS = 250
+_CODED = "coded:"
+_CODED_WORD_FRAMES = 10
 _LOUDNESS = 3277  # RMS of babble: -20 dBFS, the level of the recorded lines.
 
 
@@ -63,9 +68,15 @@ class Speech:
 def line(name: str) -> Speech:
     """Return the recorded line ``name``, or what ``spoken`` makes of it if it is a text.
 
+    ``coded:<first>:<ms>`` is 24 kHz whose frames of 20 ms carry the numbers from ``first`` on; its
+    words, one for ten frames, are ``c<number>`` by the first of the ten.
+
     Raises:
         KeyError: ``name`` looks like a line's name (lower case and underscores) but is none.
+        ValueError: ``name`` begins with ``coded:`` and goes on in another way.
     """
+    if name.startswith(_CODED):
+        return _coded(name)
     lines = _recorded()
     if name in lines:
         return _load(name, lines[name])
@@ -124,6 +135,25 @@ def _timed(text: str, duration_ms: float) -> tuple[Word, ...]:
         words.append(Word(piece, at_ms, at_ms + weight * ms_each))
         at_ms += weight * ms_each
     return tuple(words)
+
+
+@lru_cache(maxsize=16)
+def _coded(name: str) -> Speech:
+    written = re.fullmatch(r"coded:(\d+):(\d+)", name)
+    count, rest = divmod(int(written[2]), position_code.FRAME_MS) if written else (0, 0)
+    if written is None or rest or not count:
+        raise ValueError(f"{name!r} is not coded:<first>:<ms> with whole frames of 20 ms")
+    first = int(written[1])
+    pcm = position_code.encode_run(first, count, rate_hz=AGENT_RATE_HZ)
+    words = tuple(
+        Word(
+            f"c{first + at}",
+            at * position_code.FRAME_MS,
+            min(at + _CODED_WORD_FRAMES, count) * position_code.FRAME_MS,
+        )
+        for at in range(0, count, _CODED_WORD_FRAMES)
+    )
+    return Speech(pcm, AGENT_RATE_HZ, " ".join(word.text for word in words), words)
 
 
 @lru_cache(maxsize=64)

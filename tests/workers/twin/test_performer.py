@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from workers.twin import phone_audio, position_code
 from workers.twin.caller import (
     CallerScript,
     HangUp,
     Press,
     Say,
+    Speak,
     Step,
     Tone,
     WaitAgentDone,
@@ -21,8 +25,8 @@ from workers.twin.phone_audio import QUIET, Frame
 class Stage:
     """Runs a performer and notes when it did what."""
 
-    def __init__(self, *steps: Step) -> None:
-        self.performer = Performer(CallerScript.of(*steps))
+    def __init__(self, *steps: Step, coded: bool = False) -> None:
+        self.performer = Performer(CallerScript.of(*steps, coded=coded))
         self.performer.answered = True
         self.ticks = 0
         self.did: list[tuple[float, Doing]] = []
@@ -106,3 +110,43 @@ def test_vain_wait_ends_in_a_hang_up() -> None:
     stage.run(3)
     assert [doing for _, doing in stage.did] == [StepTimedOut(wait), HangUp()]
     assert all(frame in QUIET for frame in stage.frames)
+
+
+def test_coded_voice_numbers_every_frame_from_the_answer() -> None:
+    """Ringing has no numbers, and no step makes a hole; only what is spoken is loud."""
+    stage = Stage(WaitSeconds(0.1), Speak(100), Press("5"), Speak(30), HangUp(), coded=True)
+    stage.performer.answered = False
+    stage.run(0.06)
+    assert all(frame in QUIET for frame in stage.frames)
+    stage.frames.clear()
+    stage.performer.answered = True
+    stage.run(1)
+    found = phone_audio.codes(b"".join(frame.ulaw for frame in stage.frames))
+    assert [one.code for one in found] == list(range(50))
+    loud = [n for n, frame in enumerate(stage.frames) if phone_audio.is_loud(frame.ulaw)]
+    # WaitSeconds ends in tick 5 of the stage: in frame 2 after the answer.
+    assert loud == [2, 3, 4, 5, 6, 7, 8]
+    assert [doing for _, doing in stage.did] == [KeyPressed("5"), HangUp()]
+
+
+def test_coded_caller_waits_as_any_other() -> None:
+    """The numbers under a wait are no sound of the caller's, and speaking begins a new wait."""
+    stage = Stage(WaitAgentStarts(), Speak(40), WaitAgentDone(quiet_ms=100), HangUp(), coded=True)
+    stage.run(0.5)
+    assert not any(phone_audio.is_loud(frame.ulaw) for frame in stage.frames)
+    stage.run(0.04, agent_speaks=True)
+    stage.run(1)
+    assert sum(phone_audio.is_loud(frame.ulaw) for frame in stage.frames) == 2
+    assert stage.did == []
+    stage.run(0.06, agent_speaks=True)
+    stage.run(0.2)
+    assert [doing for _, doing in stage.did] == [HangUp()]
+
+
+def test_numbers_begin_again_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call longer than the numbers last goes on."""
+    monkeypatch.setattr(position_code, "CODES", 30)
+    stage = Stage(coded=True)
+    stage.run(1)
+    found = phone_audio.codes(b"".join(frame.ulaw for frame in stage.frames))
+    assert [one.code for one in found] == [*range(30), *range(20)]

@@ -103,6 +103,18 @@ def test_codes_stand_the_bridge(in_hz: int, out_hz: int, loud: bool) -> None:
     assert [decode_frame(f, rate_hz=out_hz) for f in frames(out, out_hz)] == codes(found)
 
 
+@pytest.mark.parametrize(("in_hz", "out_hz"), [(8_000, 16_000), (24_000, 8_000)])
+def test_change_of_level_loses_no_frame(in_hz: int, out_hz: int, rng: random.Random) -> None:
+    """A quiet frame beside a loud one is found, though a filter lets one ring into the other."""
+    pcm = b"".join(encode(n, rate_hz=in_hz, loud=rng.random() < 0.5) for n in range(1_000))
+    out = ulaw(Resampler(in_hz, out_hz).push(ulaw(pcm)))
+    found = decode(out, rate_hz=out_hz)
+    assert codes(found) == list(range(1_000))
+    early, late = late_ms(found, 0)
+    assert -0.3 <= early <= late <= 3.7
+    assert [decode_frame(f, rate_hz=out_hz) for f in frames(out, out_hz)] == codes(found)
+
+
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 def test_each_run_is_found_where_it_begins(rate_hz: int, rng: random.Random) -> None:
     """Runs of any length, at any sample, with gaps of any length: all frames, none besides."""

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from workers.twin import speech
+from workers.twin import position_code, speech
 
 
 @pytest.mark.parametrize("name", speech.names())
@@ -57,6 +57,36 @@ def test_an_unknown_text_becomes_the_same_babble_every_time() -> None:
     assert 1500 < said.duration_ms < 4500
     assert 1500 < audioop.rms(said.pcm, 2) < 6000
     assert [word.text for word in said.words] == text.split()
+
+
+def test_a_coded_line_counts_its_frames() -> None:
+    """Frames are numbered from the first on, and a word names every tenth of them."""
+    line = speech.line("coded:990:500")
+    assert line.rate_hz == speech.AGENT_RATE_HZ
+    assert line.duration_ms == 500
+    found = position_code.decode(line.pcm, rate_hz=line.rate_hz)
+    assert [one.code for one in found] == list(range(990, 1015))
+    assert line.text == "c990 c1000 c1010"
+    assert [(word.start_ms, word.end_ms) for word in line.words] == [
+        (0, 200),
+        (200, 400),
+        (400, 500),
+    ]
+
+
+def test_a_coded_line_is_loud_enough_to_be_speech() -> None:
+    """Everybody who waits for speech takes it for such."""
+    rms = audioop.rms(speech.line("coded:0:1000").pcm, 2)
+    assert rms == pytest.approx(position_code.LOUD_RMS, abs=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["coded:", "coded:5", "coded:5:30", "coded:5:0", "coded:-1:20", "coded:16380:100"]
+)
+def test_a_coded_line_that_cannot_be_is_an_error(name: str) -> None:
+    """It is never read out as a text."""
+    with pytest.raises(ValueError, match=r"coded:<first>|numbers are 0 to"):
+        speech.line(name)
 
 
 def test_a_mistyped_name_is_an_error() -> None:

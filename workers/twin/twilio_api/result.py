@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from workers.twin import dtmf, phone_audio
+from workers.twin.position_code import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,14 @@ class CallResult:
     def digits_heard(self) -> str:
         """The keys whose tones the caller heard."""
         return dtmf.find_keys(self.heard)
+
+    def heard_codes(self) -> list[Found]:
+        """Find the numbered frames the caller heard; times since the call began."""
+        return phone_audio.codes(self.heard)
+
+    def spoken_codes(self) -> list[Found]:
+        """Find the numbered frames the caller sent; times since the call began."""
+        return phone_audio.codes(self.spoken)
 
     def named(self, kind: str) -> list[TwinEvent]:
         """Pick the events of one kind."""
