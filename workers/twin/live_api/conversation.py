@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from workers.twin.live_api.ears import Ears, SpeechEnded, SpeechStarted
 from workers.twin.live_api.engine import Send
+from workers.twin.live_api.memory import BLANK, Memory, Snapshot
 from workers.twin.live_api.messages import (
     ActivityEndIn,
     ActivityStartIn,
@@ -26,10 +27,12 @@ from workers.twin.live_api.messages import (
     invalid,
 )
 from workers.twin.live_api.mouth import Mouth
+from workers.twin.live_api.quirks import SOUND, Quirks
 from workers.twin.live_api.replies import Replies, Reply
 from workers.twin.live_api.script import LiveScript
 from workers.twin.live_api.session_log import HeardTurn, SessionLog
 from workers.twin.live_api.setup import Setup
+from workers.twin.live_api.understanding import Understanding, codes_of
 from workers.twin.live_api.usage import Meter
 
 
@@ -42,37 +45,62 @@ class Conversation:
         script: LiveScript,
         log: SessionLog,
         *,
-        new_handle: Callable[[], str],
+        new_handle: Callable[[Snapshot], str],
+        snapshot: Snapshot = BLANK,
+        understanding: Understanding | None = None,
+        quirks: Quirks = SOUND,
         seed: int = 0,
-        turn_complete_after_interrupted: bool = True,
     ) -> None:
+        """Begin, or go on from ``snapshot``: what the session was when the handle was issued."""
         self._setup = setup
         self._profile = setup.profile
         self._detection = setup.detection
         self._log = log
-        self._replies = Replies(script)
+        self._replies = Replies(
+            script,
+            understanding,
+            position=snapshot.position,
+            greeted=snapshot.greeted,
+            greets_again=quirks.greets_again,
+        )
         self._ears = Ears(setup.detection)
         self._meter = Meter(vertex=setup.profile.vertex)
-        self._meter.text(setup.system_instruction)
+        self._meter.instruction(setup.system_instruction)
+        self._memory = Memory(log.memory, self._meter, snapshot)
         self._mouth = Mouth(
             setup,
             script,
             log,
-            self._meter,
+            self._memory,
             new_handle=new_handle,
             random_=random.Random(seed),  # noqa: S311  (a repeatable simulation, no secret)
-            turn_complete_after_interrupted=turn_complete_after_interrupted,
+            quirks=quirks,
         )
         self._postponed: Reply | None = None
         self._counted_ms = 0.0
         self._activity_open = False
         self._seeding = setup.history_first
         self._asked = ""
+        self.utterances = 0
+        """Turns of the caller that began; a pause in a turn begins another."""
 
     @property
     def deadline(self) -> float | None:
         """When ``wake`` is next wanted."""
         return self._mouth.deadline
+
+    @property
+    def spoken_ms(self) -> float:
+        """Length of the caller's turn that is open, so far; 0 where none is."""
+        return self._ears.spoken_ms
+
+    def phantom_interrupt(self, now: float) -> None:
+        """Interrupt the model although nobody spoke."""
+        self._mouth.phantom_interrupt(now)
+
+    def residual_audio(self, duration_ms: float) -> None:
+        """Send a frame of an answer that is over."""
+        self._mouth.residual_audio(duration_ms)
 
     def take(self) -> list[Send]:
         """Return the frames to send, each once."""
@@ -115,7 +143,7 @@ class Conversation:
             case ContextUpdateIn(system_instruction):
                 if not self._profile.context_update:
                     raise invalid()
-                self._meter.text(system_instruction or "")
+                self._meter.instruction(system_instruction or "")
             case VideoIn():
                 pass
 
@@ -134,8 +162,7 @@ class Conversation:
             self._log.oddities.append("activityStart or activityEnd twice")
             return
         self._activity_open = started
-        at_ms = self._ears.heard_ms
-        self._hear([SpeechStarted(at_ms) if started else SpeechEnded(at_ms, at_ms)], now)
+        self._hear([self._ears.mark(started=started)], now)
 
     def _hear(self, events: list[SpeechStarted | SpeechEnded], now: float) -> None:
         for event in events:
@@ -149,6 +176,7 @@ class Conversation:
                     {"voiceActivity": {"voiceActivityType": kind, "audioOffset": offset}}
                 )
             if isinstance(event, SpeechStarted):
+                self.utterances += 1
                 self._postponed = self._mouth.take_back() or self._postponed
                 self._interrupt(now)
             else:
@@ -156,9 +184,15 @@ class Conversation:
 
     def _caller_turn_ended(self, event: SpeechEnded, now: float) -> None:
         # A reply that was taken back is still owed; the caller's turn simply went on.
-        reply = self._postponed or self._replies.to_speech()
-        self._postponed = None
-        self._log.heard.append(HeardTurn(reply.heard, event.started_ms, event.at_ms, now))
+        codes = codes_of(*self._ears.utterance)
+        reply, self._postponed = self._postponed, None
+        if reply is None:
+            reply = self._replies.to_speech(codes)
+        else:
+            self._replies.goes_on(reply, codes)
+        heard = HeardTurn(reply.heard, event.started_ms, event.at_ms, now, codes)
+        self._log.heard.append(heard)
+        self._mouth.happened("speech_end")
         ears = self._ears
         total_ms = ears.heard_ms if self._detection.all_input else ears.speech_ms
         self._meter.caller_audio(total_ms - self._counted_ms)
@@ -169,6 +203,7 @@ class Conversation:
         self._log.texts.append(text)
         self._log.note(now, "text", text)
         self._meter.text(text)
+        self._memory.add("user", text)
         if self._profile.echoes_text and self._setup.transcribe_input:
             self._mouth.send({"serverContent": {"inputTranscription": {"text": text}}})
         self._asked_by_text(text, now)
@@ -182,6 +217,7 @@ class Conversation:
             raise invalid()  # google/adk-python#5076
         for role, text in content.turns:
             self._meter.text(text)
+            self._memory.add(role, text)
             if role == "user":
                 self._log.texts.append(text)
                 self._asked = text

@@ -14,6 +14,8 @@ from workers.twin.live_api.setup import Detection
 _BLOCK_MS = 20
 # Consonants and the gaps between words are quiet; a pause this long starts the count again.
 _GAP_MS = 120
+# How much of an utterance is kept for who wants to listen to it.
+_KEPT_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,30 @@ class Ears:
         self._quiet_ms = 0.0
         self._started_ms = 0.0
         self._last_voice_ms = 0.0
+        self._utterance = bytearray()
+        self._marked = False
         self.speaking = False
         self.speech_ms = 0.0
         """Audio that was part of a turn, so far."""
+
+    @property
+    def utterance(self) -> tuple[bytes, int]:
+        """The audio of the turn that is open or has just ended, PCM16, and its rate."""
+        return bytes(self._utterance), self._rate_hz
+
+    @property
+    def spoken_ms(self) -> float:
+        """Length of the turn that is open, so far; 0 where none is."""
+        return self._heard_ms - self._started_ms if self.speaking else 0.0
+
+    def mark(self, *, started: bool) -> SpeechStarted | SpeechEnded:
+        """Open or close a turn at the client's word (manual activity detection)."""
+        self._marked = self.speaking = started
+        if started:
+            self._utterance.clear()
+            self._started_ms = self._heard_ms
+            return SpeechStarted(self._heard_ms)
+        return SpeechEnded(self._started_ms, self._heard_ms)
 
     @property
     def heard_ms(self) -> float:
@@ -66,7 +89,13 @@ class Ears:
         for at in range(0, whole, size):
             loud = audioop.rms(pcm[at : at + size], 2) >= self._detection.loudness
             self._heard_ms += _BLOCK_MS
+            if self._marked:
+                self.speech_ms += _BLOCK_MS
+                self._keep(pcm[at : at + size])
+                continue
             event = self._block(loud)
+            if self.speaking or self._voiced_ms:
+                self._keep(pcm[at : at + size])
             if event is not None:
                 events.append(event)
         return events
@@ -83,6 +112,7 @@ class Ears:
         if loud:
             if self._voiced_ms == 0 and not self.speaking:
                 self._started_ms = self._heard_ms - _BLOCK_MS
+                self._utterance.clear()
             self._voiced_ms += _BLOCK_MS
             self._quiet_ms = 0
             self._last_voice_ms = self._heard_ms
@@ -98,7 +128,13 @@ class Ears:
             return self._end()
         return None
 
+    def _keep(self, block: bytes) -> None:
+        if len(self._utterance) < _KEPT_MS * self._rate_hz // 500:
+            self._utterance += block
+
     def _end(self) -> SpeechEnded:
         self.speaking = False
         self._voiced_ms = self._quiet_ms = 0
+        voiced_ms = int(self._last_voice_ms - self._started_ms)
+        del self._utterance[voiced_ms * self._rate_hz // 1000 * 2 :]
         return SpeechEnded(self._started_ms, self._last_voice_ms)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from workers.twin.live_api.messages import ClientMessage
+
+Event = Literal["speech_end", "tool_call", "interruption", "turn"]
+"""What faults may wait for; each is counted per connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +16,13 @@ class Send:
     """Send a frame of the model's turn ``answer`` (from 1), which said ``before_ms`` until then."""
 
     data: bytes
+    """Empty where nothing is sent: only ``event`` has happened."""
     answer: int = 0
     before_ms: float = 0.0
     audio_ms: float = 0.0
     """Audio in this frame."""
+    event: Event | None = None
+    """What has happened once this frame is sent."""
 
 
 class Engine(Protocol):

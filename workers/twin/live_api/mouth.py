@@ -7,33 +7,40 @@ with the first frame, says that all audio has been played; then come ``turnCompl
 resumption handle.
 
 An interruption ends an open reply: nothing more of it is sent, then ``interrupted``,
-``toolCallCancellation`` for its calls, ``turnComplete``. A pending reply is taken back instead, for
+``toolCallCancellation`` for its calls, ``turnComplete``. What the model remembers of it is what its
+playback clock says was heard. A pending reply is taken back instead, for
 the caller had only paused.
 
 A blocking call keeps its reply open and the model silent. A non-blocking one closes the turn; what
 the script has after it is a reply of its own, given when the result is there and the model idle.
+
+Faults that last are branches here, named by ``Quirks``; those that happen once are methods.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from workers.twin import speech
 from workers.twin.live_api.calls import CallBook, OpenCalls
-from workers.twin.live_api.engine import Send
+from workers.twin.live_api.engine import Event, Send
+from workers.twin.live_api.memory import Memory, Snapshot
 from workers.twin.live_api.messages import FunctionAnswer
-from workers.twin.live_api.production import Frame, produce
+from workers.twin.live_api.production import Frame, Loudness, audio_content, produce
+from workers.twin.live_api.quirks import Quirks
 from workers.twin.live_api.replies import Reply
 from workers.twin.live_api.script import CallTool, LiveScript, Say, Silence, Wait
 from workers.twin.live_api.session_log import SaidTurn, SessionLog
 from workers.twin.live_api.setup import Setup
-from workers.twin.live_api.usage import Meter
 from workers.twin.live_api.wire import encode
 
+_BYTES_PER_MS = speech.AGENT_RATE_HZ * 2 // 1000
 _WORDS = re.compile(r"\s*\w[\w'’-]*|\s*[^\w\s]+")
 
 
@@ -45,25 +52,30 @@ class Mouth:
         setup: Setup,
         script: LiveScript,
         log: SessionLog,
-        meter: Meter,
+        memory: Memory,
         *,
-        new_handle: Callable[[], str],
+        new_handle: Callable[[Snapshot], str],
         random_: random.Random,
-        turn_complete_after_interrupted: bool,
+        quirks: Quirks,
     ) -> None:
         self._setup = setup
         self._profile = setup.profile
         self._script = script
         self._log = log
-        self._meter = meter
+        self._memory = memory
+        self._meter = memory.meter
         self._new_handle = new_handle
         self._random = random_
-        self._turn_complete_after_interrupted = turn_complete_after_interrupted
+        self._quirks = quirks
+        self._mute = quirks.mute
+        self._hands_out_handles = setup.resumption and quirks.hands_out_handles
         self._calls = CallBook(self._profile, random_)
         self._outgoing: list[Send] = []
         self._reply: Reply | None = None
         self._queued: deque[Reply] = deque()
         self._frames: deque[Frame] = deque()
+        self._unsent = b""
+        self._last_sent = b""
         self._wake_at: float | None = None
         self._on_wake: Callable[[float], None] = self._open
         self.caller_speaks = False
@@ -98,6 +110,8 @@ class Mouth:
 
     def ask(self, reply: Reply, now: float) -> None:
         """Give ``reply`` now, or as soon as the model and the caller are both silent."""
+        if reply.by_text and self._quirks.mute_after_barge_in == "until_text":
+            self._mute = self._quirks.mute
         self._queued.append(reply)
         self._next(now)
 
@@ -117,21 +131,44 @@ class Mouth:
     def interrupt(self, now: float) -> None:
         """Stop the open reply at once."""
         reply, self._reply = self._reply, None
+        self._unsent = next((frame.pcm for frame in self._frames if frame.pcm), b"")
         self._frames.clear()
         self._wake_at = None
-        self._log.note(now, "interrupted")
-        self.send({"serverContent": {"interrupted": True}})
+        self._mute = self._mute or self._quirks.mute_after_barge_in != "no"
         cancelled = self._calls.cancel(reply)
+        if reply is not None:
+            self._log.said[-1].interrupted_at = now
+            self._remember(reply, reply.heard_ms(now))
+        if reply is not None and self._quirks.interrupted_last:
+            self._turn_complete(now)
+        self._log.note(now, "interrupted")
+        self.send({"serverContent": {"interrupted": True}}, "interruption")
         if cancelled:
             self._log.cancelled_calls += cancelled
             self.send({"toolCallCancellation": {"ids": cancelled}})
-        if reply is None:
+        if reply is None or self._quirks.interrupted_last:
             return
-        self._log.said[-1].interrupted_at = now
-        if self._turn_complete_after_interrupted:
+        if self._quirks.turn_complete_after_interrupted:
             self._turn_complete(now)
         else:
             self._log.usage.append(self._meter.turn_ended())
+
+    def phantom_interrupt(self, now: float) -> None:
+        """Be interrupted by nobody; between turns nothing but ``interrupted`` comes of it."""
+        if self.is_open:
+            self.interrupt(now)
+            return
+        self._log.note(now, "interrupted")
+        self.send({"serverContent": {"interrupted": True}}, "interruption")
+
+    def residual_audio(self, duration_ms: float) -> None:
+        """Send one more audio frame of the last answer: what was not sent of it, or its end."""
+        size = int(duration_ms) * _BYTES_PER_MS
+        pcm = self._unsent[:size] or self._last_sent[-size:]
+        if pcm:
+            data = encode({"serverContent": audio_content(pcm, self._profile)})
+            audio_ms = len(pcm) / _BYTES_PER_MS
+            self._outgoing.append(Send(data, self.answers, 0.0, audio_ms))
 
     def tool_answers(self, answers: tuple[FunctionAnswer, ...], now: float) -> None:
         """Take in function results; ids that are not open are noted and ignored."""
@@ -148,7 +185,9 @@ class Mouth:
                 continue
             self._log.tool_responses.append(record)
             self._log.note(now, "tool_response", answer.name)
-            self._meter.text(str(answer.response))
+            if self._reply is not None and self._calls.blocking:
+                self._remember(self._reply)
+            self._memory.tool_result(answer)
             calls = self._calls.answer(answer)
             if calls is not None:
                 complete.append(calls)
@@ -157,10 +196,14 @@ class Mouth:
         for calls in complete:
             self._answered(calls, now)
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any], event: Event | None = None) -> None:
         """Send a message as it is."""
         audio_ms = self._reply.audio_ms if self._reply is not None else 0.0
-        self._outgoing.append(Send(encode(message), self.answers, audio_ms))
+        self._outgoing.append(Send(encode(message), self.answers, audio_ms, event=event))
+
+    def happened(self, event: Event) -> None:
+        """Tell that something has happened which sends nothing."""
+        self._outgoing.append(Send(b"", self.answers, event=event))
 
     # -- one reply, from pending to complete ---------------------------------------------------
 
@@ -179,18 +222,35 @@ class Mouth:
         if not self._queued:
             return
         self._reply = reply = self._queued.popleft()
-        if self._setup.resumption:
+        if self._hands_out_handles:
             self.send({"sessionResumptionUpdate": {"resumable": False}})
         delay_s = self._script.answer_delay_s if reply.delay_s is None else reply.delay_s
-        self._later(now + delay_s, self._open)
+        self._later(now + delay_s + self._late_s(), self._open)
+
+    def _late_s(self) -> float:
+        """Return how late the next answer is: the latency creeps up (forum 115508)."""
+        first = self._quirks.slow_from
+        slower = first is not None and self._memory.answers + 1 >= first
+        return self._memory.late_s + (self._quirks.slow_add_s if slower else 0.0)
 
     def _open(self, now: float) -> None:
         reply = self._current
         reply.opened = True
+        self._memory.add("user", reply.heard)
+        if reply.turn is not None:
+            self._memory.position = max(self._memory.position, reply.turn + 1)
+        if self._mute:
+            self._log.note(now, "mute", reply.heard)
+            self._transcribe_caller(reply.heard)
+            self._reply = None
+            return
         self.answers += 1
+        self._transcribe_caller(reply.heard)
+        self._memory.late_s = self._late_s()
+        self._memory.answers += 1
+        self._memory.greeted = True
         self._log.note(now, "answer_started", reply.heard)
         self._log.said.append(SaidTurn(now))
-        self._transcribe_caller(reply.heard)
         if reply.steps and isinstance(reply.steps[0], Silence):
             self._reply = None
             return
@@ -217,23 +277,42 @@ class Mouth:
             return
         match reply.steps.popleft():
             case Say(what):
-                self._frames.extend(
-                    produce(
-                        speech.line(reply.fill(what)).at_rate(speech.AGENT_RATE_HZ),
-                        self._profile,
-                        start=now,
-                        speed=self._script.speed,
-                        transcribe=self._setup.transcribe_output,
-                        meter=self._meter,
-                        random_=self._random,
-                    )
-                )
+                self._say(what, reply, now)
             case CallTool() as step:
                 self._call(step, reply, now)
             case Wait(seconds):
                 self._later(now + seconds, self._step)
             case Silence():
                 self._reply = None
+
+    def _say(self, what: str, reply: Reply, now: float) -> None:
+        line = speech.line(reply.fill(what)).at_rate(speech.AGENT_RATE_HZ)
+        loudness: Loudness = "full"
+        if self.answers in self._quirks.silent_answers:
+            loudness = "none"
+        elif self.answers in self._quirks.near_zero_answers:
+            loudness = "near_zero"
+        reply.words += [(reply.audio_ms + word.start_ms, word.text) for word in line.words]
+        self._frames.extend(
+            produce(
+                line,
+                self._profile,
+                start=now,
+                speed=self._script.speed,
+                transcribe=self._setup.transcribe_output,
+                meter=self._meter,
+                random_=self._random,
+                loudness=loudness,
+            )
+        )
+        if not self._frames:
+            self._step(now)
+
+    def _remember(self, reply: Reply, heard_ms: float = math.inf) -> None:
+        """Remember what was said so far, up to where it was heard."""
+        words = [text for start_ms, text in reply.words if start_ms < heard_ms]
+        self._memory.add("model", " ".join(words))
+        reply.words.clear()
 
     def _produce(self, frame: Frame, now: float) -> None:
         reply = self._current
@@ -242,6 +321,7 @@ class Mouth:
         said.text += frame.text
         if frame.audio_ms:
             reply.audio_ms += frame.audio_ms
+            self._last_sent, self._unsent = frame.pcm, b""
             said.audio_ms = reply.audio_ms
             self._meter.model_audio(frame.audio_ms)
             reply.audio_ends_at = max(reply.audio_ends_at or now, now) + frame.audio_ms / 1000
@@ -255,6 +335,7 @@ class Mouth:
 
     def _complete(self, now: float) -> None:
         self._log.said[-1].completed_at = now
+        self._remember(self._current)
         self._reply = None
         self._turn_complete(now)
         self._next(now)
@@ -268,6 +349,8 @@ class Mouth:
         self._log.usage.append(usage)
         self._log.note(now, "turn_complete")
         self._issue_handle(now)
+        # Told with the last of what ends a turn, so that faults after a turn leave the handle.
+        self._outgoing[-1] = replace(self._outgoing[-1], event="turn")
 
     # -- function calls ------------------------------------------------------------------------
 
@@ -281,7 +364,7 @@ class Mouth:
                 self._log.oddities.append(f"function {call.name} was not declared")
         self._log.tool_calls += calls
         self._log.note(now, "tool_call", ",".join(call.name for call in step.calls))
-        self.send({"toolCall": {"functionCalls": calls}})
+        self.send({"toolCall": {"functionCalls": calls}}, "tool_call")
         blocking = not self._setup.runs_non_blocking(step.name)
         stays_open = blocking and not self._profile.closes_call_turn
         # Where the turn closes, the rest of the script's answer becomes a turn of its own.
@@ -314,9 +397,9 @@ class Mouth:
 
     def _issue_handle(self, now: float) -> None:
         # Not resumable while calls are open (google-genai, LiveServerSessionResumptionUpdate).
-        if not self._setup.resumption or self._calls:
+        if not self._hands_out_handles or self._calls:
             return
-        handle = self._new_handle()
+        handle = self._new_handle(self._memory.snapshot())
         self._log.handles.append(handle)
         self._log.note(now, "handle")
         update: dict[str, Any] = {"newHandle": handle, "resumable": True}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from array import array
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Literal
 
 from workers.twin.live_api.profiles import Profile
 from workers.twin.live_api.usage import Meter
@@ -16,6 +18,9 @@ _BYTES_PER_MS = AGENT_RATE_HZ * 2 // 1000
 # The transcript runs slightly ahead of the audio (recorded on 2.5).
 _LEAD_MS = 150
 _WORDS_AT_ONCE = (1, 3)
+_NEAR_ZERO_PEAK = 5  # RMS about 3: below the finest step of µ-law.
+
+Loudness = Literal["full", "near_zero", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Frame:
     data: bytes
     audio_ms: float = 0.0
     text: str = ""
+    pcm: bytes = b""
 
 
 def produce(
@@ -37,10 +43,12 @@ def produce(
     transcribe: bool,
     meter: Meter,
     random_: random.Random,
+    loudness: Loudness = "full",
 ) -> list[Frame]:
     """Cut ``speech`` into frames of this profile, produced from ``start`` at ``speed``.
 
-    Frame lengths vary, as the real server's do; the last one is whatever is left.
+    Frame lengths vary, as the real server's do; the last one is whatever is left. With loudness
+    ``none`` the transcript comes alone, when the audio would have come.
     """
     pieces = _pieces(speech, profile, random_)
     groups = _groups(speech.words, random_) if transcribe else []
@@ -55,12 +63,27 @@ def produce(
         text = ""
         while groups and groups[0][0] < offset_ms + audio_ms + _LEAD_MS:
             text += groups.pop(0)[1]
-            if not profile.bundled:
+            if not profile.bundled or loudness == "none":
                 frames.append(Frame(due, _transcript(text), text=text))
                 text = ""
-        frames.append(_audio(pcm, audio_ms, due, text, profile, meter))
+        if loudness == "near_zero":
+            pcm = near_zero(len(pcm))
+        if loudness != "none":
+            frames.append(_audio(pcm, audio_ms, due, text, profile, meter))
         offset_ms += audio_ms
     return frames
+
+
+def near_zero(size_bytes: int) -> bytes:
+    """Return PCM16 that is there and cannot be heard, up to one second of it."""
+    return _noise()[:size_bytes]
+
+
+@lru_cache(maxsize=1)
+def _noise() -> bytes:
+    noise = random.Random(5)  # noqa: S311  (the same in every run)
+    samples = (noise.randint(-_NEAR_ZERO_PEAK, _NEAR_ZERO_PEAK) for _ in range(AGENT_RATE_HZ))
+    return array("h", samples).tobytes()
 
 
 def _pieces(speech: Speech, profile: Profile, random_: random.Random) -> list[bytes]:
@@ -101,13 +124,18 @@ def _transcript(text: str) -> bytes:
 def _audio(
     pcm: bytes, audio_ms: float, due: float, text: str, profile: Profile, meter: Meter
 ) -> Frame:
-    turn: dict[str, Any] = {"parts": [audio_part(pcm, profile.audio_mime)]}
-    if profile.vertex:
-        turn["role"] = "model"
-    content: dict[str, Any] = {"modelTurn": turn}
+    content = audio_content(pcm, profile)
     if text:
         content["outputTranscription"] = {"text": text}
     message: dict[str, Any] = {"serverContent": content}
     if profile.usage_per_frame:
         message["usageMetadata"] = meter.frame(audio_ms)
-    return Frame(due, encode(message), audio_ms, text)
+    return Frame(due, encode(message), audio_ms, text, pcm)
+
+
+def audio_content(pcm: bytes, profile: Profile) -> dict[str, Any]:
+    """Build the ``serverContent`` that carries this audio and nothing else."""
+    turn: dict[str, Any] = {"parts": [audio_part(pcm, profile.audio_mime)]}
+    if profile.vertex:
+        turn["role"] = "model"
+    return {"modelTurn": turn}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workers.twin import speech
 from workers.twin.live_api.script import Call, LiveScript, Say, Step, Steps
+from workers.twin.live_api.understanding import Codes, Understanding
 
 _QUOTED = re.compile(r"[\"“„«](.{2,}?)[\"”“»]", re.DOTALL)
 _GREETING: Steps = (Say("Hello, how can I help you?"),)
+_BEYOND = "And another thing."
 
 
 @dataclass(slots=True, eq=False)
@@ -21,13 +23,18 @@ class Reply:
     steps: deque[Step]
     heard: str = ""
     """What the caller is taken to have said; empty where text asked for this reply."""
+    turn: int | None = None
+    """The turn of the script that the caller's words were taken for."""
     groups: tuple[str, ...] = ()
     """What the text rule matched; ``{0}`` is all of it."""
+    by_text: bool = False
     delay_s: float | None = None
     opened: bool = False
     audio_ends_at: float | None = None
     """When the server thinks that the audio produced so far has been played."""
     audio_ms: float = 0.0
+    words: list[tuple[float, str]] = field(default_factory=list)
+    """Words not yet remembered, and where in the reply's audio each begins."""
 
     def fill(self, text: str) -> str:
         """Put what the text rule matched in place of ``{0}``, ``{1}`` and so on."""
@@ -42,36 +49,67 @@ class Reply:
             for key, value in call.args.items()
         }
 
+    def heard_ms(self, now: float) -> float:
+        """Return how much of the audio has been played by the server's clock."""
+        left_s = 0.0 if self.audio_ends_at is None else max(0.0, self.audio_ends_at - now)
+        return self.audio_ms - left_s * 1000
+
 
 class Replies:
     """The script, and how far it has been played."""
 
-    def __init__(self, script: LiveScript) -> None:
+    def __init__(
+        self,
+        script: LiveScript,
+        understanding: Understanding | None = None,
+        *,
+        position: int = 0,
+        greeted: bool = False,
+        greets_again: bool = False,
+    ) -> None:
+        """Go on at ``position``; with ``greets_again`` whatever is asked gets the opening first."""
         self._script = script
-        self._turns = deque(script.turns)
-        self._greeted = False
+        self._understanding = understanding or Understanding()
+        self._position = position
+        self._greeted = greeted
+        self._greets_again = greets_again
 
-    def to_speech(self) -> Reply:
-        """Answer the next turn of the caller."""
+    def to_speech(self, codes: Codes | None = None) -> Reply:
+        """Answer a turn of the caller, recognised by its codes or else taken for the next one."""
+        turn = self._understanding.turn(codes, self._position)
+        turns = self._script.turns
+        beyond = turn >= len(turns)
+        heard = _BEYOND if beyond else speech.line(turns[turn].heard).text
+        if self._greets_again:
+            # Only what the model knew is lost: the turn is still to come, unless codes say it was.
+            return Reply(self._opening(""), heard=heard)
         self._greeted = True
-        if not self._turns:
-            return Reply(deque(self._script.otherwise), heard="And another thing.")
-        turn = self._turns.popleft()
-        heard = speech.line(turn.heard).text
-        return Reply(deque(turn.answer), heard=heard)
+        self._position = max(self._position, turn + 1)
+        steps = self._script.otherwise if beyond else turns[turn].answer
+        return Reply(deque(steps), heard=heard, turn=turn)
+
+    def goes_on(self, reply: Reply, codes: Codes | None) -> None:
+        """Take note that the turn ``reply`` answers had only paused."""
+        self._understanding.goes_on(codes, reply.turn)
 
     def to_text(self, text: str) -> Reply:
         """Answer text: by the first rule that matches, else by the opening, once."""
+        if self._greets_again:
+            return Reply(self._opening(text), by_text=True)
         for rule in self._script.texts:
             found = re.search(rule.match, text)
             if found is not None:
                 self._greeted = True
                 groups = (found.group(0), *(group or "" for group in found.groups()))
-                return Reply(deque(rule.answer), groups=groups)
+                return Reply(deque(rule.answer), groups=groups, by_text=True)
         if self._greeted:
-            return Reply(deque(self._script.otherwise))
+            return Reply(deque(self._script.otherwise), by_text=True)
+        return Reply(self._opening(text), by_text=True)
+
+    def _opening(self, text: str) -> deque[Step]:
         self._greeted = True
+        self._greets_again = False
         if self._script.opening is not None:
-            return Reply(deque(self._script.opening))
+            return deque(self._script.opening)
         quoted = _QUOTED.search(text)
-        return Reply(deque((Say(quoted.group(1)),) if quoted else _GREETING))
+        return deque((Say(quoted.group(1)),) if quoted else _GREETING)

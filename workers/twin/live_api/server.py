@@ -15,27 +15,28 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+import math
 import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from urllib.parse import parse_qs
 
 import trustme
 from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 
-from workers.twin.live_api.faults import Fault, FaultPlan
+from workers.twin.live_api.connection import Connection
+from workers.twin.live_api.fault_plan import FaultPlan
+from workers.twin.live_api.faults import Fault
 from workers.twin.live_api.handles import HandleBook
 from workers.twin.live_api.profiles import DEVELOPER_PATH, VERTEX_PATH, profile_named
 from workers.twin.live_api.script import LiveScript, ScriptSource
 from workers.twin.live_api.session import Session, Surroundings
 from workers.twin.live_api.session_log import Keep, SessionLog
+from workers.twin.live_api.understanding import Understanding
 from workers.twin.live_api.wire import encode
 
 _CLOSE_TIMEOUT_S = 1.0
@@ -56,6 +57,9 @@ class LiveTwin:
         faults: Iterable[Fault] = (),
         speed: float | None = None,
         setup_delay_s: float = 0.05,
+        resume_delay_s: float | None = None,
+        time_scale: float = 1.0,
+        seed: int = 0,
         bad_key_closes: bool = False,
         turn_complete_after_interrupted: bool = True,
         keep: Keep | None = None,
@@ -73,6 +77,10 @@ class LiveTwin:
             faults: What goes wrong.
             speed: Production speed in place of the script's.
             setup_delay_s: From the setup message to ``setupComplete``.
+            resume_delay_s: The same where the setup names a handle; None for no difference.
+            time_scale: How much faster than real the server's own deadlines come: divides
+                ``time_left_s`` of ``goAway``, also as it is told, and ``after_s`` of every fault.
+            seed: Chooses everything random but the handles.
             bad_key_closes: Close with 1008 for a bad key, instead of HTTP 403 at the upgrade.
             turn_complete_after_interrupted: Reports differ on whether the real server sends it.
             keep: How much the session logs keep.
@@ -81,6 +89,7 @@ class LiveTwin:
             clock: Time in seconds; what ``at`` in the logs means. It must run in real time.
         """
         self._api_key = api_key
+        self._time_scale = time_scale
         self._faults = tuple(faults)
         self._bad_key_closes = bad_key_closes
         self._keep = keep or Keep()
@@ -92,9 +101,13 @@ class LiveTwin:
             only=None if profile is None else profile_named(profile),
             speed=speed,
             setup_delay_s=setup_delay_s,
+            resume_delay_s=setup_delay_s if resume_delay_s is None else resume_delay_s,
+            time_scale=time_scale,
+            seed=seed,
             turn_complete_after_interrupted=turn_complete_after_interrupted,
             handles=HandleBook(),
-            is_open=lambda number: any(log.number == number for log in self.open_sessions),
+            understanding=Understanding(),
+            is_open=self._is_open,
             clock=clock,
         )
         self._server: Server | None = None
@@ -102,6 +115,8 @@ class LiveTwin:
         self._authority = trustme.CA()
         self._failures: list[Exception] = []
         self._attempts = 0
+        # Connections that count as open, and until when; infinity while they are.
+        self._open_until: dict[int, float] = {}
         self.sessions: list[SessionLog] = []
         """Every connection that was upgraded, in order."""
         self.refusals: list[tuple[int, str]] = []
@@ -122,7 +137,7 @@ class LiveTwin:
             self._port,
             ssl=context,
             process_request=self._admit,
-            create_connection=_Connection,
+            create_connection=Connection,
             compression=None,
             # The real server is not known to ping; it never limited what clients send.
             ping_interval=None,
@@ -174,7 +189,7 @@ class LiveTwin:
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
         """Refuse the upgrade, or note on the connection what its session will need."""
-        assert isinstance(socket, _Connection)
+        assert isinstance(socket, Connection)
         path, _, query = request.path.partition("?")
         vertex = VERTEX_PATH.fullmatch(path) is not None
         key_fits = self._key(request, query) == self._api_key
@@ -183,7 +198,7 @@ class LiveTwin:
         if not key_fits and not self._bad_key_closes:
             return self._refuse(socket, http.HTTPStatus.FORBIDDEN, path, "API key not valid.")
         self._attempts += 1
-        plan = FaultPlan(self._faults, self._attempts)
+        plan = FaultPlan(self._faults, self._attempts, time_scale=self._time_scale)
         if plan.refusal is not None:
             return self._refuse(socket, http.HTTPStatus(plan.refusal), path, "Try again later.")
         socket.number, socket.plan = self._attempts, plan
@@ -210,8 +225,11 @@ class LiveTwin:
         response.headers["Content-Type"] = "application/json; charset=UTF-8"
         return response
 
+    def _is_open(self, number: int) -> bool:
+        return self._open_until.get(number, 0.0) > self._clock()
+
     async def _handle(self, socket: ServerConnection) -> None:
-        assert isinstance(socket, _Connection)
+        assert isinstance(socket, Connection)
         assert socket.request is not None
         log = SessionLog(
             number=socket.number,
@@ -221,7 +239,8 @@ class LiveTwin:
             keep=self._keep,
         )
         self.sessions.append(log)
-        session = Session(socket, log, socket.plan, self._surroundings, vertex=socket.vertex)
+        self._open_until[log.number] = math.inf
+        session = Session(socket, log, self._surroundings)
         try:
             if socket.key_fits:
                 await session.run()
@@ -234,31 +253,6 @@ class LiveTwin:
             log.close_reason = socket.close_reason or ""
             log.closed_by = "client" if socket.protocol.close_rcvd_then_sent else "server"
             log.closed_at = self._clock()
-
-
-class _Connection(ServerConnection):
-    """A connection that knows its session, and that may answer pings late."""
-
-    number: int
-    path: str
-    plan: FaultPlan
-    vertex: bool
-    key_fits: bool
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._send_frame = self.protocol.send_frame
-        # The sans-IO protocol answers pings by itself, and this is the only door its frames use.
-        self.protocol.send_frame = self._send_or_hold  # type: ignore[method-assign]
-
-    def _send_or_hold(self, frame: Frame) -> None:
-        delay_s = self.plan.pong_delay_s if frame.opcode is Opcode.PONG else 0.0
-        if delay_s == 0.0:
-            self._send_frame(frame)
-        elif delay_s is not None:
-            self.loop.call_later(delay_s, self._send_late, frame)
-
-    def _send_late(self, frame: Frame) -> None:
-        if self.protocol.state is State.OPEN:
-            self._send_frame(frame)
-            self.send_data()
+            del self._open_until[log.number]
+            if socket.plan.lingers_s:
+                self._open_until[log.number] = log.closed_at + socket.plan.lingers_s

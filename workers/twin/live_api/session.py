@@ -4,41 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from workers.twin.live_api.connection import Connection
 from workers.twin.live_api.conversation import Conversation
+from workers.twin.live_api.endless import Endless
 from workers.twin.live_api.engine import Engine, Send
 from workers.twin.live_api.faults import (
+    DEADLINE_EXPIRED,
     GARBAGE,
     NO_CLOSE_FRAME,
+    UNSAID_TIME_LEFT_S,
     Close,
-    FaultPlan,
     Garbage,
+    GoAway,
+    HalfOpen,
     OversizedFrame,
+    PhantomInterrupt,
+    ResidualAudio,
     Timed,
 )
 from workers.twin.live_api.handles import HandleBook
 from workers.twin.live_api.loops import Parrot, endless_frames
+from workers.twin.live_api.memory import BLANK, Snapshot
 from workers.twin.live_api.messages import AudioIn, RefusedError, invalid
 from workers.twin.live_api.profiles import Profile
 from workers.twin.live_api.script import LiveScript, ScriptSource
 from workers.twin.live_api.session_log import SessionLog
 from workers.twin.live_api.setup import Setup, read_setup
+from workers.twin.live_api.understanding import Understanding
 from workers.twin.live_api.wire import decode, encode, parse
 
 # No source says how long the real server waits for a setup message.
 _SETUP_TIMEOUT_S = 30.0
 _REASON_BYTES = 123  # RFC 6455, section 5.5: a control frame holds 125, two of them the code.
-# Audio that is not read piles up here before frames are skipped (modes tone and stream).
-_UNREAD_BYTES = 1 << 20
-# uvloop's timers run on whole milliseconds and may fire that much early; without this allowance
-# such a timer is set again and again until its time has come.
-_TIMER_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,12 @@ class Surroundings:
     only: Profile | None
     speed: float | None
     setup_delay_s: float
+    resume_delay_s: float
+    time_scale: float
+    seed: int
     turn_complete_after_interrupted: bool
     handles: HandleBook
+    understanding: Understanding
     is_open: Callable[[int], bool]
     clock: Callable[[], float]
 
@@ -60,22 +67,23 @@ class Session:
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: Connection,
         log: SessionLog,
-        plan: FaultPlan,
         around: Surroundings,
-        *,
-        vertex: bool,
     ) -> None:
         self._socket = socket
         self._log = log
-        self._plan = plan
+        self._plan = socket.plan
         self._around = around
-        self._vertex = vertex
+        self._vertex = socket.vertex
         self._clock = around.clock
         self._changed = asyncio.Event()
         self._outbox: list[Send] = []
         self._sleeps_until: float | None = None
+        self._snapshot = BLANK
+        self._conversation: Conversation | None = None
+        self._stream: Endless | None = None
+        self._silenced = False
 
     async def run(self) -> None:
         """Serve the connection; returns when it is closed, whoever closed it."""
@@ -86,7 +94,7 @@ class Session:
         except RefusedError as refusal:
             await self._close(refusal.code, refusal.reason)
         except TimeoutError:
-            await self._close(1011, "Deadline expired before operation could complete.")
+            await self._close(1011, DEADLINE_EXPIRED)
         except ConnectionClosed:
             pass
         finally:
@@ -102,18 +110,33 @@ class Session:
         self._log.setup = message["setup"]
         setup = read_setup(message["setup"], vertex=self._vertex, only=self._around.only)
         if setup.handle:
-            self._around.handles.redeem(setup.handle, self._around.is_open)
+            self._resume(setup)
         if self._plan.hangs:
             self._log.note(self._clock(), "fault", "hang before setup")
             await self._socket.wait_closed()
             return None
-        await self._wait(self._around.setup_delay_s + self._plan.setup_delay_s)
+        around = self._around
+        delay_s = around.resume_delay_s if setup.handle else around.setup_delay_s
+        await self._wait(delay_s + self._plan.setup_delay_s)
+        refusal = self._plan.setup_refusal(resumes=bool(setup.handle))
+        if refusal is not None:
+            self._log.note(self._clock(), "fault", type(refusal).__name__)
+            raise RefusedError(refusal.code, refusal.reason)
         complete = {"sessionId": str(uuid.uuid4())} if self._vertex else {}
         await self._socket.send(encode({"setupComplete": complete}))
         self._log.frames_sent += 1
         self._log.ready_at = self._clock()
         self._plan.arm(self._log.ready_at)
         return setup
+
+    def _resume(self, setup: Setup) -> None:
+        self._log.handle = setup.handle
+        issued = self._around.handles.redeem(
+            setup.handle, self._log.number, setup.model, self._around.is_open
+        )
+        self._log.resumed_from = issued.connection
+        if not self._plan.forgets:
+            self._snapshot = issued.snapshot
 
     async def _wait(self, seconds: float) -> None:
         """Let time pass, but no longer than the connection lives."""
@@ -127,31 +150,45 @@ class Session:
     async def _serve(self, setup: Setup) -> None:
         script = self._script()
         mime = setup.profile.audio_mime
-        stream: _Stream | None = None
         engine: Engine
         if script.mode == "script":
-            engine = Conversation(
-                setup,
-                script,
-                self._log,
-                new_handle=lambda: self._around.handles.issue(self._log.number),
-                seed=self._log.number,
-                turn_complete_after_interrupted=self._around.turn_complete_after_interrupted,
-            )
+            engine = self._conversation = self._converse(setup, script)
         else:
             engine = Parrot(mime)
             if script.mode != "parrot":
                 frames = endless_frames(script, mime)
-                stream = _Stream(self._socket, self._log, frames, script.chunk_ms)
-                stream.start()
+                self._stream = Endless(self._socket, self._log, frames, script.chunk_ms)
+                self._stream.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write(engine))
-                await (self._read(engine) if stream is None else self._drain())
+                await (self._read(engine) if self._stream is None else self._drain())
                 writer.cancel()
         finally:
-            if stream is not None:
-                stream.stop()
+            if self._stream is not None:
+                self._stream.stop()
+
+    def _converse(self, setup: Setup, script: LiveScript) -> Conversation:
+        around = self._around
+        number = self._log.number
+
+        def issue(snapshot: Snapshot) -> str:
+            return around.handles.issue(number, setup.model, snapshot)
+
+        return Conversation(
+            setup,
+            script,
+            self._log,
+            new_handle=issue,
+            snapshot=self._snapshot,
+            understanding=around.understanding,
+            quirks=self._plan.quirks(
+                resumed=bool(setup.handle),
+                turn_complete_after_interrupted=around.turn_complete_after_interrupted,
+            ),
+            # Far apart, so that no two connections of two seeds are alike.
+            seed=around.seed * 1_000_003 + number,
+        )
 
     def _script(self) -> LiveScript:
         script = self._around.script
@@ -163,6 +200,9 @@ class Session:
         log = self._log
         try:
             async for frame in self._socket:
+                if self._socket.half_open:
+                    await self._socket.wait_closed()
+                    return
                 log.frames_received += 1
                 message = parse(frame)
                 now = self._clock()
@@ -173,6 +213,8 @@ class Session:
                     log.message(message)
                 engine.receive(decoded, now)
                 self._outbox += engine.take()
+                if isinstance(decoded, AudioIn):
+                    await self._strike_in_speech(now)
                 if self._outbox or engine.deadline != self._sleeps_until:
                     self._changed.set()
         except ConnectionClosed:
@@ -207,14 +249,23 @@ class Session:
                 self._outbox += engine.take()
                 outbox, self._outbox = self._outbox, []
                 for send in outbox:
-                    for fault in self._plan.before(send):
-                        await self._strike(fault)
-                    if not self._plan.mutes(send):
-                        await self._socket.send(send.data)
-                        self._log.frames_sent += 1
-                        self._log.audio_sent_ms += send.audio_ms
+                    await self._send(send)
         except ConnectionClosed:
             pass
+
+    async def _send(self, send: Send) -> None:
+        if send.data:
+            for fault in self._plan.before(send, self._clock()):
+                await self._strike(fault)
+            if self._silenced or self._plan.mutes(send):
+                return
+            if self._socket.half_open:
+                await self._socket.wait_closed()
+            await self._socket.send(send.data)
+            self._log.frames_sent += 1
+            self._log.audio_sent_ms += send.audio_ms
+        for fault in self._plan.happened(send.event, self._clock()):
+            await self._strike(fault)
 
     async def _sleep(self, engine: Engine) -> None:
         times = [at for at in (engine.deadline, self._plan.deadline) if at is not None]
@@ -228,67 +279,58 @@ class Session:
                 pass
         self._changed.clear()
 
+    async def _strike_in_speech(self, now: float) -> None:
+        """Let faults strike that wait for the caller's words, before anything newer is heard."""
+        if self._conversation is not None:
+            conversation = self._conversation
+            for fault in self._plan.spoken(conversation.utterances, conversation.spoken_ms, now):
+                await self._strike(fault)
+
     async def _strike(self, fault: Timed) -> None:
-        self._log.note(self._clock(), "fault", type(fault).__name__)
+        now = self._clock()
+        self._log.note(now, "fault", type(fault).__name__)
         match fault:
             case Close(code=code, reason=reason):
-                if code == NO_CLOSE_FRAME:
-                    self._socket.transport.abort()
-                    await self._socket.wait_closed()
-                else:
-                    await self._close(code, reason)
+                await self._close(code, reason)
+            case GoAway():
+                await self._go_away(fault, now)
+            case HalfOpen():
+                await self._socket.go_half_open()
             case Garbage(kinds=kinds):
                 for kind in kinds:
                     await self._socket.send(GARBAGE[kind])
             case OversizedFrame():
                 await self._socket.send(fault.data)
+            case PhantomInterrupt() if self._conversation is not None:
+                self._conversation.phantom_interrupt(now)
+                self._outbox += self._conversation.take()
+            case ResidualAudio(ms=duration_ms) if self._conversation is not None:
+                self._conversation.residual_audio(duration_ms)
+                self._outbox += self._conversation.take()
+        self._changed.set()
+
+    async def _go_away(self, fault: GoAway, now: float) -> None:
+        if fault.closes:
+            left_s = UNSAID_TIME_LEFT_S if fault.time_left_s is None else fault.time_left_s
+            left_s /= self._around.time_scale
+            self._plan.later(Close(code=fault.code, reason=fault.reason), now + left_s)
+        told: dict[str, str] = {}
+        if fault.time_left_s is not None:
+            told["timeLeft"] = f"{fault.time_left_s / self._around.time_scale:.9g}s"
+        self._log.note(now, "go_away", told.get("timeLeft", ""))
+        if self._silenced:
+            return
+        if fault.silent:
+            self._silenced = True
+            if self._stream is not None:
+                self._stream.stop()
+        await self._socket.send(encode({"goAway": told}))
+        self._log.frames_sent += 1
 
     async def _close(self, code: int, reason: str) -> None:
         self._log.note(self._clock(), "close", f"{code} {reason}")
+        if code == NO_CLOSE_FRAME:
+            await self._socket.reset()
+            return
         short = reason.encode()[:_REASON_BYTES].decode(errors="ignore")
         await self._socket.close(code, short)
-
-
-class _Stream:
-    """Writes ready-made frames at real time on an absolute schedule, each session with its phase.
-
-    It writes to the transport itself: one call per frame, no task, no copy but TLS.
-    """
-
-    def __init__(
-        self, socket: ServerConnection, log: SessionLog, frames: Sequence[bytes], chunk_ms: int
-    ) -> None:
-        self._socket = socket
-        self._log = log
-        self._frames = frames
-        self._chunk_s = chunk_ms / 1000
-        self._next = 0
-        self._due = 0.0
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Begin at a phase that spreads sessions over the chunk (by the golden ratio)."""
-        self._due = self._loop.time() + self._log.number * 0.618 % 1.0 * self._chunk_s
-        self._timer = self._loop.call_at(self._due, self._tick)
-
-    def stop(self) -> None:
-        """Send no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _tick(self) -> None:
-        if self._socket.state is not State.OPEN:
-            return
-        transport = self._socket.transport
-        now = self._loop.time()
-        while self._due <= now + _TIMER_S:
-            if transport.get_write_buffer_size() > _UNREAD_BYTES:
-                self._log.frames_skipped += 1
-            else:
-                transport.write(self._frames[self._next % len(self._frames)])
-                self._log.frames_sent += 1
-                self._log.audio_sent_ms += self._chunk_s * 1000
-            self._next += 1
-            self._due += self._chunk_s
-        self._timer = self._loop.call_at(self._due, self._tick)

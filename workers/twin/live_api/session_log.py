@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from workers.twin.live_api.understanding import Codes, all_codes
+
 
 @dataclass(frozen=True, slots=True)
 class Keep:
@@ -40,6 +42,8 @@ class HeardTurn:
     started_ms: float
     ended_ms: float
     at: float
+    codes: Codes | None = None
+    """First and last position code of its audio, where it has any."""
 
 
 @dataclass(slots=True)
@@ -66,6 +70,12 @@ class SessionLog:
     keep: Keep = field(default_factory=Keep)
     setup: dict[str, Any] = field(default_factory=dict)
     """The setup message, names in camelCase."""
+    resumed_from: int | None = None
+    """The connection whose handle this one came with; None for a fresh session."""
+    handle: str = ""
+    """The handle that the setup named."""
+    memory: list[tuple[str, str]] = field(default_factory=list)
+    """What the model remembers by now, restored lines first: (role, text)."""
     frames_received: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)
     """Messages other than setup and audio, names in camelCase, in order."""
@@ -110,6 +120,10 @@ class SessionLog:
     def caller_audio(self) -> bytes:
         """Caller audio kept, PCM16 at ``audio_rate_hz``."""
         return bytes(self._audio)
+
+    def codes(self) -> list[int]:
+        """Return the position codes in the caller audio that was kept, in order."""
+        return all_codes(self.caller_audio, self.audio_rate_hz)
 
     @property
     def system_instruction(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 # Live: about 25 tokens per second of audio (sokuji); general Gemini audio counting: 32.
@@ -10,11 +11,20 @@ MODEL_TOKENS_PER_S = 25
 _CHARACTERS_PER_TOKEN = 4
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The size of a conversation without its system instruction."""
+
+    text: float = 0.0
+    audio: float = 0.0
+
+
 class Meter:
     """The size of the context, and what the running turn added."""
 
     def __init__(self, *, vertex: bool) -> None:
         self._vertex = vertex
+        self._instruction = 0.0
         self._text = 0.0
         self._audio = 0.0
         self._answer = 0.0
@@ -22,10 +32,23 @@ class Meter:
     @property
     def context_tokens(self) -> int:
         """Everything the next turn is prompted with."""
-        return round(self._text + self._audio)
+        return round(self._instruction + self._text + self._audio)
+
+    @property
+    def tokens(self) -> Tokens:
+        """What was said so far; the answer that is being produced does not count yet."""
+        return Tokens(self._text, self._audio)
+
+    def restore(self, tokens: Tokens) -> None:
+        """Begin with a conversation of this size."""
+        self._text, self._audio = tokens.text, tokens.audio
+
+    def instruction(self, text: str) -> None:
+        """Take ``text`` for the system instruction, in place of the one before."""
+        self._instruction = len(text) / _CHARACTERS_PER_TOKEN
 
     def text(self, text: str) -> None:
-        """Add text to the context: instructions, history, tool results."""
+        """Add text to the context: history, tool results."""
         self._text += len(text) / _CHARACTERS_PER_TOKEN
 
     def caller_audio(self, duration_ms: float) -> None:
@@ -52,7 +75,7 @@ class Meter:
         usage: dict[str, Any] = {"promptTokenCount": prompt, "totalTokenCount": prompt + answer}
         if prompt:
             usage["promptTokensDetails"] = [
-                {"modality": "TEXT", "tokenCount": round(self._text)},
+                {"modality": "TEXT", "tokenCount": round(self._instruction + self._text)},
                 {"modality": "AUDIO", "tokenCount": round(self._audio)},
             ]
         if answer:

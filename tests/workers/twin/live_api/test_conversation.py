@@ -10,6 +10,8 @@ import pytest
 from workers.twin import speech
 from workers.twin.live_api import schema
 from workers.twin.live_api.conversation import Conversation
+from workers.twin.live_api.engine import Event
+from workers.twin.live_api.memory import BLANK, Snapshot
 from workers.twin.live_api.messages import (
     ActivityEndIn,
     ActivityStartIn,
@@ -24,9 +26,11 @@ from workers.twin.live_api.messages import (
     TextIn,
     ToolResponseIn,
 )
+from workers.twin.live_api.quirks import SOUND, Quirks
 from workers.twin.live_api.script import CallTool, LiveScript, Say, Silence, TextRule, Turn, Wait
 from workers.twin.live_api.session_log import SessionLog
 from workers.twin.live_api.setup import read_setup
+from workers.twin.live_api.understanding import Understanding
 
 _V38 = "models/gemini-3.8-live"
 _V31 = "models/gemini-3.1-flash-live-preview"
@@ -53,7 +57,16 @@ _SCRIPT = LiveScript(
 class Table:
     """A conversation, its clock, and everything the server said with its time."""
 
-    def __init__(self, model: str = _V38, script: LiveScript = _SCRIPT, **setup: Any) -> None:
+    def __init__(
+        self,
+        model: str = _V38,
+        script: LiveScript = _SCRIPT,
+        *,
+        snapshot: Snapshot = BLANK,
+        understanding: Understanding | None = None,
+        quirks: Quirks = SOUND,
+        **setup: Any,
+    ) -> None:
         functions = [{"name": name} for name in ("order_status", "end_call")]
         raw: dict[str, Any] = {
             "model": model,
@@ -65,14 +78,23 @@ class Table:
         checked = schema.check(raw | setup, schema.SETUP, "setup")
         accepted = read_setup(checked, vertex=model.startswith("publishers/"))
         self.log = SessionLog(number=1, path="", headers={}, opened_at=0.0)
-        self.handles = 0
-        self.engine = Conversation(accepted, script, self.log, new_handle=self._handle)
+        self.snapshots: list[Snapshot] = []
+        self.engine = Conversation(
+            accepted,
+            script,
+            self.log,
+            new_handle=self._handle,
+            snapshot=snapshot,
+            understanding=understanding,
+            quirks=quirks,
+        )
         self.now = 0.0
         self.said: list[tuple[float, dict[str, Any]]] = []
+        self.events: list[Event] = []
 
-    def _handle(self) -> str:
-        self.handles += 1
-        return f"handle-{self.handles}"
+    def _handle(self, snapshot: Snapshot) -> str:
+        self.snapshots.append(snapshot)
+        return f"handle-{len(self.snapshots)}"
 
     def send(self, message: ClientMessage) -> None:
         self.engine.receive(message, self.now)
@@ -96,7 +118,9 @@ class Table:
         self.hear(speech.line(name).at_rate(16_000).pcm + bytes(int(silence_s * 16_000) * 2))
 
     def _take(self) -> None:
-        self.said += [(self.now, json.loads(send.data)) for send in self.engine.take()]
+        taken = self.engine.take()
+        self.events += [send.event for send in taken if send.event is not None]
+        self.said += [(self.now, json.loads(send.data)) for send in taken if send.data]
 
     def fields(self) -> list[str]:
         """Name what came, audio and transcripts of an answer once each."""

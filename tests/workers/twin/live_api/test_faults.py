@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from workers.twin.live_api.engine import Send
+from workers.twin.live_api.fault_plan import FaultPlan
 from workers.twin.live_api.faults import (
     Close,
     DelaySetup,
     Fault,
-    FaultPlan,
     Garbage,
     HangBeforeSetup,
     LatePongs,
@@ -50,10 +50,10 @@ def test_a_fault_in_an_answer_waits_for_its_audio() -> None:
     """A fault strikes before the first frame that has that much of the answer before it."""
     fault = Close(answer=2, audio_ms=500)
     plan = FaultPlan((fault,), 1)
-    assert plan.before(Send(b"", 1, 900)) == []
-    assert plan.before(Send(b"", 2, 460)) == []
-    assert plan.before(Send(b"", 2, 520)) == [fault]
-    assert plan.before(Send(b"", 2, 600)) == []
+    assert plan.before(Send(b"{}", 1, 900), 0.0) == []
+    assert plan.before(Send(b"{}", 2, 460), 0.0) == []
+    assert plan.before(Send(b"{}", 2, 520), 0.0) == [fault]
+    assert plan.before(Send(b"{}", 2, 600), 0.0) == []
 
 
 def test_never_answer_keeps_frames_back_from_its_answer_on() -> None:
@@ -67,8 +67,8 @@ def test_never_answer_keeps_frames_back_from_its_answer_on() -> None:
 def test_a_recipe_becomes_its_fault() -> None:
     """Plain data names the fault and its fields."""
     assert fault_from({"fault": "close", "code": 1008, "answer": 1}) == Close(code=1008, answer=1)
-    recipe: dict[str, object] = {"fault": "garbage", "kinds": ["error"], "sessions": [2]}
-    expected: Fault = Garbage(kinds=("error",), sessions=frozenset({2}))
+    recipe: dict[str, object] = {"fault": "garbage", "kinds": ["error"], "sessions": [2], "turn": 1}
+    expected: Fault = Garbage(kinds=("error",), sessions=frozenset({2}), turn=1)
     assert fault_from(recipe) == expected
 
 

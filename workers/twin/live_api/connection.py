@@ -1,0 +1,88 @@
+"""The server's end of one socket: it may answer pings late, be reset, or fall dead half open."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+
+from workers.twin.live_api.fault_plan import FaultPlan
+
+_LINGER_0 = struct.pack("ii", 1, 0)  # socket(7): close() sends RST and drops what is unsent.
+# tcp_info begins with the state, and 1 is TCP_ESTABLISHED (Linux, tcp_states.h).
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_TCP_ESTABLISHED = 1
+_LOOK_EVERY_S = 0.05
+
+
+class Connection(ServerConnection):
+    """A connection that knows what its session will need, noted at the upgrade."""
+
+    number: int
+    path: str
+    plan: FaultPlan
+    vertex: bool
+    key_fits: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.half_open = False
+        self._send_frame = self.protocol.send_frame
+        # The sans-IO protocol answers pings by itself, and this is the only door its frames use.
+        self.protocol.send_frame = self._send_or_hold  # type: ignore[method-assign]
+
+    async def reset(self) -> None:
+        """Reset the TCP connection: no close frame, no end of TLS, RST in place of FIN."""
+        self.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0
+        )
+        self.transport.abort()
+        await self.wait_closed()
+
+    async def go_half_open(self) -> None:
+        """Read and send nothing more; returns when the client's end of TCP is gone.
+
+        Where the kernel does not tell (any but Linux) that is when the server stops.
+        """
+        self.half_open = True
+        self.transport.pause_reading()
+        while not self._client_left():
+            try:
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self.wait_closed()
+                return
+            except TimeoutError:
+                pass
+        self.transport.abort()
+        await self.wait_closed()
+
+    def _client_left(self) -> bool:
+        # Nothing is read any more, so that the end of the stream does not show by reading.
+        if _TCP_INFO is None:
+            return False
+        try:
+            info = self.transport.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, _TCP_INFO, 1
+            )
+        except OSError:
+            return True
+        return bool(info[0] != _TCP_ESTABLISHED)
+
+    def _send_or_hold(self, frame: Frame) -> None:
+        if self.half_open:
+            return
+        delay_s = self.plan.pong_delay_s if frame.opcode is Opcode.PONG else 0.0
+        if delay_s == 0.0:
+            self._send_frame(frame)
+        elif delay_s is not None:
+            self.loop.call_later(delay_s, self._send_late, frame)
+
+    def _send_late(self, frame: Frame) -> None:
+        if self.protocol.state is State.OPEN and not self.half_open:
+            self._send_frame(frame)
+            self.send_data()

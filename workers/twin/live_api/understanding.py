@@ -1,0 +1,90 @@
+"""Recognises what a caller says by the position codes in the audio.
+
+A model that plays a script answers by counting, so that audio replayed after a move would count as
+something new. Audio with position codes can be told apart: an utterance heard again, on whichever
+connection, is the same utterance and gets the same turn of the script; a new one gets the next turn
+that none has had.
+"""
+
+from __future__ import annotations
+
+from workers.twin.position_code import CODES, decode
+
+# Enough of an utterance's middle to tell whether it has codes at all.
+_PROBE_MS = 200
+_QUARTER = CODES // 4
+
+Codes = tuple[int, int]
+"""The first and the last position code of an utterance."""
+
+
+def codes_of(pcm: bytes, rate_hz: int) -> Codes | None:
+    """Return the position codes of an utterance, PCM16; None where it has none."""
+    if rate_hz % 1000 or rate_hz < 8000:
+        return None
+    samples = len(pcm) // 2
+    probe = rate_hz * _PROBE_MS // 1000
+    start = max(0, (samples - probe) // 2)
+    if not decode(pcm[start * 2 : (start + probe) * 2], rate_hz=rate_hz):
+        return None
+    found = decode(pcm[: samples * 2], rate_hz=rate_hz)
+    # A code without its neighbour is noise that happened to look like one.
+    sure = [
+        one.code
+        for before, one, after in zip([None, *found[:-1]], found, [*found[1:], None], strict=True)
+        if (before is not None and (before.code + 1) % CODES == one.code)
+        or (after is not None and (one.code + 1) % CODES == after.code)
+    ]
+    return (sure[0], sure[-1]) if sure else None
+
+
+def all_codes(pcm: bytes, rate_hz: int) -> list[int]:
+    """Return every position code in PCM16, in order."""
+    return [found.code for found in decode(pcm[: len(pcm) & ~1], rate_hz=rate_hz)]
+
+
+class Understanding:
+    """Which turn of the script each utterance got, on all connections of one server."""
+
+    def __init__(self) -> None:
+        self._heard: list[tuple[int, int, int]] = []
+        self._newest = 0
+        self._next = 0
+
+    def turn(self, codes: Codes | None, position: int) -> int:
+        """Return the turn of the script for an utterance.
+
+        Args:
+            codes: Its position codes; without them it is taken for what comes at ``position``.
+            position: The turn that comes next as far as this connection can tell.
+        """
+        if codes is None:
+            if self._heard:
+                self._next = max(self._next, position + 1)
+            return position
+        first, last = self._range(codes)
+        turn = next((t for a, b, t in self._heard if a <= last and first <= b), None)
+        if turn is None:
+            turn = max(self._next, position) if not self._heard else self._next
+            self._next = turn + 1
+        self._heard.append((first, last, turn))
+        return turn
+
+    def goes_on(self, codes: Codes | None, turn: int | None) -> None:
+        """Take an utterance for the rest of the one that got ``turn``: there was only a pause."""
+        if codes is not None and turn is not None:
+            self._heard.append((*self._range(codes), turn))
+
+    def _range(self, codes: Codes) -> Codes:
+        """Count on where the codes start again from 0."""
+        first, last = codes
+        lap = self._newest - self._newest % CODES
+        newest = self._newest % CODES
+        if newest >= 3 * _QUARTER and first < _QUARTER:
+            lap += CODES
+        elif newest < _QUARTER and first >= 3 * _QUARTER and lap:
+            lap -= CODES
+        first += lap
+        last = first + (last - codes[0]) % CODES
+        self._newest = max(self._newest, last)
+        return first, last
