@@ -1,4 +1,4 @@
-"""A call as it is recorded: a bakery, a barge-in, a key, two tools, and its sound."""
+"""A call as it is recorded: a bakery, a barge-in, a key, two tools, moves, and its sound."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from agent.conversation.record import (
     CallRecord,
     DigitRecord,
     EndReason,
+    MoveCause,
+    MoveKind,
+    MoveMoment,
+    MoveRecord,
     StreamRecord,
     ToolRecord,
     TurnRecord,
@@ -89,6 +93,50 @@ def sample_record() -> CallRecord:
         usage=UsageRecord(context_tokens=1840, response_tokens=962, total_tokens=5210),
         counters={"live_malformed": 1, "caller_audio_lost_ms": 0},
     )
+
+
+def sample_moves() -> list[MoveRecord]:
+    """A move that nobody noticed, one that was heard, one that cost a word."""
+    return [
+        MoveRecord(
+            MoveCause.GO_AWAY,
+            MoveMoment.SAFE_POINT,
+            MoveKind.RESUME,
+            wanted_s=13.1,
+            left_s=21.2,
+            done_s=21.51,
+            held_ms=300.0,
+            model="gemini-3.8-live",
+            detail="the server gave 50 s; a safe point came after 8.1 s",
+        ),
+        MoveRecord(
+            MoveCause.LOST,
+            MoveMoment.ABRUPT,
+            MoveKind.REFILL,
+            wanted_s=27.4,
+            left_s=27.4,
+            done_s=28.9,
+            gap_ms=640.0,
+            held_ms=1480.0,
+            cut_ms=2200.0,
+            tries=3,
+            model="gemini-3.5-live-preview",
+            detail="closed with 1011: Internal error encountered.",
+        ),
+        MoveRecord(
+            MoveCause.AGE,
+            MoveMoment.FORCED,
+            MoveKind.STANDBY,
+            wanted_s=30.2,
+            left_s=34.2,
+            done_s=34.31,
+            held_ms=100.0,
+            replayed_ms=1180.0,
+            lost_ms=40.0,
+            model="gemini-3.8-live",
+            detail="no safe point within 4.0 s; the caller was speaking",
+        ),
+    ]
 
 
 def sample_wav(record: CallRecord) -> bytes:

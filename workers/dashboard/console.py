@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.conversation.record import EndReason, Speaker
+from agent.conversation.record import EndReason, MoveRecord, Speaker
+from workers.dashboard.moves import move_words, tone_of
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
     Tone,
@@ -115,6 +116,15 @@ class CallConsole:
         self._line(
             self._time(at_s), "transfer", "green", Text(one_line(f"putting through to {to}"))
         )
+
+    def move(self, move: MoveRecord, *, at_s: float | None = None) -> None:
+        """Tell that the session went to another Live connection, and what the caller noticed."""
+        tone = tone_of(move)
+        line = Text(move_words(move), "dim" if tone == "good" else _TONES[tone])
+        # What went well needs no explanation.
+        if move.detail and tone != "good":
+            line.append(f"  {one_line(move.detail)}", style="default not bold")
+        self._line(self._time(at_s), "move", _TONES[tone], line)
 
     def ended(
         self, reason: EndReason | None, detail: str = "", *, at_s: float | None = None

@@ -7,6 +7,7 @@ from collections import Counter
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    MoveRecord,
     StreamRecord,
     ToolRecord,
     TurnRecord,
@@ -63,6 +64,8 @@ class CallFollower:
                 console.tool(happening.name, happening.args, happening.response, took_ms, at_s=at_s)
             case BargeInRecord():
                 console.barge_in(happening.cut_ms, at_s=at_s)
+            case MoveRecord():
+                console.move(happening, at_s=at_s)
             case StreamRecord():
                 console.answered("the call goes on in another stream")
             case keys:
@@ -77,7 +80,7 @@ def _settled(happening: Happening, now_s: float) -> bool:
             return whole and now_s - happening.ended_s >= SETTLED_S
         case ToolRecord():
             return happening.response is not None or happening.outcome == "cancelled"
-        case BargeInRecord() | StreamRecord():
+        case BargeInRecord() | MoveRecord() | StreamRecord():
             return True
         case keys:
             return now_s - keys.at_s >= KEY_PAUSE_S

@@ -13,6 +13,7 @@ from agent.conversation.record import (
     CallRecord,
     DigitRecord,
     EndReason,
+    MoveRecord,
     StreamRecord,
     ToolRecord,
     TurnRecord,
@@ -38,7 +39,7 @@ _ENDS: dict[EndReason, tuple[Tone, str]] = {
     EndReason.MAX_DURATION: ("odd", "The call reached its longest allowed duration"),
     EndReason.WORKER_STOPPED: ("odd", "The worker was stopped"),
     EndReason.STREAM_LOST: ("bad", "The media stream was lost"),
-    EndReason.LIVE_LOST: ("bad", "The connection to the Live API was lost"),
+    EndReason.LIVE_LOST: ("bad", "No connection to the Live API was to be had"),
     EndReason.LIVE_REFUSED: ("bad", "The Live API refused the session"),
     EndReason.MODEL_SILENT: ("bad", "The model did not answer"),
     EndReason.INTERNAL_ERROR: ("bad", "An internal error ended the call"),
@@ -54,7 +55,7 @@ class KeysPressed:
     sent: bool
 
 
-Happening = TurnRecord | ToolRecord | BargeInRecord | KeysPressed | StreamRecord
+Happening = TurnRecord | ToolRecord | BargeInRecord | KeysPressed | MoveRecord | StreamRecord
 
 
 def end_of(reason: EndReason | None) -> tuple[Tone, str]:
@@ -70,16 +71,21 @@ def duration_s(record: CallRecord) -> float:
     ends += [tool.ended_s for tool in record.tools]
     ends += [barge_in.at_s for barge_in in record.barge_ins]
     ends += [digit.at_s for digit in record.digits]
+    ends += [move.done_s for move in record.moves]
     ends += [stream.ended_s or stream.started_s for stream in record.streams]
     return max(ends, default=0.0)
 
 
 def happenings(record: CallRecord) -> list[tuple[float, Happening]]:
-    """Everything in the call with its time, earliest first; streams only from the second on."""
+    """Everything in the call with its time, earliest first; streams only from the second on.
+
+    A move stands where the old connection was given up.
+    """
     found: list[tuple[float, Happening]] = [(turn.started_s, turn) for turn in record.turns]
     found += [(tool.started_s, tool) for tool in record.tools]
     found += [(barge_in.at_s, barge_in) for barge_in in record.barge_ins]
     found += [(keys.at_s, keys) for keys in grouped_keys(record.digits)]
+    found += [(move.left_s, move) for move in record.moves]
     found += [(stream.started_s, stream) for stream in record.streams[1:]]
     return sorted(found, key=lambda happening: happening[0])
 

@@ -7,10 +7,12 @@ import textwrap
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    MoveRecord,
     StreamRecord,
     ToolRecord,
     TurnRecord,
 )
+from workers.dashboard.moves import move_words
 from workers.dashboard.story import (
     Happening,
     KeysPressed,
@@ -75,5 +77,7 @@ def _told(happening: Happening) -> list[str]:
             return ["-", f"the caller interrupted; {long(cut_ms / 1000)} of speech were not played"]
         case KeysPressed(digits=digits, sent=sent):
             return ["-", f"the {'agent sent' if sent else 'caller pressed'} {digits}"]
+        case MoveRecord(detail=detail):
+            return ["-", f"move: {move_words(happening)}", *([f"[{detail}]"] if detail else [])]
         case StreamRecord(stream_sid=sid):
             return ["-", f"a further media stream took over ({sid})"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from agent.conversation.record import EndReason
+from tests.fakes.sample_call import sample_moves
 from workers.dashboard.console import MOST_LETTERS, CallConsole
 
 
@@ -69,6 +71,29 @@ def test_a_call_is_told_in_aligned_lines() -> None:
     ]
 
 
+def test_a_move_is_one_line_and_explained_where_it_went_wrong() -> None:
+    """What nobody noticed needs no detail; a gap or a loss does."""
+    screen = Screen()
+    for move in sample_moves()[:2]:
+        screen.call.move(move, at_s=move.left_s)
+    assert screen.lines == [
+        "  0:21.2 move       go_away at a safe point, resumed in 310 ms; gap 0",
+        "                    ms, 0 ms lost",
+        "  0:27.4 move       lost abruptly, refilled in 1.5 s, 3 tries; gap",
+        "                    640 ms, 0 ms lost  closed with 1011: Internal",
+        "                    error encountered.",
+    ]
+
+
+def test_a_noticed_move_stands_out() -> None:
+    """On a terminal with colour, its words are in the colour of its tone."""
+    screen = Screen(color=True)
+    good, odd, bad = sample_moves()
+    for move, style in ((good, "2"), (odd, "1;33"), (bad, "1;31")):
+        screen.call.move(move)
+        assert f"\x1b[{style}m{move.cause.value} " in screen.text
+
+
 def test_columns_stay_together_on_a_wide_terminal() -> None:
     """The delay is not torn away from its words."""
     screen = Screen(300)
@@ -107,6 +132,7 @@ def test_no_text_steers_the_terminal() -> None:
         screen.call.ring(evil)
         screen.call.turn("agent", evil, not_heard=evil)
         screen.call.tool(evil, {evil: evil}, {"error": evil}, 5)
+        screen.call.move(replace(sample_moves()[1], detail=evil))
         screen.call.ended(None, evil)
         screen.call.saved("page", Path(f"x{evil}"))
     assert not {letter for letter in screen.text if letter < " " or "\x7f" <= letter < "\xa0"} - {

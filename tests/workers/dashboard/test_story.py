@@ -11,6 +11,9 @@ from agent.conversation.record import (
     CallRecord,
     DigitRecord,
     EndReason,
+    MoveCause,
+    MoveMoment,
+    MoveRecord,
     StreamRecord,
     ToolRecord,
     TurnRecord,
@@ -42,6 +45,14 @@ def test_a_further_stream_is_a_happening() -> None:
     """From the second stream on, its beginning is told."""
     record = CallRecord("CA0", "a", "m", streams=[StreamRecord("MZ1", 0.0), StreamRecord("MZ2", 9)])
     assert [happening for _, happening in happenings(record)] == [StreamRecord("MZ2", 9)]
+
+
+def test_a_move_stands_where_the_old_connection_was_left() -> None:
+    """Not where it was wanted, which may be long before; the call lasts until it was done."""
+    move = MoveRecord(MoveCause.LOST, MoveMoment.ABRUPT, None, 1.0, 8.0, 28.0)
+    record = CallRecord("CA0", "a", "m", moves=[move])
+    assert happenings(record) == [(8.0, move)]
+    assert duration_s(record) == 28.0
 
 
 def test_keys_without_a_pause_belong_together() -> None:

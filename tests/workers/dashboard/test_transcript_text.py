@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.conversation.record import CallRecord, TurnRecord
-from tests.fakes.sample_call import sample_record
+from tests.fakes.sample_call import sample_moves, sample_record
 from workers.dashboard.transcript_text import transcript_text
 
 
@@ -37,6 +37,17 @@ The agent said goodbye and hung up.
 0:36.0  agent   Thank you for calling. Goodbye!
 """
     )
+
+
+def test_a_move_is_told_with_what_explains_it() -> None:
+    """One line for what the caller noticed, one for the operator where there is a detail."""
+    record = CallRecord("CA0", "a", "m", moves=sample_moves()[:2])
+    record.moves[0].detail = ""
+    assert transcript_text(record).splitlines()[4:] == [
+        "0:21.2  -       move: go_away at a safe point, resumed in 310 ms; gap 0 ms, 0 ms lost",
+        "0:27.4  -       move: lost abruptly, refilled in 1.5 s, 3 tries; gap 640 ms, 0 ms lost",
+        "                [closed with 1011: Internal error encountered.]",
+    ]
 
 
 def test_silence_is_said() -> None:

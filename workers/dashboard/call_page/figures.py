@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from agent.conversation.record import CallRecord
 from workers.dashboard.call_page.waveform import Waves
+from workers.dashboard.moves import milliseconds, whole, worst_tone
 from workers.dashboard.story import SLOW_ANSWER_S, Tone, long
 
 # A side whose speech stays below this is silence to a listener; the field saw full-length audio
 # at near-zero loudness in 5.9 % of calls (gemini-live-api-examples issue 40). Our own line.
 INAUDIBLE_DBFS = -50.0
 
-# Counters that mean that somebody's words did not arrive.
-LOST_COUNTERS = ("caller_audio_lost_ms", "media_gap_ms")
+# Counters that mean that the caller's words did not arrive: lost here, or before they came here.
+CALLER_LOST = "caller_audio_lost_ms"
+MEDIA_GAP = "media_gap_ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +31,13 @@ class Figure:
 
 
 def headline(record: CallRecord) -> list[Figure]:
-    """The four numbers one looks at first."""
+    """The numbers one looks at first: four, and the longest gap where the session moved."""
     delays = _delays(record)
     median_s, longest_s = (statistics.median(delays), max(delays)) if delays else (0.0, 0.0)
-    lost_ms = sum(record.counters.get(name, 0) for name in LOST_COUNTERS)
+    lost_ms = _caller_lost_ms(record) + record.counters.get(MEDIA_GAP, 0)
     cut_ms = sum(barge_in.cut_ms for barge_in in record.barge_ins)
     failed = sum(tool.outcome != "ok" for tool in record.tools)
-    return [
+    found = [
         Figure(
             "Answer delay",
             long(median_s) if delays else "–",
@@ -61,6 +63,9 @@ def headline(record: CallRecord) -> list[Figure]:
             "of the caller's speech" if lost_ms else "no loss was counted",
         ),
     ]
+    if record.moves:
+        found.append(_longest_gap(record))
+    return found
 
 
 def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
@@ -83,6 +88,9 @@ def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
     ]
     if tools_s:
         found.append(Figure("Tool, longest", long(max(tools_s))))
+    found.append(Figure("Moves", str(len(record.moves)), worst_tone(record.moves)))
+    if record.moves:
+        found.append(_longest_gap(record))
     usage = record.usage
     found += [
         Figure("Tokens in all", f"{usage.total_tokens:,}"),
@@ -94,7 +102,7 @@ def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
             _loudness("Caller's loudness", waves.caller.speech_dbfs),
             _loudness("Agent's loudness", waves.agent.speech_dbfs),
         ]
-    lost_ms = record.counters.get("caller_audio_lost_ms", 0)
+    lost_ms = _caller_lost_ms(record)
     found.append(
         Figure("Caller audio lost", long(lost_ms / 1000), "bad" if lost_ms else "good")
         if lost_ms
@@ -105,7 +113,7 @@ def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
     found += [
         _counter(name, count)
         for name, count in sorted(record.counters.items())
-        if count and name != "caller_audio_lost_ms"
+        if count and name != CALLER_LOST
     ]
     return found
 
@@ -116,6 +124,32 @@ def _delays(record: CallRecord) -> list[float]:
 
 def _talk_s(record: CallRecord, speaker: str) -> float:
     return sum(turn.ended_s - turn.started_s for turn in record.turns if turn.speaker == speaker)
+
+
+def _longest_gap(record: CallRecord) -> Figure:
+    """Make the figure that moves are judged by; its note tells the worse that happened."""
+    longest_ms = max(move.gap_ms for move in record.moves)
+    failed = sum(move.kind is None for move in record.moves)
+    lost_ms = sum(move.lost_ms for move in record.moves)
+    notes = [f"in {len(record.moves)} moves" if len(record.moves) > 1 else "in one move"]
+    if failed:
+        notes.append(f"{failed} failed")
+    if whole(lost_ms):
+        notes.append(f"{milliseconds(lost_ms)} lost")
+    return Figure(
+        "Longest gap",
+        milliseconds(longest_ms),
+        "odd" if whole(longest_ms) else "good",
+        "; ".join(notes),
+        "bad" if len(notes) > 1 else "good",
+    )
+
+
+def _caller_lost_ms(record: CallRecord) -> int:
+    """Return how much caller audio was lost: the counter knows of all, a move of its own part."""
+    return max(
+        record.counters.get(CALLER_LOST, 0), whole(sum(move.lost_ms for move in record.moves))
+    )
 
 
 def _loudness(label: str, dbfs: float) -> Figure:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from agent.conversation.record import CallRecord
 from workers.dashboard.call_page.figures import Figure, figures, headline
 from workers.dashboard.call_page.markup import Markup, element, escaped, joined
+from workers.dashboard.call_page.moves_report import moves_section
 from workers.dashboard.call_page.page_audio import data_uri
 from workers.dashboard.call_page.timeline import timeline
 from workers.dashboard.call_page.transcript_table import transcript_rows
@@ -67,6 +68,7 @@ def render_page(record: CallRecord, *, wav: bytes | None = None, wav_name: str =
         note=_note(note, wav_name if recording else ""),
         timeline=timeline(record, waves),
         rows=joined(*transcript_rows(record)),
+        moves=moves_section(record),
         figures=joined(*(_figure_row(figure) for figure in figures(record, waves))),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from agent.conversation.record import CallRecord, Speaker, TurnRecord
 from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed, ruler
 from workers.dashboard.call_page.markup import Markup, element, joined
+from workers.dashboard.call_page.moves_report import move_lines, moves_lane
 from workers.dashboard.call_page.waveform import Waveform, Waves
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
@@ -69,6 +70,7 @@ def _lanes(record: CallRecord, waves: Waves | None, axis: Axis) -> Iterable[Lane
     yield _cuts(record, axis)
     yield _tools(record, axis)
     yield _keys(record, axis)
+    yield moves_lane(record.moves, axis)
 
 
 def _side(record: CallRecord, speaker: Speaker, waves: Waves | None, axis: Axis) -> Lane:
@@ -198,7 +200,7 @@ def _keys(record: CallRecord, axis: Axis) -> Lane | None:
 
 
 def _lines(record: CallRecord, axis: Axis) -> Markup:
-    """Draw what concerns every lane: where the caller broke in, where a further stream began."""
+    """Draw what concerns every lane: barge-ins, moves, where a further stream began."""
     lines = [
         element("i", {"class": "line barge-in", "style": axis.place(barge_in.at_s)})
         for barge_in in record.barge_ins
@@ -214,7 +216,7 @@ def _lines(record: CallRecord, axis: Axis) -> Markup:
         )
         for number, stream in enumerate(record.streams[1:], start=2)
     ]
-    return joined(*lines)
+    return joined(*lines, *move_lines(record.moves, axis))
 
 
 def _name(name: str) -> Markup:
@@ -224,6 +226,7 @@ def _name(name: str) -> Markup:
 def _summary(record: CallRecord, axis: Axis) -> str:
     return (
         f"Time axis of {long(axis.until_s)} with {len(record.turns)} turns,"
-        f" {len(record.barge_ins)} barge-ins, {len(record.tools)} tool calls and"
-        f" {len(record.digits)} keys; the transcript below lists the same in order."
+        f" {len(record.barge_ins)} barge-ins, {len(record.tools)} tool calls,"
+        f" {len(record.digits)} keys and {len(record.moves)} moves between Live connections;"
+        " the transcript below lists the same in order."
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    MoveRecord,
     StreamRecord,
     ToolRecord,
     TurnRecord,
 )
 from workers.dashboard.call_page.markup import Markup, element
+from workers.dashboard.moves import move_words, tone_of
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
     Happening,
@@ -53,7 +55,7 @@ def _turn_row(turn: TurnRecord, number: int) -> Markup:
     return element(
         "tr",
         attributes,
-        _time_cell(turn.started_s),
+        time_cell(turn.started_s),
         element("td", {"class": "who"}, turn.speaker),
         element("td", {"class": "words", "dir": "auto"}, *words),
         _heard_cell(turn) if agent else element("td", {"class": "heard none"}),
@@ -84,7 +86,7 @@ def _event_row(at_s: float, happening: Happening) -> Markup:
     return element(
         "tr",
         {"class": f"event {kind}"},
-        _time_cell(at_s),
+        time_cell(at_s),
         element("td", {"class": "who"}, who),
         element("td", {"class": "words", "dir": "auto", "colspan": 3}, *words),
     )
@@ -108,6 +110,8 @@ def _told(happening: Happening) -> tuple[str, str, list[str]]:
         case KeysPressed(digits=digits, sent=sent):
             side = "The agent sent " if sent else "The caller pressed "
             return "keys", "keys", [side, element("kbd", None, digits)]
+        case MoveRecord():
+            return f"move {tone_of(happening)}", "move", [move_words(happening)]
         case StreamRecord(stream_sid=sid):
             return (
                 "stream",
@@ -118,7 +122,8 @@ def _told(happening: Happening) -> tuple[str, str, list[str]]:
             raise TypeError("a turn has a row of its own")
 
 
-def _time_cell(seconds: float) -> Markup:
+def time_cell(seconds: float) -> Markup:
+    """A cell with a time of the call, from which one can listen."""
     return element(
         "td",
         {"class": "at"},

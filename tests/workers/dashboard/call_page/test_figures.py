@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.conversation.record import CallRecord
-from tests.fakes.sample_call import sample_record
+from tests.fakes.sample_call import sample_moves, sample_record
 from workers.dashboard.call_page.figures import Figure, figures, headline
 from workers.dashboard.call_page.waveform import Waveform, Waves
 
@@ -38,6 +38,32 @@ def test_lost_audio_is_bad() -> None:
     assert headline(record)[3].value == "1.8 s"
     assert headline(record)[3].tone == "bad"
     assert by_label(figures(record, None))["Caller audio lost"].tone == "bad"
+
+
+def test_longest_gap_is_a_first_number_where_the_session_moved() -> None:
+    """A call that never moved has no gap; one that nobody noticed is good."""
+    record = sample_record()
+    assert len(headline(record)) == 4
+    assert by_label(figures(record, None))["Moves"] == Figure("Moves", "0")
+    record.moves = sample_moves()[:1]
+    assert headline(record)[4] == Figure("Longest gap", "0 ms", "good", "in one move")
+    record.moves = sample_moves()[:2]
+    assert headline(record)[4] == Figure("Longest gap", "640 ms", "odd", "in 2 moves")
+    assert by_label(figures(record, None))["Moves"] == Figure("Moves", "2", "odd")
+
+
+def test_loss_and_failure_of_moves_are_told_beside_the_gap() -> None:
+    """Also where the counter of lost audio knows of less than the reports."""
+    record = sample_record()
+    record.moves = sample_moves()
+    record.moves[0].kind = None
+    gap = headline(record)[4]
+    assert (gap.note, gap.note_tone) == ("in 3 moves; 1 failed; 40 ms lost", "bad")
+    assert headline(record)[3].value == "40 ms"
+    record.counters["caller_audio_lost_ms"] = 1000
+    found = by_label(figures(record, None))
+    assert found["Caller audio lost"].value == "1.0 s"
+    assert found["Moves"].tone == "bad"
 
 
 def test_a_failed_tool_is_bad() -> None:

@@ -17,11 +17,21 @@ from agent.conversation.record import (
     CallRecord,
     DigitRecord,
     EndReason,
+    MoveCause,
+    MoveMoment,
+    MoveRecord,
     StreamRecord,
     ToolRecord,
     TurnRecord,
 )
-from tests.fakes.sample_call import HOURS, HOURS_HEARD, sample_record, sample_wav, wav_of
+from tests.fakes.sample_call import (
+    HOURS,
+    HOURS_HEARD,
+    sample_moves,
+    sample_record,
+    sample_wav,
+    wav_of,
+)
 from workers.dashboard.call_page.page import render_page
 
 # Elements without an end tag (html.spec.whatwg.org, void elements).
@@ -107,6 +117,28 @@ def test_transcript_has_everything_in_order(page: str) -> None:
     ]  # fmt: skip
 
 
+def test_moves_are_marked_and_reported() -> None:
+    """Each stands in the transcript and has a row with all its numbers; without moves, no table."""
+    record = sample_record()
+    assert "Moves between" not in render_page(record)
+    record.moves = [
+        *sample_moves(),
+        MoveRecord(MoveCause.DEAF, MoveMoment.ABRUPT, None, 40, 41, 45, gap_ms=3900, tries=4),
+    ]
+    rows = [" ".join(row.split()) for row in Outline(render_page(record)).rows]
+    assert "0:21.2 move go_away at a safe point, resumed in 310 ms; gap 0 ms, 0 ms lost" in rows
+    assert rows[-5:] == [
+        "Left at Cause Moment Kind Gap Took Held Replayed Lost Cut Tries Detail",
+        "0:21.2 go_away safe point resume 0 ms 310 ms 300 ms 0 ms 0 ms 0 ms 1"
+        " the server gave 50 s; a safe point came after 8.1 s",
+        "0:27.4 lost abrupt refill 640 ms 1.5 s 1.5 s 0 ms 0 ms 2.2 s 3"
+        " closed with 1011: Internal error encountered. with gemini-3.5-live-preview",
+        "0:34.2 age forced standby 0 ms 110 ms 100 ms 1.2 s 40 ms 0 ms 1"
+        " no safe point within 4.0 s; the caller was speaking",
+        "0:41.0 deaf abrupt none 3.9 s 4.0 s 0 ms 0 ms 0 ms 0 ms 4",
+    ]
+
+
 def test_header_says_how_it_ended_and_why() -> None:
     """Reason and detail stand at the top, graver ends look graver."""
     record = CallRecord(
@@ -150,6 +182,9 @@ def test_everything_is_escaped() -> None:
         tools=[ToolRecord(evil, evil, {evil: evil}, 3, 4, "ok", {evil: [evil]})],
         barge_ins=[BargeInRecord(2, 1)],
         digits=[DigitRecord(evil, 5)],
+        moves=[
+            MoveRecord(MoveCause.LOST, MoveMoment.ABRUPT, None, 6, 6, 9, model=evil, detail=evil)
+        ],
         counters={evil: 1},
     )
     page = render_page(record, wav=sample_wav(dataclasses.replace(record, turns=[])), wav_name=evil)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from agent.conversation.record import CallRecord, DigitRecord, StreamRecord, ToolRecord
-from tests.fakes.sample_call import sample_record, sample_wav
+from tests.fakes.sample_call import sample_moves, sample_record, sample_wav
 from workers.dashboard.call_page.timeline import timeline
 from workers.dashboard.call_page.waveform import Waves, read_recording, waveform
 
@@ -74,6 +75,21 @@ def test_a_further_stream_is_a_line() -> None:
     streams = [StreamRecord("MZ1", 0.0, 20.0), StreamRecord("MZ2", 30.0, 60.0)]
     drawing = timeline(CallRecord("CA0", "a", "m", ended_s=60, streams=streams), None)
     assert placed(drawing, "line stream") == [(50.0, 0.0)]
+
+
+def test_a_move_lasts_from_the_old_connection_to_the_next() -> None:
+    """Its bar says how it went, and a line crosses all lanes where the old one was left."""
+    record = replace(sample_record(), ended_s=100.0, moves=sample_moves())
+    drawing = timeline(record, None)
+    assert lanes(drawing)[-1] == "moves"
+    lane = drawing.partition('class="lane moves"')[2]
+    assert placed(lane, "mark good") == [(21.2, 0.31)]
+    assert placed(lane, "mark odd") == [(27.4, 1.5)]
+    assert placed(lane, "mark bad") == [(34.2, 0.11)]
+    for tone, left_s in (("good", 21.2), ("odd", 27.4), ("bad", 34.2)):
+        assert placed(drawing, f"line move {tone}") == [(left_s, 0.0)]
+    assert "go_away → resume · gap 0 ms" in lane
+    assert "lost → refill · gap 640 ms" in lane
 
 
 def test_a_long_call_begins_crowded() -> None:
