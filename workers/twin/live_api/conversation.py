@@ -185,11 +185,13 @@ class Conversation:
     def _caller_turn_ended(self, event: SpeechEnded, now: float) -> None:
         # A reply that was taken back is still owed; the caller's turn simply went on.
         codes = codes_of(*self._ears.utterance)
-        reply, self._postponed = self._postponed, None
-        if reply is None:
+        postponed, self._postponed = self._postponed, None
+        if postponed is None:
             reply = self._replies.to_speech(codes)
         else:
-            self._replies.goes_on(reply, codes)
+            reply = self._replies.to_more_speech(postponed, codes)
+            if reply is not postponed:
+                self._memory.add("user", postponed.heard)
         heard = HeardTurn(reply.heard, event.started_ms, event.at_ms, now, codes)
         self._log.heard.append(heard)
         self._mouth.happened("speech_end")

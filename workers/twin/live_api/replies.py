@@ -88,9 +88,15 @@ class Replies:
         steps = self._script.otherwise if beyond else turns[turn].answer
         return Reply(deque(steps), heard=heard, turn=turn)
 
-    def goes_on(self, reply: Reply, codes: Codes | None) -> None:
-        """Take note that the turn ``reply`` answers had only paused."""
-        self._understanding.goes_on(codes, reply.turn)
+    def to_more_speech(self, reply: Reply, codes: Codes | None) -> Reply:
+        """Answer a turn that goes on before ``reply`` to it was given: there was only a pause.
+
+        Replayed faster than real time, two turns come that close too. Where the codes tell that
+        this is another turn, it alone is answered, as a model answers the last question it hears.
+        """
+        if self._understanding.goes_on(codes, reply.turn):
+            return reply
+        return self.to_speech(codes)
 
     def to_text(self, text: str) -> Reply:
         """Answer text: by the first rule that matches, else by the opening, once."""

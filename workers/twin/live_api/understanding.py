@@ -63,17 +63,29 @@ class Understanding:
                 self._next = max(self._next, position + 1)
             return position
         first, last = self._range(codes)
-        turn = next((t for a, b, t in self._heard if a <= last and first <= b), None)
+        turn = self._known(first, last)
         if turn is None:
             turn = max(self._next, position) if not self._heard else self._next
             self._next = turn + 1
         self._heard.append((first, last, turn))
         return turn
 
-    def goes_on(self, codes: Codes | None, turn: int | None) -> None:
-        """Take an utterance for the rest of the one that got ``turn``: there was only a pause."""
-        if codes is not None and turn is not None:
-            self._heard.append((*self._range(codes), turn))
+    def goes_on(self, codes: Codes | None, turn: int | None) -> bool:
+        """Take an utterance for the rest of the one that got ``turn``: there was only a pause.
+
+        Returns:
+            Whether it is; no, if it was heard before and got another turn.
+        """
+        if codes is None or turn is None:
+            return True
+        first, last = self._range(codes)
+        known = self._known(first, last)
+        if known is None:
+            self._heard.append((first, last, turn))
+        return known is None or known == turn
+
+    def _known(self, first: int, last: int) -> int | None:
+        return next((t for a, b, t in self._heard if a <= last and first <= b), None)
 
     def _range(self, codes: Codes) -> Codes:
         """Count on where the codes start again from 0."""

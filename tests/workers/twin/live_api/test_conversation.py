@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
+from tests.workers.twin.live_api.table import HALF_CASCADE, V25, V31, V38, VERTEX, Table
 from workers.twin import speech
-from workers.twin.live_api import schema
-from workers.twin.live_api.conversation import Conversation
-from workers.twin.live_api.engine import Event
-from workers.twin.live_api.memory import BLANK, Snapshot
 from workers.twin.live_api.messages import (
     ActivityEndIn,
     ActivityStartIn,
     AudioIn,
     AudioStreamEndIn,
-    ClientMessage,
     ContentIn,
     ContextUpdateIn,
     FunctionAnswer,
@@ -26,129 +19,7 @@ from workers.twin.live_api.messages import (
     TextIn,
     ToolResponseIn,
 )
-from workers.twin.live_api.quirks import SOUND, Quirks
-from workers.twin.live_api.script import CallTool, LiveScript, Say, Silence, TextRule, Turn, Wait
-from workers.twin.live_api.session_log import SessionLog
-from workers.twin.live_api.setup import read_setup
-from workers.twin.live_api.understanding import Understanding
-
-_V38 = "models/gemini-3.8-live"
-_V31 = "models/gemini-3.1-flash-live-preview"
-_V25 = "models/gemini-2.5-flash-native-audio-latest"
-_VERTEX = "publishers/google/models/gemini-live-2.5-flash-native-audio"
-_HALF_CASCADE = "publishers/google/models/gemini-live-2.5-flash"
-
-_SCRIPT = LiveScript(
-    opening=(Say("agent_greeting"),),
-    turns=(
-        Turn("caller_hours", (Say("agent_hours"),)),
-        Turn("caller_barge", (Say("agent_order"),)),
-        Turn("caller_bye", (CallTool("end_call"), Say("agent_bye"))),
-    ),
-    texts=(
-        TextRule(
-            r"pressed (\d)",
-            (CallTool("order_status", {"order_number": "{1}"}), Say("agent_ready")),
-        ),
-    ),
-)
-
-
-class Table:
-    """A conversation, its clock, and everything the server said with its time."""
-
-    def __init__(
-        self,
-        model: str = _V38,
-        script: LiveScript = _SCRIPT,
-        *,
-        snapshot: Snapshot = BLANK,
-        understanding: Understanding | None = None,
-        quirks: Quirks = SOUND,
-        **setup: Any,
-    ) -> None:
-        functions = [{"name": name} for name in ("order_status", "end_call")]
-        raw: dict[str, Any] = {
-            "model": model,
-            "inputAudioTranscription": {},
-            "outputAudioTranscription": {},
-            "sessionResumption": {},
-            "tools": [{"functionDeclarations": functions}],
-        }
-        checked = schema.check(raw | setup, schema.SETUP, "setup")
-        accepted = read_setup(checked, vertex=model.startswith("publishers/"))
-        self.log = SessionLog(number=1, path="", headers={}, opened_at=0.0)
-        self.snapshots: list[Snapshot] = []
-        self.engine = Conversation(
-            accepted,
-            script,
-            self.log,
-            new_handle=self._handle,
-            snapshot=snapshot,
-            understanding=understanding,
-            quirks=quirks,
-        )
-        self.now = 0.0
-        self.said: list[tuple[float, dict[str, Any]]] = []
-        self.events: list[Event] = []
-
-    def _handle(self, snapshot: Snapshot) -> str:
-        self.snapshots.append(snapshot)
-        return f"handle-{len(self.snapshots)}"
-
-    def send(self, message: ClientMessage) -> None:
-        self.engine.receive(message, self.now)
-        self._take()
-
-    def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self.engine.deadline is not None and self.engine.deadline <= end:
-            self.now = max(self.now, self.engine.deadline)
-            self.engine.wake(self.now)
-            self._take()
-        self.now = end
-
-    def hear(self, pcm: bytes) -> None:
-        """Play PCM16 of 16 kHz to the server in real time."""
-        for at in range(0, len(pcm), 640):
-            self.send(AudioIn(pcm[at : at + 640], 16_000))
-            self.run(0.02)
-
-    def line(self, name: str, silence_s: float = 0.7) -> None:
-        self.hear(speech.line(name).at_rate(16_000).pcm + bytes(int(silence_s * 16_000) * 2))
-
-    def _take(self) -> None:
-        taken = self.engine.take()
-        self.events += [send.event for send in taken if send.event is not None]
-        self.said += [(self.now, json.loads(send.data)) for send in taken if send.data]
-
-    def fields(self) -> list[str]:
-        """Name what came, audio and transcripts of an answer once each."""
-        names: list[str] = []
-        for _, message in self.said:
-            for name in message.get("serverContent", message):
-                if name == "usageMetadata" or (names and names[-1] == name):
-                    continue
-                names.append(name)
-        return names
-
-    def content(self, field: str) -> list[tuple[float, Any]]:
-        return [
-            (at, message["serverContent"][field])
-            for at, message in self.said
-            if field in message.get("serverContent", {})
-        ]
-
-    def heard_text(self, field: str) -> str:
-        return "".join(part.get("text", "") for _, part in self.content(field))
-
-    def calls(self) -> list[dict[str, Any]]:
-        messages = [m["toolCall"] for _, m in self.said if "toolCall" in m]
-        return [call for message in messages for call in message["functionCalls"]]
-
-    def answer(self, call: dict[str, Any], scheduling: str = "", **response: Any) -> None:
-        answer = FunctionAnswer(call["id"], call["name"], response, scheduling)
-        self.send(ToolResponseIn((answer,)))
+from workers.twin.live_api.script import CallTool, LiveScript, Say, Silence, Turn, Wait
 
 
 def audio_ms(table: Table) -> float:
@@ -318,7 +189,7 @@ def test_a_non_blocking_call_closes_its_turn_and_is_answered_in_another() -> Non
 
 def test_a_blocking_call_keeps_the_model_silent_until_it_is_answered() -> None:
     """On 3.1 the turn stays open: one ``turnComplete``, after the answer."""
-    table = Table(model=_V31)
+    table = Table(model=V31)
     table.send(TextIn("The caller pressed 7."))
     table.run(5)
     assert table.content("turnComplete") == []
@@ -330,7 +201,7 @@ def test_a_blocking_call_keeps_the_model_silent_until_it_is_answered() -> None:
 
 def test_vertex_closes_the_turn_of_a_call_before_the_answer() -> None:
     """``turnComplete`` is not "answer finished" there (recorded)."""
-    table = Table(model=_VERTEX)
+    table = Table(model=VERTEX)
     table.send(TextIn("The caller pressed 7."))
     table.run(1)
     assert len(table.content("turnComplete")) == 1
@@ -339,7 +210,7 @@ def test_vertex_closes_the_turn_of_a_call_before_the_answer() -> None:
     assert len(table.content("turnComplete")) == 2
 
 
-@pytest.mark.parametrize("model", [_V25, _V31])
+@pytest.mark.parametrize("model", [V25, V31])
 def test_an_interruption_cancels_the_calls_of_the_turn(model: str) -> None:
     """A cancelled call is not waited for; its late answer is stray."""
     table = Table(model=model)
@@ -406,7 +277,7 @@ def test_an_answer_needs_its_id_on_the_developer_api() -> None:
 
 def test_2_5_splits_fields_and_words_and_thinks_aloud() -> None:
     """Each frame has one field, input comes word by word, a thought comes before speech."""
-    table = Table(model=_V25)
+    table = Table(model=V25)
     table.line("caller_bye")
     table.run(20)
     assert all(len(m.get("serverContent", {"": 0})) == 1 for _, m in table.said)
@@ -419,7 +290,7 @@ def test_2_5_splits_fields_and_words_and_thinks_aloud() -> None:
 
 def test_3_1_bundles_fields_and_opens_with_an_empty_frame() -> None:
     """Transcript and audio share frames; each audio frame has usage with a prompt count of 0."""
-    table = Table(model=_V31)
+    table = Table(model=V31)
     table.send(TextIn("hello"))
     table.run(5)
     assert {} in [message.get("serverContent") for _, message in table.said]
@@ -432,7 +303,7 @@ def test_3_1_bundles_fields_and_opens_with_an_empty_frame() -> None:
 
 def test_vertex_half_cascade_sends_all_text_before_all_audio() -> None:
     """Text stands between an empty and a finished marker; usage names candidates."""
-    table = Table(model=_HALF_CASCADE)
+    table = Table(model=HALF_CASCADE)
     table.send(TextIn("hello"))
     table.run(10)
     transcript = table.content("outputTranscription")
@@ -448,7 +319,7 @@ def test_vertex_half_cascade_sends_all_text_before_all_audio() -> None:
 
 def test_the_end_of_the_audio_stream_ends_the_turn_except_on_3_8() -> None:
     """3.8 needs trailing audio (openclaw#152830)."""
-    for model, answered in [(_V25, True), (_V31, True), (_V38, False)]:
+    for model, answered in [(V25, True), (V31, True), (V38, False)]:
         table = Table(model=model)
         table.line("caller_bye", silence_s=0.0)
         table.send(AudioStreamEndIn())
@@ -458,12 +329,12 @@ def test_the_end_of_the_audio_stream_ends_the_turn_except_on_3_8() -> None:
 
 def test_3_1_refuses_client_content_once_it_has_spoken() -> None:
     """Others take it all session long."""
-    for model in (_V25, _V31, _V38):
+    for model in (V25, V31, V38):
         table = Table(model=model)
         table.send(ContentIn((("user", "hello"),), True))
         table.run(10)
         assert table.log.said[0].completed_at is not None
-        if model == _V31:
+        if model == V31:
             with pytest.raises(RefusedError):
                 table.send(ContentIn((("user", "hello"),), True))
         else:
@@ -473,12 +344,12 @@ def test_3_1_refuses_client_content_once_it_has_spoken() -> None:
 def test_legacy_media_and_context_updates_depend_on_the_model() -> None:
     """``mediaChunks`` is for 2.5, ``contextUpdate`` for 3.8."""
     legacy = LegacyMediaIn((AudioIn(bytes(640), 16_000),))
-    Table(model=_V25).send(legacy)
-    Table(model=_V38).send(ContextUpdateIn("You are closed."))
+    Table(model=V25).send(legacy)
+    Table(model=V38).send(ContextUpdateIn("You are closed."))
     with pytest.raises(RefusedError):
-        Table(model=_V38).send(legacy)
+        Table(model=V38).send(legacy)
     with pytest.raises(RefusedError):
-        Table(model=_V31).send(ContextUpdateIn("You are closed."))
+        Table(model=V31).send(ContextUpdateIn("You are closed."))
 
 
 # -- history, manual mode, bookkeeping -----------------------------------------------------------
@@ -510,7 +381,7 @@ def test_a_system_role_is_refused_on_the_developer_api() -> None:
     """Vertex alone takes it."""
     with pytest.raises(RefusedError):
         Table().send(ContentIn((("system", "hello"),), False))
-    Table(model=_VERTEX).send(ContentIn((("system", "hello"),), False))
+    Table(model=VERTEX).send(ContentIn((("system", "hello"),), False))
 
 
 def test_manual_mode_hears_what_the_client_marks() -> None:
@@ -550,7 +421,7 @@ def test_a_handle_is_issued_after_each_turn_and_none_during_one() -> None:
 
 def test_transparent_resumption_says_what_was_consumed() -> None:
     """Client messages count from 1 (Vertex only)."""
-    table = Table(model=_VERTEX, sessionResumption={"transparent": True})
+    table = Table(model=VERTEX, sessionResumption={"transparent": True})
     table.send(TextIn("hello"))
     table.run(10)
     update = table.said[-1][1]["sessionResumptionUpdate"]

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.workers.twin.live_api.raw_client import (
+    DEVELOPER,
+    SETUP,
+    VERTEX,
+    dial,
+    receive,
+    receive_close,
+    send,
+    set_up,
+)
 from workers.twin import speech
 from workers.twin.live_api.faults import (
     GARBAGE,
@@ -34,64 +41,19 @@ from workers.twin.live_api.script import LiveScript, Say, Turn
 from workers.twin.live_api.server import LiveTwin
 from workers.twin.live_api.session_log import NOTHING
 
-_DEVELOPER = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
-_VERTEX = "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent"
-_SETUP: dict[str, Any] = {"model": "models/gemini-3.8-live", "outputAudioTranscription": {}}
 _SCRIPT = LiveScript(
     opening=(Say("agent_greeting"),), turns=(Turn("caller_bye", (Say("agent_bye"),)),)
 )
 
 
-@asynccontextmanager
-async def dial(
-    live: LiveTwin,
-    path: str = _DEVELOPER,
-    *,
-    key: str = "test-key",
-    headers: dict[str, str] | None = None,
-    **options: Any,
-) -> AsyncIterator[ClientConnection]:
-    headers = {"x-goog-api-key": key} if headers is None else headers
-    options = {"max_size": None, "max_queue": None, "ping_interval": None} | options
-    url = live.base_url.replace("https", "wss") + path
-    async with connect(url, ssl=live.client_ssl(), additional_headers=headers, **options) as socket:
-        yield socket
-
-
-async def receive(socket: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(5):
-        frame = await socket.recv()
-    assert isinstance(frame, bytes)
-    message: dict[str, Any] = json.loads(frame)
-    return message
-
-
-async def send(socket: ClientConnection, message: dict[str, Any]) -> None:
-    await socket.send(json.dumps(message))
-
-
-async def set_up(socket: ClientConnection, **setup: Any) -> dict[str, Any]:
-    await send(socket, {"setup": _SETUP | setup})
-    return await receive(socket)
-
-
-async def receive_close(socket: ClientConnection) -> tuple[int, str]:
-    with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012  (any number of frames first)
-        while True:
-            async with asyncio.timeout(5):
-                await socket.recv()
-    frame = closed.value.rcvd
-    return (1006, "") if frame is None else (frame.code, frame.reason)
-
-
 @pytest.mark.parametrize(
     "path",
     [
-        _DEVELOPER,
-        f"/{_DEVELOPER}",
-        f"/sub{_DEVELOPER}",
-        _DEVELOPER.replace("v1beta", "v1"),
-        _DEVELOPER.replace("v1beta", "v1alpha") + "Constrained",
+        DEVELOPER,
+        f"/{DEVELOPER}",
+        f"/sub{DEVELOPER}",
+        DEVELOPER.replace("v1beta", "v1"),
+        DEVELOPER.replace("v1beta", "v1alpha") + "Constrained",
     ],
 )
 async def test_every_way_to_write_the_developer_path_is_served(path: str) -> None:
@@ -100,7 +62,7 @@ async def test_every_way_to_write_the_developer_path_is_served(path: str) -> Non
         assert await set_up(socket) == {"setupComplete": {}}
 
 
-@pytest.mark.parametrize("path", [_VERTEX, f"/{_VERTEX}"])
+@pytest.mark.parametrize("path", [VERTEX, f"/{VERTEX}"])
 async def test_vertex_is_served_with_a_bearer_token(path: str) -> None:
     """Its ``setupComplete`` has a session id, its models another spelling."""
     async with LiveTwin() as live:
@@ -112,9 +74,9 @@ async def test_vertex_is_served_with_a_bearer_token(path: str) -> None:
 @pytest.mark.parametrize("query", ["?key=test-key", "?access_token=test-key"])
 async def test_the_key_may_be_in_the_query(query: str) -> None:
     """Raw clients put it there; the log keeps the path without it."""
-    async with LiveTwin() as live, dial(live, _DEVELOPER + query, headers={}) as socket:
+    async with LiveTwin() as live, dial(live, DEVELOPER + query, headers={}) as socket:
         await set_up(socket)
-        assert live.sessions[0].path == _DEVELOPER
+        assert live.sessions[0].path == DEVELOPER
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
@@ -125,7 +87,7 @@ async def test_a_bad_key_is_refused_at_the_upgrade(key: str) -> None:
             async with dial(live, key=key):
                 pass
         assert refused.value.response.status_code == 403
-        assert live.refusals == [(403, _DEVELOPER)]
+        assert live.refusals == [(403, DEVELOPER)]
         assert live.sessions == []
 
 
@@ -143,20 +105,18 @@ async def test_an_unknown_path_is_not_found() -> None:
                 pass
         assert refused.value.response.status_code == 404
         async with httpx.AsyncClient(verify=live.client_ssl()) as client:
-            assert (
-                await client.get(f"{live.base_url}{_DEVELOPER}?key=test-key")
-            ).status_code == 426
+            assert (await client.get(f"{live.base_url}{DEVELOPER}?key=test-key")).status_code == 426
         assert live.sessions == []
 
 
 @pytest.mark.parametrize(
     ("setup", "code"),
     [
-        ({"setup": _SETUP | {"toolConfig": {}}}, 1007),
-        ({"setup": _SETUP | {"model": "models/gemini-1"}}, 1008),
-        ({"setup": _SETUP | {"generationConfig": {"responseModalities": ["TEXT"]}}}, 1007),
+        ({"setup": SETUP | {"toolConfig": {}}}, 1007),
+        ({"setup": SETUP | {"model": "models/gemini-1"}}, 1008),
+        ({"setup": SETUP | {"generationConfig": {"responseModalities": ["TEXT"]}}}, 1007),
         ({"realtimeInput": {"text": "hello"}}, 1007),
-        ({"setup": _SETUP | {"sessionResumption": {"handle": "unknown"}}}, 1007),
+        ({"setup": SETUP | {"sessionResumption": {"handle": "unknown"}}}, 1007),
     ],
 )
 async def test_a_refused_setup_closes_before_setup_complete(
@@ -177,7 +137,7 @@ async def test_a_second_setup_closes_the_connection() -> None:
     """The configuration of an open connection cannot change."""
     async with LiveTwin() as live, dial(live) as socket:
         await set_up(socket)
-        await send(socket, {"setup": _SETUP})
+        await send(socket, {"setup": SETUP})
         assert (await receive_close(socket))[0] == 1007
 
 
@@ -214,7 +174,7 @@ async def test_each_session_may_play_a_script_of_its_own() -> None:
     """A function of number and setup chooses the script."""
 
     def choose(number: int, setup: dict[str, Any]) -> LiveScript:
-        assert setup["model"] == _SETUP["model"]
+        assert setup["model"] == SETUP["model"]
         return LiveScript(opening=(Say(f"This is session {number}."),), answer_delay_s=0)
 
     async with LiveTwin(choose) as live:
@@ -237,7 +197,7 @@ async def test_a_handle_is_taken_once_its_old_connection_is_closed() -> None:
             await live.until(lambda: live.sessions[0].handles)
             resume = {"handle": live.sessions[0].handles[-1]}
             async with dial(live) as second:
-                await send(second, {"setup": _SETUP | {"sessionResumption": resume}})
+                await send(second, {"setup": SETUP | {"sessionResumption": resume}})
                 assert (await receive_close(second))[0] == 1011
         await live.until(lambda: not live.open_sessions)
         async with dial(live) as third:
@@ -315,7 +275,7 @@ async def test_setup_may_hang_or_be_late() -> None:
     ]
     async with LiveTwin(faults=faults) as live:
         async with dial(live) as socket:
-            await send(socket, {"setup": _SETUP})
+            await send(socket, {"setup": SETUP})
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await socket.recv()
@@ -419,7 +379,7 @@ async def test_the_server_ends_with_connections_open_and_leaves_nothing() -> Non
     async with live:
         sockets = [
             await connect(
-                f"{live.base_url.replace('https', 'wss')}{_DEVELOPER}?key=test-key",
+                f"{live.base_url.replace('https', 'wss')}{DEVELOPER}?key=test-key",
                 ssl=live.client_ssl(),
             )
             for _ in range(3)
