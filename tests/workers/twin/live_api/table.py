@@ -109,10 +109,9 @@ class Table:
 
     def coded(self, first: int, frames: int = 60, quiet: int = 35) -> None:
         """Speak frames with position codes from ``first`` on, then fall silent, the codes too."""
-        codes = position_code.encode_run(first, frames, rate_hz=16_000)
-        self.hear(
-            codes + position_code.encode_run(first + frames, quiet, rate_hz=16_000, loud=False)
-        )
+        spoken = position_code.encode_run(first, frames, rate_hz=16_000)
+        rest = position_code.encode_run(first + frames, quiet, rate_hz=16_000, loud=False)
+        self.hear(spoken + rest)
 
     def _take(self) -> None:
         taken = self.engine.take()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.workers.twin.live_api.table import SCRIPT, V31, VERTEX, Table
+from tests.workers.twin.live_api.table import V31, VERTEX, Table
 from workers.twin import speech
 from workers.twin.live_api.memory import BLANK, Memory, Snapshot
 from workers.twin.live_api.messages import ContentIn, FunctionAnswer, TextIn
@@ -16,9 +16,9 @@ def text_of(name: str) -> str:
     return speech.line(name).text
 
 
-def resumed(table: Table, **setup: object) -> Table:
+def resumed(table: Table) -> Table:
     """Go on from the newest handle of ``table`` on another connection."""
-    return Table(snapshot=table.snapshots[-1], **setup)  # type: ignore[arg-type]
+    return Table(snapshot=table.snapshots[-1])
 
 
 def test_a_snapshot_does_not_change_afterwards() -> None:
@@ -110,8 +110,7 @@ def test_a_turn_that_waits_for_the_end_of_playback_is_not_in_the_handle() -> Non
 
 def test_every_setup_brings_its_own_system_instruction() -> None:
     """It is not part of the snapshot: its tokens do not pile up from one resume to the next."""
-    instruction = {"systemInstruction": {"parts": [{"text": "x" * 4000}]}}
-    old = Table(**instruction)
+    old = Table(systemInstruction={"parts": [{"text": "x" * 4000}]})
     old.send(TextIn("hello"))
     old.run(10)
     assert old.log.usage[0]["promptTokenCount"] > 1000
@@ -202,8 +201,3 @@ def test_the_next_turn_of_a_resumed_session_is_the_scripts_next(codes: bool) -> 
     new.line("caller_bye")
     new.run(20)
     assert new.heard_text("outputTranscription") == " Answer 2."
-
-
-def test_the_script_of_the_tests_has_an_opening() -> None:
-    """Several tests above would pass without one."""
-    assert SCRIPT.opening
