@@ -366,8 +366,9 @@ def _shown(value: Any) -> str:
 def _check_trigger(fault: Timed, where: str) -> None:
     named = [name for name in TRIGGERS if getattr(fault, name) is not None]
     if len(named) != 1:
-        found = f"not both {' and '.join(named)}" if named else "not none"
-        raise ValueError(f"{where}: needs exactly one trigger ({', '.join(TRIGGERS)}), {found}")
+        found = " and ".join([", ".join(named[:-1]), named[-1]]) if named else "none"
+        triggers = ", ".join(TRIGGERS)
+        raise ValueError(f"{where}: needs exactly one trigger ({triggers}), not {found}")
     for name, trigger in (("audio_ms", "answer"), ("speech_ms", "speech")):
         if getattr(fault, name) and named != [trigger]:
             raise ValueError(f"{where}: {name} goes with {trigger}, not with {named[0]}")

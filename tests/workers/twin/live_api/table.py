@@ -55,16 +55,18 @@ class Table:
         snapshot: Snapshot = BLANK,
         understanding: Understanding | None = None,
         quirks: Quirks = SOUND,
+        transcribes: bool = True,
+        seed: int = 0,
         **setup: Any,
     ) -> None:
         functions = [{"name": name} for name in ("order_status", "end_call")]
         raw: dict[str, Any] = {
             "model": model,
-            "inputAudioTranscription": {},
-            "outputAudioTranscription": {},
             "sessionResumption": {},
             "tools": [{"functionDeclarations": functions}],
         }
+        if transcribes:
+            raw |= {"inputAudioTranscription": {}, "outputAudioTranscription": {}}
         checked = schema.check(raw | setup, schema.SETUP, "setup")
         accepted = read_setup(checked, vertex=model.startswith("publishers/"))
         self.log = SessionLog(number=1, path="", headers={}, opened_at=0.0)
@@ -77,6 +79,7 @@ class Table:
             snapshot=snapshot,
             understanding=understanding,
             quirks=quirks,
+            seed=seed,
         )
         self.now = 0.0
         self.said: list[tuple[float, dict[str, Any]]] = []
@@ -88,14 +91,14 @@ class Table:
 
     def send(self, message: ClientMessage) -> None:
         self.engine.receive(message, self.now)
-        self._take()
+        self.take()
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds
         while self.engine.deadline is not None and self.engine.deadline <= end:
             self.now = max(self.now, self.engine.deadline)
             self.engine.wake(self.now)
-            self._take()
+            self.take()
         self.now = end
 
     def hear(self, pcm: bytes) -> None:
@@ -113,7 +116,7 @@ class Table:
         rest = position_code.encode_run(first + frames, quiet, rate_hz=16_000, loud=False)
         self.hear(spoken + rest)
 
-    def _take(self) -> None:
+    def take(self) -> None:
         taken = self.engine.take()
         self.events += [send.event for send in taken if send.event is not None]
         self.said += [(self.now, json.loads(send.data)) for send in taken if send.data]
