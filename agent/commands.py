@@ -24,6 +24,50 @@ class ToolResponse:
 class OpenConnection:
     """Dial the Live API; caller audio is held until it answers."""
 
+    attempt: int
+    """Counts dials from 1, and comes back in what becomes of it."""
+    model: str
+    handle: str | None = None
+    """Resume by it; None opens a fresh session, which is told what was said."""
+    moved: bool = False
+    """The session had another connection before."""
+    standby: bool = False
+    """Keep the connection in reserve."""
+    cut_off: bool = False
+    """The agent had not finished when the connection before was left."""
+    untold: frozenset[str] = frozenset()
+    """Function calls whose results are still to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveConnection:
+    """Hear no more of the connection and close it; answered by ``ConnectionClosed``."""
+
+    said_again: bool
+    """What the caller said last goes to the next connection as audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteStandby:
+    """The connection in reserve serves from now on; answered by ``Opened``."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStandby:
+    """The connection in reserve is not needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayFiller:
+    """Let the caller hear that somebody is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropAudio:
+    """The audio just received is not to be heard: it is left over from an interrupted answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlayGreeting:
@@ -61,11 +105,6 @@ class SendToolResponses:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldCallerAudio:
-    """Keep what the caller says instead of sending it, in order."""
-
-
-@dataclass(frozen=True, slots=True)
 class ReleaseCallerAudio:
     """Send what was held, before anything newer, then send as it comes."""
 
@@ -74,15 +113,22 @@ class ReleaseCallerAudio:
 class ClearPlayout:
     """The caller barged in: what is queued for the phone must not be played."""
 
+    leftover: bool = False
+    """It came from a connection that was left."""
+
 
 Command = (
     OpenConnection
+    | LeaveConnection
+    | PromoteStandby
+    | CloseStandby
     | PlayGreeting
+    | PlayFiller
+    | DropAudio
     | SendText
     | RunTools
     | CancelTools
     | SendToolResponses
-    | HoldCallerAudio
     | ReleaseCallerAudio
     | ClearPlayout
 )

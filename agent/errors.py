@@ -80,13 +80,21 @@ class ToolDeclarationError(LocalError):
 class LiveError(AgentError):
     """Something went wrong with a Live API connection."""
 
+    code = 1006
+    """WebSocket close code, or HTTP status of the upgrade; 1006 where there was none."""
+    reason = ""
+    """What the server said."""
+    setup_sent = False
+    """The server may have seen the setup, and with it the handle."""
+
 
 class LiveConnectRefused(LocalError, LiveError):
     """The Live API will not have us: key, model, voice or a field of the setup."""
 
-    def __init__(self, setting: str, message: str) -> None:
+    def __init__(self, setting: str, message: str, *, setup_sent: bool = False) -> None:
         self.setting = setting
         """The setting to look at: an environment variable or a field of the agent's file."""
+        self.setup_sent = setup_sent
         super().__init__(f"{setting}: {message}")
 
 
@@ -94,6 +102,14 @@ class LiveConnectFailed(RemoteError, LiveError):
     """No connection was made, for a reason that may pass: network, time-out, server fault."""
 
     verdict = Verdict.RETRY
+
+    def __init__(
+        self, message: str, *, code: int = 1006, reason: str = "", setup_sent: bool = False
+    ) -> None:
+        self.code = code
+        self.reason = reason
+        self.setup_sent = setup_sent
+        super().__init__(message)
 
 
 class LiveConnectionLost(RemoteError, LiveError):
@@ -103,7 +119,6 @@ class LiveConnectionLost(RemoteError, LiveError):
 
     def __init__(self, code: int, reason: str) -> None:
         self.code = code
-        """WebSocket close code; 1006 where there was none."""
         self.reason = reason
         super().__init__(f"connection closed with code {code}: {reason or 'no reason given'}")
 

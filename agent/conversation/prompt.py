@@ -1,12 +1,13 @@
-"""The opening of a call: system instruction, first words, and what makes the model speak first."""
+"""What a model is told in words: at the opening of a call, and when it goes on elsewhere."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.audio import PcmChunk
-from agent.conversation.record import TurnRecord
+from agent.conversation.record import ToolRecord, TurnRecord
 from agent.spec import PLACEHOLDER, AgentSpec
 from agent.text import UNSENDABLE
 
@@ -14,6 +15,13 @@ from agent.text import UNSENDABLE
 MAX_HISTORY_CHARS = 24_000
 
 _NO_GREETING = "Do not greet again and do not introduce yourself again."
+CUT_OFF = (
+    "(Your last words were cut off by the telephone line. Go on from exactly there. Do not repeat "
+    "what you have said, and do not speak of the interruption.)"
+)
+"""Makes a model go on with an answer whose end was lost with its connection."""
+WAITING = "(The caller is waiting for your answer.)"
+"""Makes a model answer that ought to have answered."""
 _CONTINUE = (
     "The line was cut for a moment and is back. Say so in one short sentence, then go on with the "
     f"conversation where it stopped. {_NO_GREETING}"
@@ -31,6 +39,10 @@ class Opening:
     """The greeting as kept from an earlier call: play it, do not ask for it."""
     nudge: str | None = None
     """Text that makes the model speak first in a call that goes on."""
+    instruction: str = ""
+    """The agent's own part of ``system_instruction``, the same for the whole call."""
+    history: tuple[TurnRecord, ...] = ()
+    """What was said on this call before."""
 
 
 def greeting_text(spec: AgentSpec, variables: Mapping[str, str]) -> str | None:
@@ -67,8 +79,9 @@ def open_call(
     if spec.language:
         # Models flip languages on degraded audio unless the instruction holds them.
         parts.append(f"Speak {spec.language}, unless the caller asks for another language.")
+    instruction = "\n\n".join(parts)
     if history or notice:
-        if told := _told(history):
+        if told := join_newest([turn_line(turn) for turn in history]):
             parts.append(
                 "This phone call was interrupted and goes on now. What was said so far, as far as "
                 f"it was heard:\n{told}\n{_NO_GREETING}"
@@ -79,16 +92,37 @@ def open_call(
                 f"Note from the phone system, not from the caller: {_one_line(notice)} Tell the "
                 f"caller in one short sentence, then go on. {_NO_GREETING}"
             )
-        return Opening("\n\n".join(parts), nudge=nudge)
+        return Opening(
+            "\n\n".join(parts), nudge=nudge, instruction=instruction, history=tuple(history)
+        )
     greeting = greeting_text(spec, variables)
     if greeting is None:
-        return Opening("\n\n".join(parts))
+        return Opening(instruction, instruction=instruction)
     if greeting_audio is not None:
         parts.append(
             "You have already greeted the caller; these words are being played at this moment: "
             f"“{greeting}” {_NO_GREETING} Wait for the caller's answer."
         )
-    return Opening("\n\n".join(parts), greeting=greeting, greeting_audio=greeting_audio)
+    return Opening(
+        "\n\n".join(parts),
+        greeting=greeting,
+        greeting_audio=greeting_audio,
+        instruction=instruction,
+    )
+
+
+def go_on(opening: Opening, told: str) -> str:
+    """Compose the system instruction of a connection that takes over a conversation.
+
+    Args:
+        opening: How the session was opened.
+        told: What this connection would not know otherwise, one line each; may be empty.
+    """
+    parts = [opening.instruction or opening.system_instruction]
+    if told:
+        parts.append(f"Of this phone call you may not remember, as far as it was heard:\n{told}")
+    parts.append(f"The call is under way. {_NO_GREETING}")
+    return "\n\n".join(parts)
 
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
@@ -96,22 +130,55 @@ def fill(text: str, variables: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(lambda match: _one_line(variables.get(match[1], "")), text)
 
 
-def _told(history: Sequence[TurnRecord]) -> str:
-    lines: list[str] = []
+def turn_line(turn: TurnRecord, *, cut_off: bool = False) -> str:
+    """Write a turn as one line; empty where nothing of it was heard.
+
+    Args:
+        turn: What was said.
+        cut_off: It is the agent's, and its end never came.
+    """
+    text = _one_line(turn.heard)
+    if not text:
+        return ""
+    if turn.interrupted:
+        text += " — (interrupted by the caller here)"
+    elif cut_off:
+        text += " — (cut off here)"
+    return f"{'Caller' if turn.speaker == 'caller' else 'You'}: {text}"
+
+
+def tool_line(tool: ToolRecord, *, running: bool) -> str:
+    """Write a function call and what came of it as one line."""
+    call = f"{tool.name}({_json(tool.args)})"
+    if running:
+        return f"You called {call}. It runs; you will be told its result. Do not call it again."
+    if tool.outcome == "cancelled":
+        return f"You called {call} and cancelled it."
+    return f"You called {call}. Its result: {_json(tool.response)}"
+
+
+def tool_result(name: str, response: Mapping[str, object]) -> str:
+    """Word a function's result for a connection that did not ask for it."""
+    return f"The function {name} you called has returned: {_json(response)}"
+
+
+def join_newest(lines: Sequence[str]) -> str:
+    """Join lines, the newest ``MAX_HISTORY_CHARS`` of them."""
+    kept: list[str] = []
     size = 0
-    for turn in reversed(history):
-        text = _one_line(turn.heard)
-        if not text:
+    for line in reversed(lines):
+        if not line:
             continue
-        if turn.interrupted:
-            text += " — (interrupted by the caller here)"
-        line = f"{'Caller' if turn.speaker == 'caller' else 'You'}: {text}"
         size += len(line) + 1
         if size > MAX_HISTORY_CHARS:
-            lines.append("(what was said before is left out)")
+            kept.append("(what was said before is left out)")
             break
-        lines.append(line)
-    return "\n".join(reversed(lines))
+        kept.append(line)
+    return "\n".join(reversed(kept))
+
+
+def _json(value: object) -> str:
+    return _one_line(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _one_line(text: str) -> str:

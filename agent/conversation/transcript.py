@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from agent.conversation.heard import DEFAULT_PACE_MS, TOLERANCE_MS, pace_of
+from agent.conversation.heard import DEFAULT_PACE_MS, TOLERANCE_MS, SpokenText, pace_of
 from agent.conversation.record import BargeInRecord, TurnRecord
 from agent.conversation.turns import AgentTurn, CallerTurn, PlayoutClock, squeeze
 
@@ -98,6 +98,9 @@ class Transcript:
             if not text.strip():
                 return
             turn = self._new_caller_turn(now_s)
+        if turn.said_again:
+            turn.said_again = False
+            turn.spoken = SpokenText()
         turn.spoken.append(text, finished=finished)
         turn.record.ended_s = max(turn.record.started_s, self._speech_end_in(turn, now_s))
 
@@ -153,6 +156,45 @@ class Transcript:
         self._agent = None
         self._end_ms = 0.0
         return BargeInRecord(at_s=now_s, cut_ms=cut_ms)
+
+    def connection_left(self, *, said_again: bool) -> None:
+        """The model that speaks will say no more; what it said so far may still be heard.
+
+        Args:
+            said_again: What the caller said last goes to another model, which transcribes it anew.
+        """
+        turn, self._agent = self._agent, None
+        if turn is not None:
+            turn.closed_s = self._now()
+        for last in reversed(self._turns):
+            if not isinstance(last, CallerTurn):
+                break
+            last.said_again = said_again
+
+    def mark(self) -> object:
+        """Return a place in the conversation: behind the newest turn that the server has closed."""
+        closed = (
+            turn
+            for turn in reversed(self._turns)
+            if isinstance(turn, AgentTurn) and turn.closed_s is not None
+        )
+        return next(closed, None)
+
+    def history(self, after: object = None) -> list[TurnRecord]:
+        """Return copies of the turns after a ``mark`` as another model is to be told of them.
+
+        Of what the agent said, ``heard`` holds the words of all audio there is: what is queued
+        will be heard. What the caller says again is left out.
+        """
+        self._update()
+        places = (n for n, turn in enumerate(self._turns, start=1) if turn is after)
+        told: list[TurnRecord] = []
+        for turn in self._turns[next(places, 0) :]:
+            if isinstance(turn, AgentTurn):
+                told.append(dataclasses.replace(turn.record, heard=turn.expected(self._pace_ms)))
+            elif not turn.said_again:
+                told.append(dataclasses.replace(turn.record))
+        return told
 
     def snapshot(self) -> list[TurnRecord]:
         """Return copies of all turns in order, with what was heard until now."""

@@ -31,6 +31,8 @@ class CallerTurn:
 
     record: TurnRecord
     spoken: SpokenText = field(default_factory=SpokenText)
+    said_again: bool = False
+    """Its audio goes to another connection, whose transcript replaces this one."""
 
     def update(self) -> None:
         """Bring the record up to date."""
@@ -101,6 +103,21 @@ class AgentTurn:
             )
         )
         record.ended_s = max(record.ended_s, record.started_s + record.heard_ms / 1000)
+
+    def expected(self, pace_ms: float) -> str:
+        """The words the caller will have heard once everything queued has been played."""
+        record = self.record
+        if self.settled or record.interrupted:
+            return record.heard
+        return squeeze(
+            heard_text(
+                self.spoken,
+                heard_ms=record.said_ms,
+                audio_ms=record.said_ms,
+                complete=self.complete,
+                pace_ms=pace_ms,
+            )
+        )
 
     def is_heard(self) -> bool:
         """Whether, as of the last ``update``, all there will ever be of it was heard."""

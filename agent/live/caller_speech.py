@@ -55,6 +55,8 @@ class CallerSpeech:
 
     def __init__(self) -> None:
         self.speaking = False
+        self.loud_s: float | None = None
+        """When the line was last louder than its noise."""
         self._loud_ms = 0.0
         self._quiet_ms = 0.0
         self._sounding_ms = 0.0
@@ -65,6 +67,16 @@ class CallerSpeech:
         # Bound: the last two seconds; the oldest window is forgotten.
         self._lows: deque[int] = deque(maxlen=_WINDOWS)
         self._last_s: float | None = None
+
+    @property
+    def voiced_ms(self) -> float:
+        """How much of the speech under way was loud."""
+        return self._loud_ms if self.speaking else 0.0
+
+    @property
+    def quiet_ms(self) -> float:
+        """How long the voice has not been heard in the speech under way."""
+        return self._quiet_ms if self.speaking else 0.0
 
     @property
     def deadline(self) -> float | None:
@@ -88,6 +100,7 @@ class CallerSpeech:
             self._endless = True
             return self._end(now, endless=True)
         if level >= self._threshold:
+            self.loud_s = now
             self._loud_ms += duration_ms
             self._quiet_ms = 0.0
             if not self.speaking and self._loud_ms >= START_MS:

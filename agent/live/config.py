@@ -18,6 +18,7 @@ def build_config(
     profile: ModelProfile,
     system_instruction: str,
     declarations: Sequence[types.FunctionDeclaration] = (),
+    handle: str | None = None,
 ) -> types.LiveConnectConfig:
     """Write the setup message of ``spec`` the way its model takes it.
 
@@ -42,6 +43,8 @@ def build_config(
         realtime_input_config=_realtime_input(spec.vad),
         input_audio_transcription=types.AudioTranscriptionConfig(),
         output_audio_transcription=types.AudioTranscriptionConfig(),
+        # Asked for from the start: without it no handles come (ai.google.dev/api/live).
+        session_resumption=types.SessionResumptionConfig(handle=handle),
     )
 
 

@@ -57,8 +57,8 @@ class Connection(Protocol):
     async def receive(self) -> list[LiveEvent]:
         """Wait for a frame and return what it says, which may be nothing."""
 
-    async def close(self) -> None:
-        """Close; never raises."""
+    async def close(self, *, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Close and wait for the peer, so long; then break the connection. Never raises."""
 
 
 class GenaiConnection:
@@ -127,16 +127,19 @@ class GenaiConnection:
             kind = "fields" if isinstance(error, ValidationError) else type(error).__name__
             return [MalformedReceived(f"unreadable ({kind})")]
 
-    async def close(self) -> None:
-        """Close and wait for the peer, at most ``CLOSE_TIMEOUT_S``."""
+    async def close(self, *, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Close and wait for the peer, so long; then break the connection."""
         if self._closed:
             return
         self._closed = True
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 await self._context.__aexit__(None, None, None)
         except (TimeoutError, OSError, ConnectionClosed, genai_errors.APIError):
-            pass  # it is closed for us either way
+            # The peer must not take this session for connected: it would refuse its handle.
+            transport = getattr(getattr(self._session, "_ws", None), "transport", None)
+            if transport is not None:
+                transport.abort()
 
     def _function_response(self, answer: ToolResponse) -> types.FunctionResponse:
         scheduling = self._profile.response_scheduling

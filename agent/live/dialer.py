@@ -43,6 +43,9 @@ class Dialer(Protocol):
         spec: AgentSpec,
         opening: Opening,
         declarations: Sequence[types.FunctionDeclaration] = (),
+        *,
+        handle: str | None = None,
+        timeout_s: float | None = None,
     ) -> Connection:
         """Dial and complete the setup; raises ``LiveError``."""
 
@@ -88,17 +91,29 @@ class LiveDialer:
         spec: AgentSpec,
         opening: Opening,
         declarations: Sequence[types.FunctionDeclaration] = (),
+        *,
+        handle: str | None = None,
+        timeout_s: float | None = None,
     ) -> Connection:
         """Dial and wait for the setup to be complete.
+
+        Args:
+            spec: The agent.
+            opening: Brings the system instruction.
+            declarations: Its functions.
+            handle: Resume the session that issued it; its socket must be closed.
+            timeout_s: Bound on dialling and setup, where it is less than the agent's.
 
         Raises:
             LiveConnectRefused: another try would meet the same; it names the setting.
             LiveConnectFailed: it may pass.
         """
-        timeout_s = min(self._settings.connect_timeout_s, spec.limits.connect_timeout_s)
+        bounds = [self._settings.connect_timeout_s, spec.limits.connect_timeout_s]
+        if timeout_s is not None:
+            bounds.append(timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._dial(spec, opening, declarations)
+            async with asyncio.timeout(min(bounds)):
+                return await self._dial(spec, opening, declarations, handle)
         except Exception as error:  # the SDK raises whatever its libraries raise
             raise explain(error, settings=self._settings, spec=spec) from error
 
@@ -107,6 +122,7 @@ class LiveDialer:
         spec: AgentSpec,
         opening: Opening,
         declarations: Sequence[types.FunctionDeclaration],
+        handle: str | None,
     ) -> Connection:
         profile = profile_for(spec.model, vertexai=self.vertexai)
         config = build_config(
@@ -114,6 +130,7 @@ class LiveDialer:
             profile=profile,
             system_instruction=opening.system_instruction,
             declarations=declarations,
+            handle=handle,
         )
         client = await self._ready_client()
         context = client.aio.live.connect(model=spec.model, config=config)

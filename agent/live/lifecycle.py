@@ -1,101 +1,71 @@
-"""The life of a session, decided without doing anything.
+"""The life of a session over its connections, decided without doing anything.
 
 How it works. ``receive`` takes an event and the time, looks up (state, event type) in the table
 below, moves to the next state and runs the action named there. What is to be done comes back as
 commands, in order; ``deadline`` says when ``tick`` wants to be called. Nothing here awaits, sleeps
-or reads a clock.
+or reads a clock. Where a row names several states the action chooses.
 
-The states. ``connecting``: a connection is being dialled, caller audio is held, a kept greeting
-may be playing already. ``serving``: the conversation. ``closing``: the model has asked to hang up
-or to transfer, and is given time to say goodbye and the caller to hear it. ``ended``: ``end`` says
-why; whatever still arrives means nothing any more. An event that no state should see raises.
+The states. ``connecting``: the first connection is looked for, caller audio is held, a kept
+greeting may be playing already. ``serving``: the conversation. ``leaving``: the connection is to be
+left and a safe point is waited for, while the conversation goes on. ``moving``: it has been left;
+caller audio is held, the old socket is closed, then the next connection is dialled until one is up
+or the budget is spent. ``closing``: the model has asked to hang up or to transfer, and is given
+time to say goodbye and the caller to hear it. ``ended``: ``end`` says why; whatever still arrives
+means nothing any more. An event that no state should see raises.
 
-What the table cannot say. Tools: ids asked for and not yet answered; while there are any, no text
-is sent, because some models close the connection on it. A kept greeting is not the model's, so the
-server does not interrupt it: the first sign that it answers the caller does.
+The actions are in ``dialogue.py`` (what is said) and ``passage.py`` (over which connection).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 
-from agent import commands, events
+from agent import events
 from agent.commands import Command
-from agent.conversation.prompt import Opening, ask_for_greeting
-from agent.conversation.record import EndReason
-from agent.errors import LocalProtocolError, Verdict
+from agent.errors import LocalProtocolError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
-from agent.live.goodbye import Goodbye
-from agent.live.keypad import Keypad
-from agent.live.models import ModelProfile
+from agent.live.dialogue import SPOKEN_OVER_MS
+from agent.live.move import ReportMove
+from agent.live.passage import Passage
+from agent.live.resumption import of_age
 from agent.live.session_events import (
+    BudgetSpent,
+    CaughtUp,
     ConnectFailed,
+    ConnectionClosed,
     EndRequested,
+    FillerDue,
     GoodbyeHeard,
     KeysPressed,
+    LeaveDeadlineReached,
+    LeaveWanted,
     Opened,
-    SessionEnd,
+    RetryDue,
+    SafePointReached,
     SessionEvent,
+    SpokenOver,
+    StandbyLost,
     Started,
 )
-from agent.live.watchdog import (
-    AnswerOverdue,
-    AnswerSlow,
-    DurationReached,
-    IdleReached,
-    Speech,
-    Watchdog,
-)
-from agent.spec import Limits
+from agent.live.state import State
+from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
 from agent.tools.runner import ClosingRequested, ToolAnswers
 
-NUDGE = "(The caller is waiting for your answer.)"
+STABLE_S = 10.0
+"""A connection that lived so long works, even if nobody has said anything."""
 
 
-class State(Enum):
-    """Where a session is in its life."""
-
-    CONNECTING = "connecting"
-    SERVING = "serving"
-    CLOSING = "closing"
-    ENDED = "ended"
-
-
-class Lifecycle:
+class Lifecycle(Passage):
     """The state of one session.
 
     Args:
-        limits: The agent's limits.
+        spec: The agent.
         opening: What the session is opened with.
-        profile: What its model takes.
+        profiles: What a model takes, by its name.
         now: When it starts.
         elapsed_s: How long the call had lasted by then.
+        random: Uniform in [0, 1), for the jitter between tries.
     """
-
-    def __init__(
-        self,
-        *,
-        limits: Limits,
-        opening: Opening,
-        profile: ModelProfile,
-        now: float,
-        elapsed_s: float = 0.0,
-    ) -> None:
-        self.state = State.CONNECTING
-        self.end: SessionEnd | None = None
-        self._opening = opening
-        self._profile = profile
-        self._watchdog = Watchdog(limits, started_s=now, elapsed_s=elapsed_s)
-        self._keypad = Keypad()
-        self._keys = ""
-        self._greeting_playing = False
-        self._pending: set[str] = set()
-        self._seen: set[str] = set()
-        self._goodbye: Goodbye | None = None
-        self._farewell: SessionEnd | None = None
-        self._now = now
-        self._out: list[Command] = []
 
     @property
     def deadline(self) -> float:
@@ -105,14 +75,19 @@ class Lifecycle:
             moments.append(self._keypad.deadline)
         if self._goodbye is not None:
             moments.append(self._goodbye.check_s)
+        if self._move is not None:
+            moments.append(self._move.deadline)
+        if self.state is State.SERVING:
+            moments.append(self._serves_since + self._spec.moves.max_age_s)
+        if self._serving and self._wish is not None:
+            moments.append(self._now)
+        if self.state is State.LEAVING and self._departure is not None:
+            moments += [self._departure.force_s, self._safe_check_s]
+        if self._stable_at is not None:
+            moments.append(self._stable_at)
         return min(moments)
 
-    @property
-    def tools_pending(self) -> frozenset[str]:
-        """Ids of calls that are still to be answered."""
-        return frozenset(self._pending)
-
-    def receive(self, event: SessionEvent, now: float) -> list[Command]:
+    def receive(self, event: SessionEvent, now: float) -> list[Command | ReportMove]:
         """Take in what happened and return what is to be done about it.
 
         Raises:
@@ -120,32 +95,49 @@ class Lifecycle:
         """
         if self.state is State.ENDED:
             return []
-        row = _TABLE[self.state].get(type(event))
+        row = TABLE[self.state].get(type(event))
         if row is None:
             raise LocalProtocolError(f"{type(event).__name__} while {self.state.value}")
-        self.state, action = row
         self._now = now
+        states, action = row
+        if len(states) == 1:
+            self.state = states[0]
         if action is not None:
             action(self, event)
-        out, self._out = self._out, []
+        if self.end is not None:
+            self._finish_as_ended()
+        self._safe_check_s = now
+        self._watch_move()
+        out: list[Command | ReportMove] = [*self._out, *self._reports]
+        self._out, self._reports = [], []
         return out
 
-    def caller_audio(self, pcm: bytes, now: float) -> Speech | None:
-        """Hear a piece of caller audio; a start or end of speech is to be ``receive``d."""
-        return self._watchdog.caller_audio(pcm, now)
+    def hear(self, pcm: bytes, now: float) -> SessionEvent | None:
+        """Take in a piece of caller audio; what it shows is to be ``receive``d.
 
-    def key_pressed(self, key: str, now: float) -> None:
-        """Note a key; it reaches the model when the caller stops pressing."""
-        self._keypad.press(key, now)
-        self._watchdog.caller_acted(now)
+        The audio is on ``tape``, from where it is to be sent.
+        """
+        self.tape.add(pcm)
+        speech = self._watchdog.caller_audio(pcm, now)
+        if speech is not None:
+            return speech
+        if self._move is not None:
+            self._now = now
+            self._observe_move()
+        if self._leftover_playing and self._watchdog.caller_voiced_ms >= SPOKEN_OVER_MS:
+            return SpokenOver()
+        return None
 
     def agent_playing(self, playing: bool, now: float) -> None:
         """The caller began or ceased to hear the agent."""
+        self._now = now
         self._watchdog.agent_playing(playing, now)
         if not playing:
-            self._greeting_playing = False
+            self._greeting_playing = self._leftover_playing = False
+            self._safe_check_s = now
             if self._goodbye is not None:
                 self._goodbye.playout_ended(now)
+        self._observe_move()
 
     def tick(self, now: float, *, pending_ms: float) -> SessionEvent | None:
         """Return the next event that time has brought, to be ``receive``d; None when there is none.
@@ -160,256 +152,175 @@ class Lifecycle:
             return KeysPressed(keys)
         if self._goodbye is not None and self._goodbye.is_heard(now, pending_ms=pending_ms):
             return GoodbyeHeard()
-        return self._watchdog.tick(now, pending_ms=pending_ms)
+        event = self._tick_move(now) or self._tick_connection(now, pending_ms)
+        return event or self._watchdog.tick(now, pending_ms=pending_ms)
 
-    # Actions, as named in the table.
+    def _tick_move(self, now: float) -> SessionEvent | None:
+        move = self._move
+        if move is None:
+            return None
+        self._now = now
+        self._observe_move()
+        if self.state in (State.CONNECTING, State.MOVING):
+            if move.is_spent(now):
+                return BudgetSpent()
+            if move.retry_s is not None and now >= move.retry_s:
+                return RetryDue()
+        if move.filler_due(now):
+            return FillerDue()
+        if move.is_done(now):
+            return CaughtUp()
+        return None
 
-    def _start(self, _event: SessionEvent) -> None:
-        self._do(commands.OpenConnection())
-        if self._opening.greeting is not None and self._opening.greeting_audio is not None:
-            self._greeting_playing = True
-            self._do(commands.PlayGreeting())
-
-    def _open(self, _event: SessionEvent) -> None:
-        opening = self._opening
-        if opening.greeting is not None and opening.greeting_audio is None:
-            self._do(commands.SendText(ask_for_greeting(opening.greeting), opening=True))
-            self._watchdog.expect_answer(self._now, nudge=False)
-        elif opening.nudge is not None:
-            self._do(commands.SendText(opening.nudge, opening=True))
-            self._watchdog.expect_answer(self._now, nudge=False)
-        self._watchdog.connected(self._now)
-        self._send_keys()
-        self._do(commands.ReleaseCallerAudio())
-
-    def _connect_failed(self, event: SessionEvent) -> None:
-        assert isinstance(event, ConnectFailed)
-        refused = event.error.verdict is Verdict.END
-        reason = EndReason.LIVE_REFUSED if refused else EndReason.LIVE_LOST
-        self.end = SessionEnd(reason, str(event.error))
-
-    def _lost(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.ConnectionLost)
-        why = event.reason or "no reason given"
-        self.end = SessionEnd(
-            EndReason.LIVE_LOST, f"the Live connection closed with code {event.code}: {why}"
-        )
-
-    def _lost_while_closing(self, _event: SessionEvent) -> None:
-        assert self._goodbye is not None
-        self._goodbye.nothing_follows(self._now)
-
-    def _audio(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.AudioReceived)
-        self._watchdog.model_audio(event.audio, self._now)
-        if self._greeting_playing:
-            self._clear()
-        if self._goodbye is not None:
-            self._goodbye.agent_spoke(self._now)
-
-    def _caller_words(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.InputTranscribed)
-        if self._greeting_playing and event.text.strip():
-            self._clear()
-
-    def _barge_in(self, _event: SessionEvent) -> None:
-        self._clear()
-        self._watchdog.expect_answer(self._now)
-
-    def _barge_in_while_closing(self, _event: SessionEvent) -> None:
-        assert self._goodbye is not None
-        self._clear()
-        self._goodbye.interrupted(self._now)
-
-    def _turn_over(self, _event: SessionEvent) -> None:
-        assert self._goodbye is not None
-        self._goodbye.turn_ended(self._now)
-
-    def _run_tools(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.ToolCallsRequested)
-        calls = tuple(call for call in event.calls if call.id not in self._seen)
-        if not calls:
-            return
-        ids = {call.id for call in calls}
-        self._seen |= ids
-        self._pending |= ids
-        self._watchdog.answered(self._now)
-        self._watchdog.tools_running(True, self._now)
-        if self._goodbye is not None:
-            self._goodbye.tools_running(True, self._now)
-        if self._profile.holds_audio_during_tools:
-            self._do(commands.HoldCallerAudio())
-        self._do(commands.RunTools(calls))
-
-    def _cancel_tools(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.ToolCallsCancelled)
-        ids = tuple(call_id for call_id in event.ids if call_id in self._pending)
-        if ids:
-            self._do(commands.CancelTools(ids))
-            self._settle_tools(ids)
-
-    def _answer_tools(self, event: SessionEvent) -> None:
-        assert isinstance(event, ToolAnswers)
-        responses = tuple(item for item in event.responses if item.id in self._pending)
-        if not responses:
-            return
-        self._do(commands.SendToolResponses(responses))
-        self._settle_tools(tuple(item.id for item in responses))
-        if self._goodbye is None:
-            self._watchdog.expect_answer(self._now)
-
-    def _begin_goodbye(self, event: SessionEvent) -> None:
-        assert isinstance(event, ClosingRequested)
-        self._farewell = (
-            SessionEnd(EndReason.TRANSFERRED, "the agent transferred the call", event.transfer_to)
-            if event.kind == "transfer_call"
-            else SessionEnd(EndReason.AGENT_HUNG_UP, "the agent ended the call")
-        )
-        self._goodbye = Goodbye(self._now)
-        if self._pending:
-            self._goodbye.tools_running(True, self._now)
-        if self._watchdog.caller_speaking:
-            self._goodbye.caller_speaks(True, self._now)
-        self._watchdog.answered(self._now)
-
-    def _closing_again(self, event: SessionEvent) -> None:
-        # The caller spoke into the goodbye and asked for a person: that is what they get. Hanging
-        # up while a transfer is under way is what it ends with anyway.
-        assert isinstance(event, ClosingRequested)
-        assert self._farewell is not None
-        if event.transfer_to is not None and self._farewell.transfer_to is None:
-            self._begin_goodbye(event)
-
-    def _caller_speech_while_closing(self, event: SessionEvent) -> None:
-        assert self._goodbye is not None
-        self._goodbye.caller_speaks(isinstance(event, CallerSpeechStarted), self._now)
-
-    def _keys_pressed(self, event: SessionEvent) -> None:
-        assert isinstance(event, KeysPressed)
-        self._keys += event.keys
+    def _tick_connection(self, now: float, pending_ms: float) -> SessionEvent | None:
+        if self._outage_s is not None and self._serving and now >= self._serves_since + STABLE_S:
+            self._trusted()
+        if self._serving and self._wish is not None:
+            wish, self._wish = self._wish, None
+            return LeaveWanted(wish)
         if self.state is State.SERVING:
-            self._send_keys()
+            age_s = now - self._serves_since
+            if age_s >= self._spec.moves.max_age_s:
+                return LeaveWanted(of_age(age_s, now))
+        if self.state is State.LEAVING and self._departure is not None:
+            if now >= self._departure.force_s:
+                return LeaveDeadlineReached()
+            if self._is_safe(now, pending_ms):
+                return SafePointReached()
+        return None
 
-    def _answer_slow(self, _event: SessionEvent) -> None:
-        self._do(commands.SendText(NUDGE))
+    @property
+    def _stable_at(self) -> float | None:
+        """When trouble is over although nobody has said anything; None where there is none."""
+        if self._outage_s is None or not self._serving or self._watchdog.answer_due:
+            return None
+        return self._serves_since + STABLE_S
 
-    def _answer_overdue(self, event: SessionEvent) -> None:
-        assert isinstance(event, AnswerOverdue)
-        self.end = SessionEnd(
-            EndReason.MODEL_SILENT, f"the model gave no answer for {event.waited_s:.1f} s"
-        )
-
-    def _idle(self, _event: SessionEvent) -> None:
-        self.end = SessionEnd(EndReason.IDLE, "nobody spoke for limits.idle_s")
-
-    def _too_long(self, _event: SessionEvent) -> None:
-        self.end = SessionEnd(EndReason.MAX_DURATION, "the call reached limits.max_call_s")
-
-    def _end_goodbye(self, _event: SessionEvent) -> None:
-        self.end = self._farewell
-
-    def _end_as_asked(self, event: SessionEvent) -> None:
-        assert isinstance(event, EndRequested)
-        self.end = SessionEnd(event.reason, event.detail)
-
-    def _do(self, command: Command) -> None:
-        self._out.append(command)
-
-    def _clear(self) -> None:
-        self._greeting_playing = False
-        self._do(commands.ClearPlayout())
-
-    def _send_keys(self) -> None:
-        if self._keys and not self._pending:
-            keys, self._keys = self._keys, ""
-            self._do(commands.SendText(f"The caller pressed {keys} on the phone's keypad."))
-            self._watchdog.expect_answer(self._now)
-
-    def _settle_tools(self, ids: tuple[str, ...]) -> None:
-        self._pending.difference_update(ids)
-        if self._pending:
-            return
-        self._watchdog.tools_running(False, self._now)
-        if self._goodbye is not None:
-            self._goodbye.tools_running(False, self._now)
-        if self.state is State.SERVING:
-            self._send_keys()
-        if self._profile.holds_audio_during_tools:
-            self._do(commands.ReleaseCallerAudio())
+    @property
+    def _serving(self) -> bool:
+        return self.state in (State.SERVING, State.LEAVING)
 
 
-_Action = Callable[[Lifecycle, SessionEvent], None]
-_Row = tuple[State, _Action | None]
+_Action = Callable[[Lifecycle, SessionEvent], object]
+_Row = tuple[tuple[State, ...], _Action | None]
 _L = Lifecycle
 
-# Live events that change nothing while a connection lives. A handle, a go-away and the server's own
-# view of the caller are for moving between connections.
+
+def _to(*states: State, then: _Action | None = None) -> _Row:
+    return states, then
+
+
+# What changes nothing whichever connection serves.
 _UNMOVED: tuple[type[SessionEvent], ...] = (
     events.SetupCompleted,
-    events.OutputTranscribed,
-    events.ThoughtReceived,
-    events.InteractionStatusChanged,
-    events.UsageReported,
-    events.GoAwayReceived,
-    events.ResumptionUpdated,
     events.VoiceActivityChanged,
     events.Unrecognised,
     events.MalformedReceived,
-    CallerSpeechStarted,
-    CallerSpeechEnded,
+    StandbyLost,
 )
+_ENDS: dict[type[SessionEvent], _Row] = {
+    IdleReached: _to(State.ENDED, then=_L._idle),
+    DurationReached: _to(State.ENDED, then=_L._too_long),
+    EndRequested: _to(State.ENDED, then=_L._end_as_asked),
+}
 
-_TABLE: dict[State, dict[type[SessionEvent], _Row]] = {
+
+def _looking(state: State) -> dict[type[SessionEvent], _Row]:
+    """Rows of the two states in which a connection is looked for."""
+    return {
+        Opened: _to(state, State.SERVING, State.CLOSING, then=_L._open),
+        ConnectFailed: _to(state, State.ENDED, then=_L._connect_failed),
+        StandbyLost: _to(state, then=_L._standby_lost),
+        RetryDue: _to(state, then=_L._dial),
+        FillerDue: _to(state, then=_L._fill),
+        BudgetSpent: _to(State.ENDED, then=_L._budget_spent),
+        KeysPressed: _to(state, then=_L._keys_pressed),
+        CallerSpeechStarted: _to(state, then=_L._speech_started),
+        CallerSpeechEnded: _to(state, then=_L._speech_ended),
+        CaughtUp: _to(state),
+        **_ENDS,
+    }
+
+
+def _conversing(state: State) -> dict[type[SessionEvent], _Row]:
+    """Rows of the states in which a connection serves the conversation."""
+    return {
+        **dict.fromkeys(_UNMOVED, _to(state)),
+        Opened: _to(state, then=_L._standby_opened),
+        ConnectFailed: _to(state, then=_L._standby_failed),
+        StandbyLost: _to(state, then=_L._standby_lost),
+        CaughtUp: _to(state, then=_L._caught_up),
+        FillerDue: _to(state, then=_L._fill),
+        SpokenOver: _to(state, then=_L._spoken_over),
+        events.AudioReceived: _to(state, then=_L._audio),
+        events.OutputTranscribed: _to(state, then=_L._agent_text),
+        events.InputTranscribed: _to(state, then=_L._caller_words),
+        events.ThoughtReceived: _to(state, then=_L._works_at_it),
+        events.InteractionStatusChanged: _to(state, then=_L._works_at_it),
+        events.UsageReported: _to(state, then=_L._usage),
+        events.ResumptionUpdated: _to(state, then=_L._handle_came),
+        events.ToolCallsRequested: _to(state, then=_L._run_tools),
+        events.ToolCallsCancelled: _to(state, then=_L._cancel_tools),
+        ToolAnswers: _to(state, then=_L._answer_tools),
+        CallerSpeechStarted: _to(state, then=_L._speech_started),
+        CallerSpeechEnded: _to(state, then=_L._speech_ended),
+    }
+
+
+def _talking(state: State) -> dict[type[SessionEvent], _Row]:
+    """Rows of the states in which the conversation goes on without an end in sight."""
+    return {
+        **_conversing(state),
+        events.Interrupted: _to(state, then=_L._barge_in),
+        events.GenerationCompleted: _to(state, then=_L._generated),
+        events.TurnCompleted: _to(state, then=_L._turn_over),
+        events.GoAwayReceived: _to(State.LEAVING, then=_L._go_away),
+        LeaveWanted: _to(State.LEAVING, then=_L._leave_wanted),
+        events.ConnectionLost: _to(State.MOVING, State.ENDED, then=_L._lost),
+        ClosingRequested: _to(State.CLOSING, then=_L._begin_goodbye),
+        KeysPressed: _to(state, then=_L._keys_pressed_and_told),
+        AnswerSlow: _to(state, then=_L._answer_slow),
+        AnswerOverdue: _to(State.MOVING, State.ENDED, then=_L._overdue),
+        **_ENDS,
+    }
+
+
+TABLE: dict[State, dict[type[SessionEvent], _Row]] = {
     State.CONNECTING: {
-        Started: (State.CONNECTING, _L._start),
-        Opened: (State.SERVING, _L._open),
-        ConnectFailed: (State.ENDED, _L._connect_failed),
-        KeysPressed: (State.CONNECTING, _L._keys_pressed),
-        CallerSpeechStarted: (State.CONNECTING, None),
-        CallerSpeechEnded: (State.CONNECTING, None),
-        IdleReached: (State.ENDED, _L._idle),
-        DurationReached: (State.ENDED, _L._too_long),
-        EndRequested: (State.ENDED, _L._end_as_asked),
+        **_looking(State.CONNECTING),
+        Started: _to(State.CONNECTING, then=_L._start),
+        Opened: _to(State.CONNECTING, State.SERVING, then=_L._open),
     },
-    State.SERVING: {
-        **dict.fromkeys(_UNMOVED, (State.SERVING, None)),
-        events.AudioReceived: (State.SERVING, _L._audio),
-        events.InputTranscribed: (State.SERVING, _L._caller_words),
-        events.Interrupted: (State.SERVING, _L._barge_in),
-        events.GenerationCompleted: (State.SERVING, None),
-        events.TurnCompleted: (State.SERVING, None),
-        events.ToolCallsRequested: (State.SERVING, _L._run_tools),
-        events.ToolCallsCancelled: (State.SERVING, _L._cancel_tools),
-        events.ConnectionLost: (State.ENDED, _L._lost),
-        ToolAnswers: (State.SERVING, _L._answer_tools),
-        ClosingRequested: (State.CLOSING, _L._begin_goodbye),
-        KeysPressed: (State.SERVING, _L._keys_pressed),
-        AnswerSlow: (State.SERVING, _L._answer_slow),
-        AnswerOverdue: (State.ENDED, _L._answer_overdue),
-        IdleReached: (State.ENDED, _L._idle),
-        DurationReached: (State.ENDED, _L._too_long),
-        EndRequested: (State.ENDED, _L._end_as_asked),
+    State.SERVING: _talking(State.SERVING),
+    State.LEAVING: {
+        **_talking(State.LEAVING),
+        SafePointReached: _to(State.MOVING, then=_L._move_at_safe_point),
+        LeaveDeadlineReached: _to(State.MOVING, then=_L._move_by_force),
+        events.TurnCompleted: _to(State.LEAVING, then=_L._turn_over_while_leaving),
+    },
+    State.MOVING: {
+        **_looking(State.MOVING),
+        ConnectionClosed: _to(State.MOVING, then=_L._closed),
+        SpokenOver: _to(State.MOVING, then=_L._spoken_over),
+        ToolAnswers: _to(State.MOVING, then=_L._keep_results),
+        ClosingRequested: _to(State.MOVING, then=_L._defer_goodbye),
     },
     State.CLOSING: {
-        **dict.fromkeys(_UNMOVED, (State.CLOSING, None)),
-        CallerSpeechStarted: (State.CLOSING, _L._caller_speech_while_closing),
-        CallerSpeechEnded: (State.CLOSING, _L._caller_speech_while_closing),
-        events.AudioReceived: (State.CLOSING, _L._audio),
-        events.InputTranscribed: (State.CLOSING, _L._caller_words),
-        events.Interrupted: (State.CLOSING, _L._barge_in_while_closing),
-        events.GenerationCompleted: (State.CLOSING, _L._turn_over),
-        events.TurnCompleted: (State.CLOSING, _L._turn_over),
-        events.ToolCallsRequested: (State.CLOSING, _L._run_tools),
-        events.ToolCallsCancelled: (State.CLOSING, _L._cancel_tools),
-        events.ConnectionLost: (State.CLOSING, _L._lost_while_closing),
-        ToolAnswers: (State.CLOSING, _L._answer_tools),
-        ClosingRequested: (State.CLOSING, _L._closing_again),
-        KeysPressed: (State.CLOSING, None),
-        AnswerSlow: (State.CLOSING, None),
-        AnswerOverdue: (State.ENDED, _L._end_goodbye),
-        IdleReached: (State.ENDED, _L._end_goodbye),
-        DurationReached: (State.ENDED, _L._end_goodbye),
-        GoodbyeHeard: (State.ENDED, _L._end_goodbye),
-        EndRequested: (State.ENDED, _L._end_as_asked),
+        **_conversing(State.CLOSING),
+        events.Interrupted: _to(State.CLOSING, then=_L._barge_in_while_closing),
+        events.GenerationCompleted: _to(State.CLOSING, then=_L._generated),
+        events.TurnCompleted: _to(State.CLOSING, then=_L._turn_over),
+        events.GoAwayReceived: _to(State.CLOSING),
+        events.ConnectionLost: _to(State.CLOSING, then=_L._lost_while_closing),
+        ClosingRequested: _to(State.CLOSING, then=_L._closing_again),
+        KeysPressed: _to(State.CLOSING),
+        AnswerSlow: _to(State.CLOSING),
+        AnswerOverdue: _to(State.ENDED, then=_L._end_goodbye),
+        GoodbyeHeard: _to(State.ENDED, then=_L._end_goodbye),
+        IdleReached: _to(State.ENDED, then=_L._end_goodbye),
+        DurationReached: _to(State.ENDED, then=_L._end_goodbye),
+        EndRequested: _to(State.ENDED, then=_L._end_as_asked),
     },
+    State.ENDED: {},
 }
+"""Every event a state knows: the states it may lead to, and what is done."""

@@ -41,13 +41,14 @@ class SessionNotes:
         if self._on_greeting_audio is not None:
             self._capture = GreetingCapture(greeting)
 
-    def playout_cleared(self) -> None:
-        """What the caller has not heard by now will not be heard."""
+    def playout_cleared(self) -> float:
+        """What the caller has not heard by now will not be heard; return its milliseconds."""
         record = self._transcript.interrupted()
         if record.cut_ms > 0:
             self.barge_ins.append(record)
         if self._capture is not None:
             self._capture.spoil()
+        return record.cut_ms
 
     def take(self, event: SessionEvent) -> None:
         """Take down one event; agent audio before it is handed on to be played."""

@@ -136,6 +136,15 @@ class LiveProcessor(FrameProcessor):
         await self._end_speech()
         await self._end_response()
 
+    async def on_filler(self, audio: PcmChunk) -> None:
+        """Play a sound that belongs to no answer."""
+        await self._push(OutputAudioRawFrame(audio.pcm, audio.rate_hz, 1))
+
+    async def on_left(self) -> None:
+        """End what the model was saying; its last words are still played."""
+        await self._end_speech()
+        await self._end_response()
+
     async def on_event(self, event: SessionEvent) -> None:
         """Push what happened in the session as frames."""
         match event:

@@ -46,7 +46,9 @@ def explain(error: BaseException, *, settings: LiveSettings, spec: AgentSpec) ->
         message = f"the certificate of {_host(settings)} is not trusted: {why}"
         return LiveConnectRefused("SSL_CERT_FILE", message)
     if isinstance(error, TimeoutError):
-        return LiveConnectFailed(f"{_host(settings)} did not complete the setup in time")
+        return LiveConnectFailed(
+            f"{_host(settings)} did not complete the setup in time", setup_sent=True
+        )
     if isinstance(error, socket.gaierror):
         return LiveConnectFailed(f"{_host(settings)} has no address{_base_url_hint(settings)}")
     if isinstance(error, OSError | ws_errors.InvalidHandshake | EOFError):
@@ -65,17 +67,23 @@ def setup_refused(
 ) -> LiveConnectRefused | LiveConnectFailed:
     """Read a close that came instead of ``setupComplete``."""
     said = f" (close {code}: {_short(reason)})" if reason else f" (close {code})"
+
+    def failed(message: str) -> LiveConnectFailed:
+        return LiveConnectFailed(f"{message}{said}", code=code, reason=reason, setup_sent=True)
+
     if _QUOTA.search(reason):
-        return LiveConnectFailed(f"the quota of {_key_setting(settings)} is used up{said}")
+        return failed(f"the quota of {_key_setting(settings)} is used up")
     if _VOICE.search(reason):
         return _refused(spec, "voice", f"{spec.voice!r} is not known{said}")
     if _KEY.search(reason):
-        return LiveConnectRefused(_key_setting(settings), f"was refused{said}")
+        return LiveConnectRefused(_key_setting(settings), f"was refused{said}", setup_sent=True)
     if _MODEL.search(reason) or code == 1008:
         return _refused(spec, "model", f"{spec.model!r} is not to be had here{said}")
     if code == 1007:
-        return LiveConnectRefused(f"agent {spec.name}", f"the setup was refused{said}")
-    return LiveConnectFailed(f"{_host(settings)} closed before the setup was complete{said}")
+        return LiveConnectRefused(
+            f"agent {spec.name}", f"the setup was refused{said}", setup_sent=True
+        )
+    return failed(f"{_host(settings)} closed before the setup was complete")
 
 
 def close_of(error: ws_errors.ConnectionClosed) -> tuple[int, str]:
@@ -103,15 +111,16 @@ def _upgrade_refused(status: int, settings: LiveSettings) -> LiveError:
     if status == 404:
         return LiveConnectRefused(_base_url_setting(settings), f"is no Live API, {answer}")
     if status == 429:
-        return LiveConnectFailed(f"the quota of {_key_setting(settings)} is used up, {answer}")
-    return LiveConnectFailed(f"{answer} at the upgrade")
+        message = f"the quota of {_key_setting(settings)} is used up, {answer}"
+        return LiveConnectFailed(message, code=status, reason="quota")
+    return LiveConnectFailed(f"{answer} at the upgrade", code=status)
 
 
 def _refused(spec: AgentSpec, field: str, message: str) -> LiveConnectRefused:
     issue = spec.issue((field,), message)
     if issue.line is not None:
         message = f"{message}, see {issue.file}:{issue.line}"
-    return LiveConnectRefused(field, message)
+    return LiveConnectRefused(field, message, setup_sent=True)
 
 
 def _key_setting(settings: LiveSettings) -> str:

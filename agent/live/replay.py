@@ -1,4 +1,12 @@
-"""Caller audio that cannot be sent yet, in order and bounded."""
+"""The caller's audio in order: what waits to be sent, and what may have to be said again.
+
+How it works. Audio is added at the end and taken from where the last one was taken: ``take`` moves
+it from *unsent* to *sent*. A session that is restored from a handle, or filled anew, does not know
+what the caller said since the model last answered. So from the start of speech that nobody has
+answered everything is kept, and ``rewind`` makes it unsent again. Speech that was answered is never
+sent twice: it would be answered twice. Of silence only the newest moments are kept, for what was on
+its way when a connection died, and for the onset that speech detection misses.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +14,154 @@ from collections import deque
 
 from agent.audio import INPUT_RATE_HZ
 
-MAX_HELD_MS = 30_000.0
+MAX_UNSENT_MS = 30_000.0
+"""Promised per call: an outage up to this loses nothing."""
+MAX_SENT_MS = 30_000.0
+"""Of speech that nobody answered; a longer monologue is sent again from here on."""
+ONSET_MS = 300.0
+"""Before detected speech: quiet consonants, and what the server's own detection needs."""
+IN_FLIGHT_MS = 1_000.0
+"""What a connection that broke may have been sent and not have read: a slow round trip or two."""
+_KEPT_MS = IN_FLIGHT_MS + ONSET_MS
+# A caller whose voice was not heard for so long had come to an end when the answer began.
+_ENDED_MS = 200.0
 _BYTES_PER_MS = INPUT_RATE_HZ * 2 // 1000
 
 
-class HeldAudio:
-    """A queue of PCM16 at 16 kHz.
+class CallerTape:
+    """Audio of one session, PCM16 at 16 kHz. Positions are bytes since its start.
 
-    Bound: 30 s, as promised per call; the oldest is dropped when full, because the newest is what
-    the caller waits for an answer to, and what was dropped is counted.
+    Bounds: 30 s unsent, of which the oldest is dropped when full, because the newest is what the
+    caller waits for an answer to; and 30 s sent. What was dropped is counted in ``lost_ms``.
     """
 
-    def __init__(self, max_ms: float = MAX_HELD_MS) -> None:
-        self._max_ms = max_ms
-        self._pieces: deque[bytes] = deque()
-        self.held_ms = 0.0
+    def __init__(self) -> None:
+        self.held = True
+        """Nothing is to be taken at the moment."""
         self.lost_ms = 0.0
+        """Dropped before any connection had it, or fallen off before it could be said again."""
+        self.replayed_ms = 0.0
+        """Made unsent again."""
+        self.offered_ms = 0.0
+        """All that the caller ever said."""
+        self._unsent: deque[bytes] = deque()
+        self._sent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._sent_bytes = 0
+        self._position = 0
+        # Where speech began that nobody has answered; and up to where all speech was answered.
+        self._unanswered: int | None = None
+        self._answered_to = 0
+        self._speech_start: int | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self._pieces)
+    @property
+    def unsent_ms(self) -> float:
+        """What waits to be sent."""
+        return self._unsent_bytes / _BYTES_PER_MS
+
+    @property
+    def has_unanswered(self) -> bool:
+        """Whether the caller said something that nobody has answered."""
+        return self._unanswered is not None
 
     def add(self, pcm: bytes) -> None:
-        """Keep a piece behind what is held."""
-        self._pieces.append(pcm)
-        self.held_ms += len(pcm) / _BYTES_PER_MS
-        while self.held_ms > self._max_ms and len(self._pieces) > 1:
-            dropped_ms = len(self._pieces.popleft()) / _BYTES_PER_MS
-            self.held_ms -= dropped_ms
-            self.lost_ms += dropped_ms
+        """Append what the caller said."""
+        self._unsent.append(pcm)
+        self._unsent_bytes += len(pcm)
+        self.offered_ms += len(pcm) / _BYTES_PER_MS
+        while self._unsent_bytes > MAX_UNSENT_MS * _BYTES_PER_MS and len(self._unsent) > 1:
+            dropped = len(self._unsent.popleft())
+            self._unsent_bytes -= dropped
+            self._position += dropped
+            self.lost_ms += dropped / _BYTES_PER_MS
+            # What lies before a hole cannot be said again in front of what lies behind it.
+            self._sent.clear()
+            self._sent_bytes = 0
 
     def take(self, max_ms: float) -> bytes:
-        """Remove the oldest pieces, about ``max_ms`` of them and at least one."""
-        taken: list[bytes] = []
-        size_ms = 0.0
-        while self._pieces and size_ms < max_ms:
-            piece = self._pieces.popleft()
-            taken.append(piece)
-            size_ms += len(piece) / _BYTES_PER_MS
-        self.held_ms = self.held_ms - size_ms if self._pieces else 0.0
-        return b"".join(taken)
+        """Return the oldest unsent pieces, about ``max_ms`` of them; nothing while held."""
+        if self.held or not self._unsent:
+            return b""
+        if len(self._unsent) == 1:
+            taken = self._unsent.popleft()
+            self._sent.append(taken)
+        else:
+            pieces: list[bytes] = []
+            size = 0
+            while self._unsent and size < max_ms * _BYTES_PER_MS:
+                piece = self._unsent.popleft()
+                pieces.append(piece)
+                size += len(piece)
+            self._sent.extend(pieces)
+            taken = b"".join(pieces)
+        self._unsent_bytes -= len(taken)
+        self._sent_bytes += len(taken)
+        self._position += len(taken)
+        self._forget()
+        return taken
+
+    def speech_started(self, ago_ms: float) -> None:
+        """The caller began to speak, so long ago."""
+        start = self._end - round(ago_ms * _BYTES_PER_MS)
+        self._speech_start = max(start, self._answered_to)
+        if self._unanswered is None:
+            self._unanswered = self._speech_start
+
+    def speech_ended(self, *, answer_due: bool) -> None:
+        """The caller stopped; what needs no answer (a cough, an echo) need not be said again."""
+        if not answer_due:
+            self._unanswered = None
+        self._speech_start = None
+
+    def answered(self, *, quiet_ms: float) -> None:
+        """The model answers what the caller has said.
+
+        Args:
+            quiet_ms: For how long the caller's voice has not been heard.
+        """
+        talks_over = self._speech_start is not None and quiet_ms < _ENDED_MS
+        if talks_over:
+            self._answered_to = self._unanswered = self._speech_start or 0
+            return
+        self._answered_to = max(self._answered_to, self._end - round(quiet_ms * _BYTES_PER_MS))
+        # If the same speech goes on after this pause, it is new.
+        self._speech_start = None if self._speech_start is None else self._answered_to
+        self._unanswered = self._speech_start
+
+    def rewind(self, *, in_flight_ms: float) -> None:
+        """The connection is gone: what it may not have consumed is unsent again.
+
+        Args:
+            in_flight_ms: Sent so recently that it may never have arrived.
+        """
+        target = self._position - round(in_flight_ms * _BYTES_PER_MS)
+        if self._unanswered is not None:
+            wanted = self._unanswered - round(ONSET_MS * _BYTES_PER_MS)
+            target = min(target, wanted)
+            kept_from = self._position - self._sent_bytes
+            if self._unanswered < kept_from:
+                self.lost_ms += (kept_from - self._unanswered) / _BYTES_PER_MS
+        target = max(target, self._answered_to)
+        while self._sent and self._position > target:
+            piece = self._sent.pop()
+            self._unsent.appendleft(piece)
+            self._unsent_bytes += len(piece)
+            self._sent_bytes -= len(piece)
+            self._position -= len(piece)
+            self.replayed_ms += len(piece) / _BYTES_PER_MS
+
+    @property
+    def _end(self) -> int:
+        return self._position + self._unsent_bytes
+
+    def _forget(self) -> None:
+        """Let go of what need not be said again."""
+        kept_from = self._position - round(_KEPT_MS * _BYTES_PER_MS)
+        if self._unanswered is not None:
+            kept_from = min(kept_from, self._unanswered - round(ONSET_MS * _BYTES_PER_MS))
+        kept_from = max(kept_from, self._position - round(MAX_SENT_MS * _BYTES_PER_MS))
+        start = self._position - self._sent_bytes
+        while self._sent and start + len(self._sent[0]) <= kept_from:
+            dropped = len(self._sent.popleft())
+            start += dropped
+            self._sent_bytes -= dropped

@@ -1,15 +1,18 @@
-"""The asyncio shell of a session: carries out what the lifecycle decides, over its connection.
+"""The asyncio shell of a session: carries out what the lifecycle decides, over its connections.
 
-One task reads the connection, one takes the tools' answers, one may be sending held audio, and
-``run`` itself keeps the time. All belong to one task group and end with it.
+One task dials and reads each connection, one takes the tools' answers, one may be sending held
+audio, and ``run`` itself keeps the time. All belong to one task group and end with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -30,16 +33,21 @@ from agent.conversation.turns import PlayoutClock
 from agent.errors import LiveConnectionLost, LiveError
 from agent.live.connection import Connection
 from agent.live.dialer import Dialer
+from agent.live.filler import soft_notes
 from agent.live.lifecycle import Lifecycle
 from agent.live.models import profile_for
+from agent.live.move import ReportMove
 from agent.live.notes import SessionNotes
-from agent.live.replay import HeldAudio
+from agent.live.recall import Brief, Recall
 from agent.live.session_events import (
+    CaughtUp,
     ConnectFailed,
+    ConnectionClosed,
     EndRequested,
     Opened,
     SessionEnd,
     SessionEvent,
+    StandbyLost,
     Started,
 )
 from agent.spec import AgentSpec
@@ -47,6 +55,10 @@ from agent.tools.runner import ToolRunner
 
 # ai.google.dev/gemini-api/docs/live: chunks of 20-100 ms.
 _REPLAY_MS = 100.0
+MOVE_DIAL_S = 4.0
+"""Bound on a dial while a caller waits; what a first dial may take is the agent's to say."""
+MOVE_CLOSE_S = 0.5
+"""Two slow round trips. A server that does not answer a close by then is not waited for."""
 _MIN_SLEEP_S = 0.01
 _CLEANUP_S = 5.0
 
@@ -62,6 +74,22 @@ class SessionListener(Protocol):
     async def on_greeting(self, text: str, audio: PcmChunk) -> None:
         """The kept greeting is to be played now."""
 
+    async def on_filler(self, audio: PcmChunk) -> None:
+        """Let the caller hear that somebody is there."""
+
+    async def on_left(self) -> None:
+        """The model that was speaking says no more; what is queued is still to be heard."""
+
+
+@dataclass(eq=False, slots=True)
+class _Link:
+    """A connection, and what it was told when it was opened."""
+
+    attempt: int
+    connection: Connection
+    brief: Brief
+    lost: bool = False
+
 
 class LiveSession:
     """One conversation with a Live model, from the start of a stream to its end.
@@ -76,6 +104,8 @@ class LiveSession:
         clock: Monotonic seconds.
         elapsed_s: How long the call had lasted when this session began.
         on_greeting_audio: Takes the audio of a greeting that was spoken whole.
+        on_move: Takes the report of each move between connections.
+        filler: What the caller hears when a gap is long; None plays two soft notes.
     """
 
     def __init__(
@@ -90,6 +120,8 @@ class LiveSession:
         clock: Callable[[], float] = time.monotonic,
         elapsed_s: float = 0.0,
         on_greeting_audio: Callable[[PcmChunk], None] | None = None,
+        on_move: Callable[[MoveRecord], None] | None = None,
+        filler: PcmChunk | None = None,
     ) -> None:
         self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
@@ -105,19 +137,24 @@ class LiveSession:
         self._clock = clock
         self._origin_s = clock() - elapsed_s
         self._listener: SessionListener | None = None
+        self._on_move = on_move
+        self._filler = filler
         self._lifecycle = Lifecycle(
-            limits=spec.limits,
+            spec=spec,
             opening=opening,
-            profile=profile_for(spec.model, vertexai=dialer.vertexai),
+            profiles=partial(profile_for, vertexai=dialer.vertexai),
             now=clock(),
             elapsed_s=elapsed_s,
+            random=random.random,
         )
-        self._connection: Connection | None = None
-        """The one that serves; ``_opened`` stays until it is closed."""
-        self._opened: Connection | None = None
-        self._held = HeldAudio()
-        self._holding = True
-        self._replaying = False
+        self._tape = self._lifecycle.tape
+        self._recall = Recall(opening, transcript, tools.records, self._now_s)
+        self._current: _Link | None = None
+        self._standby: _Link | None = None
+        self._links: set[_Link] = set()
+        """All that are open, or not yet closed."""
+        self._pumping = False
+        self._cut_ms = 0.0
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -126,7 +163,7 @@ class LiveSession:
     @property
     def counters(self) -> dict[str, int]:
         """What was skipped or lost, by name."""
-        return dict(self._notes.counters, caller_audio_lost_ms=round(self._held.lost_ms))
+        return dict(self._notes.counters, caller_audio_lost_ms=round(self._tape.lost_ms))
 
     @property
     def usage(self) -> UsageRecord:
@@ -170,19 +207,19 @@ class LiveSession:
         """Pass on what the caller says, PCM16 at 16 kHz; never waits for the network."""
         if self._lifecycle.end is not None:
             return
-        speech = self._lifecycle.caller_audio(pcm, self._clock())
-        if speech is not None:
-            await self._receive(speech)
-        connection = self._connection
-        if connection is None or self._holding or self._replaying or connection.congested:
-            self._held.add(pcm)
-            if connection is not None:
-                self._replay()
+        event = self._lifecycle.hear(pcm, self._clock())
+        if event is not None:
+            await self._receive(event)
+        link = self._current
+        if link is None or link.lost or self._pumping or self._tape.held:
+            return
+        if link.connection.congested:
+            self._pump()
             return
         try:
-            await connection.send_audio(pcm)
+            await link.connection.send_audio(self._tape.take(_REPLAY_MS))
         except LiveConnectionLost as error:
-            await self._lost(error)
+            await self._lost(link, error)
 
     async def send_digit(self, digit: str) -> None:
         """Note a key of the caller; the model is told when they stop pressing."""
@@ -191,7 +228,7 @@ class LiveSession:
         except ValueError:
             self._notes.counters["keys_unknown"] += 1
             return
-        self.digits.append(DigitRecord(digit, self._clock() - self._origin_s))
+        self.digits.append(DigitRecord(digit, self._now_s()))
         self._reschedule()
 
     def bot_started(self) -> None:
@@ -221,25 +258,64 @@ class LiveSession:
         if self._lifecycle.end is not None or self._lifecycle.deadline < self._sleeping_until_s:
             self._wake.set()
 
-    async def _serve(self) -> None:
+    async def _open(self, command: commands.OpenConnection) -> None:
+        """Dial, then read what the connection says until it ends."""
         started_s = self._clock()
+        brief = Brief(self._opening.system_instruction)
+        if command.moved:
+            brief = self._recall.brief(
+                resumed=command.handle is not None,
+                cut_off=command.cut_off,
+                orphans=command.untold,
+            )
+        spec = self._spec
+        if command.model != spec.model:
+            spec = replace(spec, model=command.model)
         try:
             connection = await self._dialer.connect(
-                self._spec, self._opening, self._tools.declarations
+                spec,
+                Opening(brief.instruction),
+                self._tools.declarations,
+                handle=command.handle,
+                timeout_s=MOVE_DIAL_S if command.moved else None,
             )
         except LiveError as error:
             _log.warning("live.connect_failed", verdict=error.verdict.value, detail=str(error))
-            await self._receive(ConnectFailed(error))
+            await self._receive(ConnectFailed(error, command.attempt))
             return
-        _log.info("live.connected", took_ms=round((self._clock() - started_s) * 1000))
-        self._connection = self._opened = connection
-        await self._receive(Opened())
+        _log.info(
+            "live.connected",
+            took_ms=round((self._clock() - started_s) * 1000),
+            resumed=command.handle is not None,
+            standby=command.standby,
+        )
+        link = _Link(command.attempt, connection, brief)
+        self._links.add(link)
+        if command.standby:
+            self._standby = link
+        else:
+            self._serve_from(link, moved=command.moved)
+        await self._receive(Opened(command.attempt))
+        await self._read(link)
+
+    def _serve_from(self, link: _Link, *, moved: bool) -> None:
+        self._current = link
+        if moved:
+            self._recall.opened(link.brief)
+
+    async def _read(self, link: _Link) -> None:
+        """Take in what a connection says; of one that was left, only so that it can close."""
         try:
             while True:
-                for event in await connection.receive():
-                    await self._receive(event)
+                for event in await link.connection.receive():
+                    if link is self._current:
+                        await self._receive(event)
         except LiveConnectionLost as error:
-            await self._lost(error)
+            if link is self._current:
+                await self._lost(link, error)
+            elif link is self._standby:
+                self._standby = None
+                await self._receive(StandbyLost(link.attempt))
 
     async def _take_answers(self) -> None:
         while True:
@@ -248,10 +324,10 @@ class LiveSession:
             if answers.closing is not None:
                 await self._receive(answers.closing)
 
-    async def _lost(self, error: LiveConnectionLost) -> None:
-        if self._connection is None:
+    async def _lost(self, link: _Link, error: LiveConnectionLost) -> None:
+        if link.lost:
             return
-        self._connection = None
+        link.lost = True
         _log.warning("live.lost", code=error.code, reason=error.reason)
         await self._receive(events.ConnectionLost(error.code, error.reason))
 
@@ -260,20 +336,41 @@ class LiveSession:
         lifecycle = self._lifecycle
         if lifecycle.end is not None:
             return
+        if isinstance(event, events.ResumptionUpdated) and event.resumable and event.handle:
+            self._recall.handle_came()
+        dropped = False
         for command in lifecycle.receive(event, self._clock()):
+            dropped = dropped or type(command) is commands.DropAudio
             await self._perform(command)
+        if dropped:
+            return
         self._notes.take(event)
         if self._listener is not None and type(event) is not events.Interrupted:
             await self._listener.on_event(event)
         if type(event) is not events.AudioReceived:
             self._reschedule()
 
-    async def _perform(self, command: Command) -> None:
+    async def _perform(self, command: Command | ReportMove) -> None:
         match command:
             case commands.OpenConnection():
-                self._spawn(self._serve())
+                self._spawn(self._open(command))
+            case commands.LeaveConnection(said_again):
+                await self._leave(said_again)
+            case commands.PromoteStandby(attempt):
+                assert self._standby is not None
+                link, self._standby = self._standby, None
+                self._serve_from(link, moved=True)
+                await self._receive(Opened(attempt))
+            case commands.CloseStandby():
+                link_, self._standby = self._standby, None
+                if link_ is not None:
+                    self._spawn(self._close(link_))
             case commands.PlayGreeting():
                 await self._play_greeting()
+            case commands.PlayFiller():
+                await self._play_filler()
+            case commands.DropAudio():
+                self._notes.counters["late_audio"] += 1
             case commands.SendText(text, opening):
                 await self._send_text(text, opening)
             case commands.RunTools(calls):
@@ -281,29 +378,57 @@ class LiveSession:
             case commands.CancelTools(ids):
                 self._tools.cancel(ids)
             case commands.SendToolResponses(responses):
-                if self._connection is not None:
-                    await self._send(self._connection.send_tool_responses(responses))
-            case commands.HoldCallerAudio():
-                self._holding = True
+                await self._send(lambda to: to.send_tool_responses(responses))
             case commands.ReleaseCallerAudio():
-                self._holding = False
-                self._replay()
-            case commands.ClearPlayout():
-                await self._clear_playout()
+                self._pump()
+            case commands.ClearPlayout(leftover):
+                await self._clear_playout(leftover=leftover)
+            case ReportMove(record):
+                self._report(record)
+
+    async def _leave(self, said_again: bool) -> None:
+        link, self._current = self._current, None
+        self._cut_ms = 0.0
+        self._transcript.connection_left(said_again=said_again)
+        if self._listener is not None:
+            await self._listener.on_left()
+        self._spawn(self._close_left(link))
+
+    async def _close_left(self, link: _Link | None) -> None:
+        if link is not None:
+            await self._close(link)
+        await self._receive(ConnectionClosed())
+
+    async def _close(self, link: _Link) -> None:
+        await link.connection.close(timeout_s=MOVE_CLOSE_S)
+        self._links.discard(link)
+
+    def _report(self, record: MoveRecord) -> None:
+        record.cut_ms = self._cut_ms
+        self.moves.append(record)
+        report = {
+            name: round(value, 2) if isinstance(value, float) else value
+            for name, value in asdict(record).items()
+        }
+        found = record.kind is not None and record.lost_ms == 0
+        (_log.info if found else _log.warning)("live.moved", **report)
+        if self._on_move is not None:
+            self._on_move(record)
 
     async def _send_text(self, text: str, opening: bool) -> None:
-        if self._connection is None:
-            return
         if opening and self._opening.greeting is not None:
             self._notes.greeting_asked(self._opening.greeting)
         self._transcript.told_model(text)
-        await self._send(self._connection.send_text(text, opening=opening))
+        await self._send(lambda to: to.send_text(text, opening=opening))
 
-    async def _send(self, sending: Coroutine[Any, Any, None]) -> None:
+    async def _send(self, sending: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
+        link = self._current
+        if link is None or link.lost:
+            return
         try:
-            await sending
+            await sending(link.connection)
         except LiveConnectionLost as error:
-            await self._lost(error)
+            await self._lost(link, error)
 
     async def _play_greeting(self) -> None:
         text, audio = self._opening.greeting, self._opening.greeting_audio
@@ -316,26 +441,43 @@ class LiveSession:
             await self._listener.on_greeting(text, audio)
         self._transcript.turn_completed()
 
-    async def _clear_playout(self) -> None:
-        self._notes.playout_cleared()
+    async def _play_filler(self) -> None:
+        _log.info("live.filler")
+        self._notes.counters["fillers"] += 1
+        if self._listener is not None:
+            await self._listener.on_filler(self._filler or soft_notes())
+
+    async def _clear_playout(self, *, leftover: bool) -> None:
+        cut_ms = self._notes.playout_cleared()
+        if leftover:
+            self._cut_ms += cut_ms
         if self._listener is not None:
             await self._listener.on_event(events.Interrupted())
 
-    def _replay(self) -> None:
-        if self._held and not self._holding and not self._replaying and self._group is not None:
-            self._replaying = True
+    def _pump(self) -> None:
+        """Send what is held, in a task of its own, faster than the caller speaks."""
+        if not self._pumping and self._group is not None:
+            self._pumping = True
             self._spawn(self._send_held())
 
     async def _send_held(self) -> None:
+        link = self._current
         try:
-            while self._held and not self._holding and self._connection is not None:
-                await self._connection.send_audio(self._held.take(_REPLAY_MS))
+            while link is not None and link is self._current and not link.lost:
+                piece = self._tape.take(_REPLAY_MS)
+                if not piece:
+                    break
+                await link.connection.send_audio(piece)
                 # Faster than real time, but not at the expense of other calls.
                 await asyncio.sleep(0)
         except LiveConnectionLost as error:
-            await self._lost(error)
+            self._pumping = False
+            if link is not None:
+                await self._lost(link, error)
         finally:
-            self._replaying = False
+            self._pumping = False
+        if not self._tape.held and self._current is not None:
+            await self._receive(CaughtUp())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         if self._group is None:
@@ -347,9 +489,11 @@ class LiveSession:
 
     async def _clean_up(self) -> None:
         """Close what the session holds; each is bounded, and so is all of it."""
-        self._connection = None
+        self._current = self._standby = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLEANUP_S):
-                if self._opened is not None:
-                    await self._opened.close()
+                await asyncio.gather(*(link.connection.close() for link in self._links))
                 await self._tools.close()
+
+    def _now_s(self) -> float:
+        return self._clock() - self._origin_s

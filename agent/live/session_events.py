@@ -8,6 +8,7 @@ from agent import events
 from agent.conversation.record import EndReason
 from agent.errors import LiveError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
+from agent.live.resumption import Departure
 from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
 from agent.tools.runner import ClosingRequested, ToolAnswers
 
@@ -19,7 +20,9 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A connection is up and its setup is complete."""
+    """A connection is up and its setup is complete; of two dials ``attempt`` says which."""
+
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,61 @@ class ConnectFailed:
     """No connection came up."""
 
     error: LiveError
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyLost:
+    """The connection kept in reserve has ended."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionClosed:
+    """The connection that was given up is closed, or as good as closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """The connection has been sent all the caller audio there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveWanted:
+    """The connection is old, slow or without memory."""
+
+    departure: Departure
+
+
+@dataclass(frozen=True, slots=True)
+class SafePointReached:
+    """Nothing is lost by leaving now."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveDeadlineReached:
+    """No safe point came in time; the connection is left all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDue:
+    """It is time for the next dial."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillerDue:
+    """The caller waits in silence and should hear that somebody is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSpent:
+    """Connections have been looked for long enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenOver:
+    """The caller speaks over audio that no server can interrupt: its connection is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +122,16 @@ SessionEvent = (
     | Started
     | Opened
     | ConnectFailed
+    | StandbyLost
+    | ConnectionClosed
+    | CaughtUp
+    | LeaveWanted
+    | SafePointReached
+    | LeaveDeadlineReached
+    | RetryDue
+    | FillerDue
+    | BudgetSpent
+    | SpokenOver
     | KeysPressed
     | GoodbyeHeard
     | EndRequested

@@ -6,8 +6,10 @@ answers it; a transcript or an empty turn does not, because turns without audio 
 near-zero loudness are among the commonest faults of Live models (observed:
 googleapis/python-genai#2117, google-gemini/gemini-live-api-examples#40). While the caller speaks,
 the agent is still being heard or a tool runs, nobody is late. An answer that is late gets one
-nudge, one that is later still ends the session. A caller who keeps asking does not put that off
-for ever; one who only draws breath while telling a long story has not been waiting.
+nudge, one that is later still is overdue, and the session has to do something else. A caller who
+keeps asking does not put that off for ever; one who only draws breath while telling a long story
+has not been waiting. A connection that was moved to has to prove itself sooner, because a session
+restored from a bad handle hears and never speaks (observed: yagudaev/voiceclaw#255).
 
 What the caller says while the agent is still being played makes no answer due: it may be the
 agent's own echo. If it was a barge-in the server says so. A voice that goes on after the echo has
@@ -26,6 +28,8 @@ MIN_SPEECH_MS = 250.0
 """Shorter is a cough, and models rightly do not answer one."""
 NUDGE_AFTER = 0.4
 """Of the answer time-out. In use elsewhere: nudge after 4 s, end after 10 s (cookbook#1228)."""
+PROOF_S = 8.0
+"""Bound on the first answer after a move; as voiceclaw has it."""
 PATIENCE = 2.0
 """Times the answer time-out, for a caller who speaks again and again into silence."""
 # First audio comes up to 3.4 s after the last word where the server takes 2 s to believe that it
@@ -35,6 +39,8 @@ _PAUSE_S = 3.0
 _BREATH_S = 1.4
 # There and back through two networks, with the playout's own lead.
 _ECHO_S = 1.0
+# Audio that was heard so recently needs no second look.
+_LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +93,40 @@ class Watchdog:
         self._first_due_s = 0.0
         self._kept_waiting = False
         self._nudged = False
+        self._hurried = False
+        self._given_up = False
+        self._unproven = False
+        self._audible_s: float | None = None
 
     @property
     def caller_speaking(self) -> bool:
         """Whether the caller speaks at this moment, by energy."""
         return self._caller.speaking
+
+    @property
+    def caller_voiced_ms(self) -> float:
+        """How much voice there was in the speech under way."""
+        return self._caller.voiced_ms
+
+    @property
+    def caller_quiet_ms(self) -> float:
+        """For how long the voice has been silent in the speech under way."""
+        return self._caller.quiet_ms
+
+    @property
+    def answer_due(self) -> bool:
+        """Whether the model owes an answer."""
+        return self._due_s is not None
+
+    @property
+    def agent_heard(self) -> bool:
+        """Whether the caller hears the agent at this moment."""
+        return self._agent_playing
+
+    def line_quiet(self, now: float, seconds: float) -> bool:
+        """Whether nothing but noise has come from the caller for so long."""
+        loud_s = self._caller.loud_s
+        return loud_s is None or now - loud_s > seconds
 
     @property
     def deadline(self) -> float:
@@ -121,11 +156,39 @@ class Watchdog:
         if not playing and self._due_s is not None:
             self._due_s = now
 
-    def connected(self, now: float) -> None:
-        """The model can hear from now on; what is due counts from here."""
+    def connected(self, now: float, *, moved: bool = False) -> None:
+        """The model can hear from now on; what is due counts from here.
+
+        Args:
+            now: Seconds.
+            moved: The session came from another connection: this one has to prove itself.
+        """
         self._connected = True
+        self._unproven = moved
         if self._due_s is not None:
             self._due_s = self._first_due_s = now
+            if moved:
+                self._nudged = self._hurried = self._given_up = False
+
+    def disconnected(self) -> None:
+        """There is no model at the moment: nobody is late."""
+        self._connected = False
+
+    def model_works(self, now: float) -> None:
+        """The model thinks, or says that it is at it: not late yet, but not for ever."""
+        if (
+            self._due_s is not None
+            and now < self._first_due_s + PATIENCE * self._limits.answer_timeout_s
+        ):
+            self._due_s = now
+
+    def hurry(self) -> None:
+        """The model has ended its answer and nothing of it could be heard: do not wait for it.
+
+        It is nudged at once; where that was tried before, the answer is overdue.
+        """
+        self._given_up = self._nudged
+        self._hurried = True
 
     def tools_running(self, running: bool, now: float) -> None:
         """Note whether any function runs; while one does the model is not late."""
@@ -137,15 +200,22 @@ class Watchdog:
         if self._due_s is None:
             self._first_due_s = now
             self._nudged = not nudge
-            self._kept_waiting = False
+            self._kept_waiting = self._hurried = self._given_up = False
         self._due_s = now
         self._active_s = now
 
-    def model_audio(self, audio: PcmChunk, now: float) -> None:
-        """The model speaks; it answers if it can be heard."""
+    def model_audio(self, audio: PcmChunk, now: float) -> bool:
+        """The model speaks; it answers if it can be heard, which is returned."""
         self._active_s = now
-        if self._due_s is not None and loudness(audio.pcm) >= AUDIBLE_RMS:
-            self._due_s = None
+        # Telling loudness is quick, but not free: 50 times a second and call.
+        if self._due_s is None and self._audible_s is not None and now - self._audible_s < _LOOK_S:
+            return True
+        if loudness(audio.pcm) < AUDIBLE_RMS:
+            return False
+        self._audible_s = now
+        self._due_s = None
+        self._unproven = False
+        return True
 
     def caller_acted(self, now: float) -> None:
         """The caller pressed a key: the line is not idle."""
@@ -154,6 +224,7 @@ class Watchdog:
     def answered(self, now: float) -> None:
         """The model did something that counts as an answer, or none is due any more."""
         self._due_s = None
+        self._unproven = False
         self._active_s = now
 
     def tick(self, now: float, *, pending_ms: float) -> Speech | Alarm | None:
@@ -188,7 +259,10 @@ class Watchdog:
             if self._due_s is not None and change.at_s - self._due_s >= _BREATH_S:
                 self._kept_waiting = True
         elif self._due_s is not None or (
-            change.voiced_ms >= MIN_SPEECH_MS and not change.endless and not self._is_echo(change)
+            change.voiced_ms >= MIN_SPEECH_MS
+            and not change.endless
+            and not self._is_echo(change)
+            and not self._is_answered(change)
         ):
             self.expect_answer(now)
             if not self._kept_waiting:
@@ -198,15 +272,26 @@ class Watchdog:
         gone_s = self._agent_stopped_s + _ECHO_S + MIN_SPEECH_MS / 1000
         return self._perhaps_echo and (self._agent_playing or speech.at_s < gone_s)
 
+    def _is_answered(self, speech: CallerSpeechEnded) -> bool:
+        """A server that waits less for the end of a turn answers before we have noticed it."""
+        return self._audible_s is not None and self._audible_s > speech.at_s
+
     def _is_waiting(self) -> bool:
         return self._connected and not (
             self._caller.speaking or self._tools_running or self._agent_playing
         )
 
+    @property
+    def _timeout_s(self) -> float:
+        timeout_s = self._limits.answer_timeout_s
+        return min(timeout_s, PROOF_S) if self._unproven else timeout_s
+
     def _nudge_at(self, due_s: float) -> float:
-        return due_s + NUDGE_AFTER * self._limits.answer_timeout_s
+        return due_s if self._hurried else due_s + NUDGE_AFTER * self._timeout_s
 
     def _overdue_at(self, due_s: float) -> float:
-        timeout_s = self._limits.answer_timeout_s
+        if self._given_up:
+            return due_s
+        timeout_s = self._timeout_s
         patient_s = max(self._first_due_s + PATIENCE * timeout_s, due_s + _PAUSE_S)
         return min(due_s + timeout_s, patient_s)

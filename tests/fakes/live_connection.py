@@ -1,9 +1,11 @@
-"""The Live API in memory: a connection that is told what to receive, and its dialer."""
+"""The Live API in memory: connections that are told what to receive, and their dialer."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from google.genai import types
 
@@ -25,6 +27,8 @@ class FakeConnection:
         """What was sent, by kind, in order."""
         self.congested = False
         self.closed = False
+        self.hangs_at_close = False
+        """The other side does not answer a close."""
         self.changed = asyncio.Event()
         self._incoming: asyncio.Queue[list[LiveEvent] | LiveConnectionLost] = asyncio.Queue()
         self._lost: LiveConnectionLost | None = None
@@ -56,8 +60,12 @@ class FakeConnection:
             raise found
         return found
 
-    async def close(self) -> None:
+    async def close(self, *, timeout_s: float = 2.0) -> None:
+        if self.hangs_at_close and not self.closed:
+            await asyncio.sleep(timeout_s)
         self.closed = True
+        if self._lost is None:
+            self.lose(1000)
 
     def _note(self, kind: str) -> None:
         if self._lost is not None:
@@ -66,26 +74,65 @@ class FakeConnection:
         self.changed.set()
 
 
-class FakeDialer:
-    """Hands out one prepared connection, when it is let to."""
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """What a dial was made with."""
 
-    def __init__(self, *, error: LiveError | None = None, open_at_once: bool = True) -> None:
+    spec: AgentSpec
+    opening: Opening
+    handle: str | None
+    timeout_s: float | None
+    open_then: int
+    """Connections handed out before that were not closed at that moment."""
+
+
+class FakeDialer:
+    """Hands out connections one after the other, when it is let to.
+
+    Args:
+        outcomes: What the dials bring, in order: a connection, or an error.
+        error: What every later dial brings; None brings a new connection each time.
+        open_at_once: Do not wait for ``may_open``.
+    """
+
+    def __init__(
+        self,
+        *outcomes: FakeConnection | LiveError,
+        error: LiveError | None = None,
+        open_at_once: bool = True,
+    ) -> None:
         self.vertexai = False
-        self.connection = FakeConnection()
-        self.dials: list[tuple[AgentSpec, Opening]] = []
+        self.dials: list[Dial] = []
+        self.connections: list[FakeConnection] = []
+        """Those handed out, in order."""
         self.error = error
         self.may_open = asyncio.Event()
         if open_at_once:
             self.may_open.set()
+        self.outcomes: deque[FakeConnection | LiveError] = deque(outcomes)
+        if not outcomes and error is None:
+            self.outcomes.append(FakeConnection())
+        prepared = [item for item in self.outcomes if isinstance(item, FakeConnection)]
+        self.connection = prepared[0] if prepared else FakeConnection()
+        """The first there is."""
 
     async def connect(
         self,
         spec: AgentSpec,
         opening: Opening,
         declarations: Sequence[types.FunctionDeclaration] = (),
+        *,
+        handle: str | None = None,
+        timeout_s: float | None = None,
     ) -> FakeConnection:
-        self.dials.append((spec, opening))
+        open_then = sum(not connection.closed for connection in self.connections)
+        self.dials.append(Dial(spec, opening, handle, timeout_s, open_then))
+        outcome: FakeConnection | LiveError | None = None
+        if self.outcomes:
+            outcome = self.outcomes.popleft()
         await self.may_open.wait()
-        if self.error is not None:
-            raise self.error
-        return self.connection
+        outcome = outcome or self.error or FakeConnection()
+        if isinstance(outcome, LiveError):
+            raise outcome
+        self.connections.append(outcome)
+        return outcome

@@ -15,13 +15,16 @@ from agent.spec import AgentSpec, Thinking, Vad
 DECLARATION = types.FunctionDeclaration(name="order_status", description="Look up an order.")
 
 
-def config(model: str = "gemini-3.8-live", **fields: Any) -> dict[str, Any]:
+def config(
+    model: str = "gemini-3.8-live", handle: str | None = None, **fields: Any
+) -> dict[str, Any]:
     spec = AgentSpec(name="bakery", system_instruction="Be kind.", model=model, **fields)
     built = build_config(
         spec,
         profile=profile_for(model, vertexai=False),
         system_instruction="Be kind.",
         declarations=[DECLARATION],
+        handle=handle,
     )
     return built.model_dump(exclude_none=True, mode="json")
 
@@ -38,8 +41,14 @@ def test_what_the_agent_does_not_set_is_left_to_the_model() -> None:
     """Defaults differ between models; only turn coverage is always said."""
     built = config()
     assert built["realtime_input_config"] == {"turn_coverage": "TURN_INCLUDES_ONLY_ACTIVITY"}
-    assert not {"temperature", "thinking_config", "session_resumption"} & built.keys()
+    assert not {"temperature", "thinking_config"} & built.keys()
     assert "context_window_compression" not in built
+
+
+def test_handles_are_asked_for_from_the_start() -> None:
+    """A session that did not ask gets none; one that has a handle resumes by it."""
+    assert config()["session_resumption"] == {}
+    assert config(handle="h-1")["session_resumption"] == {"handle": "h-1"}
 
 
 def test_voice_activity_is_set_as_the_agent_says() -> None:

@@ -42,6 +42,10 @@ AUDIO = {
 class Transport:
     def __init__(self) -> None:
         self.unsent_bytes = 0
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def get_write_buffer_size(self) -> int:
         return self.unsent_bytes
@@ -230,7 +234,7 @@ def test_socket_is_used_where_it_is_to_be_had(client: genai.Client) -> None:
 
 
 async def test_close_is_bounded_and_happens_once(client: genai.Client) -> None:
-    """A peer that says nothing does not keep a call from ending; a second close does nothing."""
+    """A peer that says nothing is broken off after a while; a second close does nothing."""
     closes = 0
 
     class Silent:
@@ -240,10 +244,12 @@ async def test_close_is_bounded_and_happens_once(client: genai.Client) -> None:
             await asyncio.Event().wait()
 
     profile = profile_for("gemini-3.8-live", vertexai=False)
-    session = AsyncSession(api_client=client._api_client, websocket=cast(Any, Socket()))
+    socket = Socket()
+    session = AsyncSession(api_client=client._api_client, websocket=cast(Any, socket))
     context = cast(AbstractAsyncContextManager[AsyncSession], Silent())
     connection = GenaiConnection(session, context, profile=profile, vertexai=False)
-    async with asyncio.timeout(4):
-        await connection.close()
+    async with asyncio.timeout(1):
+        await connection.close(timeout_s=0.05)
         await connection.close()
     assert closes == 1
+    assert socket.transport.aborted

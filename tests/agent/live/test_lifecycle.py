@@ -5,16 +5,15 @@ from __future__ import annotations
 import pytest
 
 from agent import commands, events
-from agent.audio import PcmChunk
-from agent.commands import ToolResponse
-from agent.conversation.prompt import Opening, ask_for_greeting
-from agent.conversation.record import EndReason
+from agent.conversation.prompt import WAITING, Opening, ask_for_greeting
+from agent.conversation.record import EndReason, MoveCause
 from agent.errors import LiveConnectFailed, LiveConnectRefused, LocalProtocolError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.goodbye import CLOSING_MAX_S, STARVED_S, WAIT_S
-from agent.live.lifecycle import NUDGE, Lifecycle, State
-from agent.live.models import profile_for
+from agent.live.lifecycle import Lifecycle
+from agent.live.move import ReportMove
 from agent.live.session_events import (
+    BudgetSpent,
     ConnectFailed,
     EndRequested,
     GoodbyeHeard,
@@ -23,31 +22,24 @@ from agent.live.session_events import (
     SessionEnd,
     Started,
 )
+from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
-from agent.spec import Limits
 from agent.tools.runner import ClosingRequested, ToolAnswers
+from tests.agent.live.lives import (
+    ANSWER,
+    AUDIO,
+    CALL,
+    GREETING,
+    LOUD,
+    MODEL,
+    lifecycle,
+    run,
+    serving,
+    speak,
+    take_all,
+)
 
-CALL = events.FunctionCall("id-1", "order_status", {"order_number": "7"})
-ANSWER = ToolResponse("id-1", "order_status", {"output": "ready"})
-AUDIO = events.AudioReceived(PcmChunk(b"\0\x10" * 240, 24_000))
-GREETING = PcmChunk(bytes(1_600), 8_000)
-
-
-def lifecycle(opening: Opening | None = None, model: str = "gemini-3.8-live") -> Lifecycle:
-    return Lifecycle(
-        limits=Limits(),
-        opening=opening or Opening("Be kind."),
-        profile=profile_for(model, vertexai=False),
-        now=0.0,
-    )
-
-
-def serving(opening: Opening | None = None, model: str = "gemini-3.8-live") -> Lifecycle:
-    life = lifecycle(opening, model)
-    life.receive(Started(), 0.0)
-    life.receive(Opened(), 0.0)
-    assert life.state is State.SERVING
-    return life
+DIAL = commands.OpenConnection(1, MODEL)
 
 
 def closing(now: float = 1.0, transfer_to: str | None = None) -> Lifecycle:
@@ -64,21 +56,21 @@ def closing(now: float = 1.0, transfer_to: str | None = None) -> Lifecycle:
 
 def test_start_dials() -> None:
     """A session begins by opening a connection; without a kept greeting nothing else happens."""
-    assert lifecycle().receive(Started(), 0.0) == [commands.OpenConnection()]
+    assert lifecycle().receive(Started(), 0.0) == [DIAL]
 
 
 def test_kept_greeting_does_not_wait_for_the_connection() -> None:
     """The caller hears a kept greeting at once, and the model is not asked for it again."""
     life = lifecycle(Opening("Be kind.", greeting="Hello.", greeting_audio=GREETING))
-    assert life.receive(Started(), 0.0) == [commands.OpenConnection(), commands.PlayGreeting()]
-    assert life.receive(Opened(), 1.0) == [commands.ReleaseCallerAudio()]
+    assert life.receive(Started(), 0.0) == [DIAL, commands.PlayGreeting()]
+    assert life.receive(Opened(1), 1.0) == [commands.ReleaseCallerAudio()]
 
 
 def test_greeting_is_asked_for_before_caller_audio() -> None:
     """The request for the greeting goes out first, then what the caller said meanwhile."""
     life = lifecycle(Opening("Be kind.", greeting="Hello."))
     life.receive(Started(), 0.0)
-    assert life.receive(Opened(), 1.0) == [
+    assert life.receive(Opened(1), 1.0) == [
         commands.SendText(ask_for_greeting("Hello."), opening=True),
         commands.ReleaseCallerAudio(),
     ]
@@ -88,26 +80,33 @@ def test_continued_call_is_nudged() -> None:
     """In a call that goes on the model speaks first."""
     life = lifecycle(Opening("Be kind.", nudge="Go on."))
     life.receive(Started(), 0.0)
-    assert life.receive(Opened(), 1.0)[0] == commands.SendText("Go on.", opening=True)
+    assert life.receive(Opened(1), 1.0)[0] == commands.SendText("Go on.", opening=True)
 
 
 def test_refusal_and_failure_end_differently() -> None:
-    """What another try would not mend is a refusal, the rest a loss."""
+    """What another try would not mend is a refusal; the rest is tried until the budget is spent."""
     refused, failed = lifecycle(), lifecycle()
-    refused.receive(ConnectFailed(LiveConnectRefused("voice", "is not known")), 1.0)
-    failed.receive(ConnectFailed(LiveConnectFailed("no route")), 1.0)
+    for life in (refused, failed):
+        life.receive(Started(), 0.0)
+    refused.receive(ConnectFailed(LiveConnectRefused("voice", "is not known"), 1), 1.0)
     assert refused.end == SessionEnd(EndReason.LIVE_REFUSED, "voice: is not known")
-    assert failed.end == SessionEnd(EndReason.LIVE_LOST, "no route")
+    failed.receive(ConnectFailed(LiveConnectFailed("no route"), 1), 1.0)
+    assert run(failed, 1.0, 30.0)[-1][:2] == (20.0, BudgetSpent())
+    assert failed.end == SessionEnd(
+        EndReason.LIVE_LOST, "no Live connection for 20 s; the last try: no route"
+    )
 
 
-def test_lost_connection_ends_with_its_code() -> None:
+def test_lost_connection_is_left_and_reported_with_its_code() -> None:
     """The close code and reason are what an operator needs."""
     life = serving()
-    life.receive(events.ConnectionLost(1011, "Internal error encountered."), 5.0)
-    assert life.end == SessionEnd(
-        EndReason.LIVE_LOST,
-        "the Live connection closed with code 1011: Internal error encountered.",
-    )
+    left = life.receive(events.ConnectionLost(1011, "Internal error encountered."), 5.0)
+    assert left == [commands.LeaveConnection(said_again=False)]
+    assert life.state is State.MOVING
+    out = life.receive(EndRequested(EndReason.CALLER_HUNG_UP), 6.0)
+    (report,) = (item.record for item in out if isinstance(item, ReportMove))
+    assert (report.cause, report.kind) == (MoveCause.LOST, None)
+    assert report.detail == "the Live connection closed with code 1011: Internal error encountered."
 
 
 def test_keys_pressed_before_the_connection_are_told_after_it() -> None:
@@ -118,7 +117,7 @@ def test_keys_pressed_before_the_connection_are_told_after_it() -> None:
     event = life.tick(5.0, pending_ms=0)
     assert event == KeysPressed("7")
     assert life.receive(event, 5.0) == []
-    (told, released) = life.receive(Opened(), 6.0)
+    (told, released) = life.receive(Opened(1), 6.0)
     assert isinstance(told, commands.SendText)
     assert "7" in told.text
     assert released == commands.ReleaseCallerAudio()
@@ -158,14 +157,28 @@ def test_caller_audio_waits_for_a_pending_tool_on_2_5() -> None:
     """2.5 closes on audio during a call, so it is held and released."""
     life = serving(model="gemini-2.5-flash-native-audio-latest")
     asked = life.receive(events.ToolCallsRequested((CALL,)), 1.0)
-    assert asked == [commands.HoldCallerAudio(), commands.RunTools((CALL,))]
+    assert asked == [commands.RunTools((CALL,))]
+    life.hear(LOUD, 1.02)
+    assert life.tape.held
+    assert take_all(life) == b""
     answered = life.receive(ToolAnswers((ANSWER,)), 2.0)
     assert answered == [commands.SendToolResponses((ANSWER,)), commands.ReleaseCallerAudio()]
+    assert take_all(life) == LOUD
 
 
 def test_barge_in_clears_the_playout() -> None:
     """``interrupted`` alone is enough; no turn end needs to follow."""
-    assert serving().receive(events.Interrupted(), 1.0) == [commands.ClearPlayout()]
+    life = serving()
+    speak(life, 0.5, 500)
+    assert life.receive(events.Interrupted(), 1.2) == [commands.ClearPlayout()]
+
+
+def test_interruption_by_nobody_clears_nothing() -> None:
+    """What there is of the answer is worth hearing, and its rest is asked for at once."""
+    life = serving()
+    life.receive(AUDIO, 3.0)
+    assert life.receive(events.Interrupted(), 3.5) == []
+    assert life.tick(3.5, pending_ms=0) == AnswerSlow()
 
 
 def test_first_answer_cuts_a_kept_greeting_once() -> None:
@@ -184,12 +197,13 @@ def test_heard_greeting_is_not_cut() -> None:
     assert life.receive(AUDIO, 1.5) == []
 
 
-def test_silent_model_is_nudged_and_then_given_up() -> None:
-    """The alarms of the watchdog become a text, then the end."""
+def test_silent_model_is_nudged_and_then_left() -> None:
+    """The alarms of the watchdog become a text, then a fresh session."""
     life = serving()
-    assert life.receive(AnswerSlow(), 4.0) == [commands.SendText(NUDGE)]
+    assert life.receive(AnswerSlow(), 4.0) == [commands.SendText(WAITING)]
     life.receive(AnswerOverdue(10.0), 10.0)
-    assert life.end == SessionEnd(EndReason.MODEL_SILENT, "the model gave no answer for 10.0 s")
+    assert life.state is State.MOVING
+    assert life.end is None
 
 
 @pytest.mark.parametrize(
@@ -316,5 +330,5 @@ def test_event_that_makes_no_sense_raises() -> None:
     """The table knows what may happen; the rest is a bug of ours."""
     with pytest.raises(LocalProtocolError, match="AudioReceived while connecting"):
         lifecycle().receive(AUDIO, 0.0)
-    with pytest.raises(LocalProtocolError, match="Opened while serving"):
-        serving().receive(Opened(), 0.0)
+    with pytest.raises(LocalProtocolError, match="GoodbyeHeard while serving"):
+        serving().receive(GoodbyeHeard(), 0.0)

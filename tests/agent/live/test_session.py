@@ -12,16 +12,16 @@ from agent.audio import PcmChunk
 from agent.conversation.prompt import Opening
 from agent.conversation.record import EndReason
 from agent.conversation.transcript import Transcript
-from agent.errors import LiveConnectRefused
+from agent.errors import LiveConnectFailed, LiveConnectRefused
 from agent.live.caller_speech import CallerSpeechStarted
 from agent.live.session import LiveSession
-from agent.live.session_events import SessionEnd, SessionEvent
-from agent.spec import AgentSpec, Greeting, Limits
+from agent.live.session_events import CaughtUp, SessionEnd, SessionEvent
+from agent.spec import AgentSpec, Greeting, Limits, Moves
 from agent.tools.call_control import built_in_tools
 from agent.tools.declarations import Tool, declare
 from agent.tools.runner import ToolRunner
 from tests.fakes.call_control import FakeCallControl
-from tests.fakes.live_connection import FakeDialer
+from tests.fakes.live_connection import FakeConnection, FakeDialer
 from tests.fakes.playout import FakePlayout
 
 PCM_20MS = bytes(640)
@@ -35,6 +35,8 @@ class Listener:
     def __init__(self, playout: FakePlayout) -> None:
         self.events: list[SessionEvent] = []
         self.greeting: tuple[str, PcmChunk] | None = None
+        self.fillers: list[PcmChunk] = []
+        self.left = 0
         self._playout = playout
 
     async def on_event(self, event: SessionEvent) -> None:
@@ -48,6 +50,12 @@ class Listener:
         self.greeting = (text, audio)
         self._playout.offer(audio.duration_ms)
 
+    async def on_filler(self, audio: PcmChunk) -> None:
+        self.fillers.append(audio)
+
+    async def on_left(self) -> None:
+        self.left += 1
+
 
 class Call:
     """A session with everything around it."""
@@ -58,6 +66,7 @@ class Call:
         *,
         opening: Opening | None = None,
         limits: Limits | None = None,
+        moves: Moves | None = None,
         model: str = "gemini-3.8-live",
         tools: dict[str, Tool] | None = None,
     ) -> None:
@@ -67,6 +76,7 @@ class Call:
             model=model,
             greeting=Greeting("Hello."),
             limits=limits or Limits(),
+            moves=moves or Moves(),
             tools=("end_call",),
         )
         all_tools = built_in_tools(spec, FakeCallControl()) | (tools or {})
@@ -189,6 +199,7 @@ async def test_barge_in_is_recorded_with_what_was_cut() -> None:
     """The listener is told once to drop audio, the record says how much."""
     call = Call(FakeDialer())
     async with running(call):
+        await call.session.send_caller_audio(LOUD_200MS)
         call.connection.say(
             events.OutputTranscribed("One two three four."), events.AudioReceived(AUDIO_100MS)
         )
@@ -248,14 +259,19 @@ async def test_keys_reach_the_model_as_text() -> None:
     assert call.session.counters["keys_unknown"] == 1
 
 
-async def test_lost_connection_ends_the_session() -> None:
-    """Without another connection to move to, the session says how it was lost."""
-    call = Call(FakeDialer())
+async def test_lost_connection_ends_the_session_when_none_is_to_be_had() -> None:
+    """The budget is bounded, and the session says what the last try met."""
+    dialer = FakeDialer(FakeConnection(), error=LiveConnectFailed("no route to the Live API"))
+    call = Call(dialer, moves=Moves(budget_s=0.3))
     async with running(call) as task:
+        await call.session.send_caller_audio(PCM_20MS)
+        await call.heard(CaughtUp)
         call.connection.lose(1011, "Internal error encountered.")
         end = await task
     assert end.reason is EndReason.LIVE_LOST
-    assert "1011" in end.detail
+    assert "no route to the Live API" in end.detail
+    (move,) = call.session.moves
+    assert "1011" in move.detail
     assert call.connection.closed
 
 
@@ -267,8 +283,8 @@ async def test_refusal_ends_the_session_with_the_setting_to_look_at() -> None:
     assert end == SessionEnd(EndReason.LIVE_REFUSED, "voice: 'Zed' is not known")
 
 
-async def test_silent_model_ends_the_session() -> None:
-    """Caller speech without an answer is noticed by energy alone."""
+async def test_silent_model_is_left_and_a_second_one_ends_the_session() -> None:
+    """Caller speech without an answer is noticed by energy alone, and tried with a fresh one."""
     call = Call(FakeDialer(), limits=Limits(answer_timeout_s=0.2))
     async with running(call) as task:
         for _ in range(3):
@@ -278,7 +294,7 @@ async def test_silent_model_ends_the_session() -> None:
         end = await task
     assert end.reason is EndReason.MODEL_SILENT
     assert CallerSpeechStarted in [type(event) for event in call.listener.events]
-    assert len(call.connection.texts) == 1
+    assert [len(connection.texts) for connection in call.dialer.connections] == [1, 1]
 
 
 async def test_bad_frames_are_counted_and_the_call_goes_on() -> None:

@@ -1,0 +1,505 @@
+"""The connections' side of a session's life: look for one, serve, leave it, move to the next.
+
+The old socket is closed before a handle is used, because the server refuses a handle whose session
+is still connected (observed: sip-to-ai#14). A handle is tried once; ``backoff`` decides what comes
+after. A connection that came up is not trusted until its model has answered: until then the outage
+goes on, and so does its budget. Which of these actions is taken when stands in ``lifecycle.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent import commands, events
+from agent.conversation.prompt import CUT_OFF, WAITING, Opening, ask_for_greeting
+from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
+from agent.errors import LiveConnectRefused
+from agent.live.backoff import Ladder, Plan, Trouble, Way, trouble_of_close
+from agent.live.dialogue import Dialogue
+from agent.live.drift import LatencyDrift
+from agent.live.models import ModelProfile
+from agent.live.move import Move, ReportMove
+from agent.live.replay import IN_FLIGHT_MS
+from agent.live.resumption import HANDLE_WAIT_S, Departure, after_go_away, merged
+from agent.live.session_events import (
+    ConnectFailed,
+    LeaveWanted,
+    Opened,
+    SessionEnd,
+    SessionEvent,
+    StandbyLost,
+)
+from agent.live.state import State
+from agent.live.watchdog import AnswerOverdue
+from agent.spec import AgentSpec
+from agent.tools.runner import ClosingRequested, ToolAnswers
+
+MAX_STANDBYS = 3
+"""Connections opened in reserve while one is left: each turn makes the one before stale."""
+_SOON_S = 0.02
+
+
+@dataclass(slots=True)
+class _Standby:
+    """A connection in reserve; it knows what was said up to ``turns_done``."""
+
+    attempt: int
+    turns_done: int
+    ready: bool = False
+
+
+class Passage(Dialogue):
+    """Which connection serves one session, decided without doing anything."""
+
+    def __init__(
+        self,
+        *,
+        spec: AgentSpec,
+        opening: Opening,
+        profiles: Callable[[str], ModelProfile],
+        now: float,
+        elapsed_s: float = 0.0,
+        random: Callable[[], float] = lambda: 0.5,
+    ) -> None:
+        super().__init__(
+            spec=spec, opening=opening, profiles=profiles, now=now, elapsed_s=elapsed_s
+        )
+        self.state = State.CONNECTING
+        self._origin_s = now - elapsed_s
+        self._ladder = Ladder((spec.model, *spec.moves.fallback_models), random)
+        self._plan = Plan(Way.REFILL, spec.model)
+        self._attempt = 0
+        self._handle: str | None = None
+        self._serves_since = now
+        self._resumed = False
+        self._ever_served = False
+        # When the trouble began that no connection has been proven to have ended.
+        self._outage_s: float | None = None
+        self._works = False
+        self._departure: Departure | None = None
+        self._safe_check_s = float("inf")
+        self._quiet_since: float | None = None
+        self._standby: _Standby | None = None
+        self._standbys = 0
+        self._move: Move | None = None
+        self._first = True
+        self._deferred: ClosingRequested | None = None
+        self._last_trouble = ""
+        self._refill_kind = MoveKind.REFILL
+        self._reports: list[ReportMove] = []
+
+    # -- connecting ----------------------------------------------------------------------------
+
+    def _start(self, _event: SessionEvent) -> None:
+        opening = self._opening
+        begin = Departure(MoveCause.LOST, self._now, self._now)
+        self._move = self._new_move(begin, MoveMoment.ABRUPT, cut_off=False)
+        self._dial()
+        if opening.greeting is not None and opening.greeting_audio is not None:
+            self._greeting_playing = True
+            self._do(commands.PlayGreeting())
+
+    def _dial(self, _event: SessionEvent | None = None) -> None:
+        """Carry out the plan: a connection in reserve, a handle, or a fresh session."""
+        assert self._move is not None
+        plan, move = self._plan, self._move
+        move.retry_s = None
+        if plan.way is Way.RESUME and (handle := self._handles.take()) is not None:
+            self._handle = handle
+        else:
+            self._handle = None
+            self._handles.forget()
+            if self._promote_standby():
+                return
+        move.tries += 1
+        self._attempt += 1
+        self._do(
+            commands.OpenConnection(
+                self._attempt,
+                plan.model,
+                self._handle,
+                moved=self._ever_served,
+                cut_off=move.cut_off,
+                untold=self._tools.orphans | self._untold.keys(),
+            )
+        )
+
+    def _dial_when_due(self, plan: Plan) -> None:
+        assert self._move is not None
+        self._plan = plan
+        if plan.delay_s > 0:
+            self._move.retry_s = self._now + plan.delay_s
+        else:
+            self._dial()
+
+    def _connect_failed(self, event: SessionEvent) -> None:
+        assert isinstance(event, ConnectFailed)
+        error = event.error
+        if self._standby_failed(event) or event.attempt != self._attempt:
+            return
+        refused = isinstance(error, LiveConnectRefused)
+        trouble = Trouble.CONFIG if refused else trouble_of_close(error.code, error.reason)
+        way = Way.REFILL if self._handle is None else Way.RESUME
+        if self._handle is not None and not error.setup_sent:
+            self._handles.give_back(self._handle)
+        plan = self._ladder.after_failure(trouble, way=way, handle_spent=error.setup_sent)
+        if plan is None:
+            reason = EndReason.LIVE_LOST if self._ever_served else EndReason.LIVE_REFUSED
+            self._give_up(reason if refused else EndReason.LIVE_LOST, str(error))
+            return
+        self._last_trouble = str(error)
+        self._dial_when_due(plan)
+
+    def _open(self, event: SessionEvent) -> None:
+        """A connection is up: tell it what it does not know, give it what was held, serve."""
+        assert isinstance(event, Opened)
+        if self._standby_opened(event) or event.attempt != self._attempt or self._move is None:
+            return
+        first = not self._ever_served
+        self._resumed = self._handle is not None
+        self._profile = self._profiles(self._plan.model)
+        self._works = False
+        self._serves_since = self._now
+        self._departure = None
+        self._wish = None
+        self._quiet_since = None
+        self._move.opened(MoveKind.RESUME if self._resumed else self._refill_kind, self._now)
+        self._memory.connected(resumed=self._resumed)
+        if not self._resumed:
+            self._drift = LatencyDrift(self._spec.moves.latency_drift_s)
+        self._close_standby()
+        self._ever_served = True
+        self.state = State.SERVING
+        if first:
+            self._say_opening()
+        else:
+            self._say_what_is_owed()
+        self._watchdog.connected(self._now, moved=not first)
+        self._send_keys()
+        self._release_caller_audio()
+        if self._deferred is not None:
+            closing, self._deferred = self._deferred, None
+            self.state = State.CLOSING
+            self._begin_goodbye(closing)
+
+    def _say_opening(self) -> None:
+        opening = self._opening
+        if opening.greeting is not None and opening.greeting_audio is None:
+            self._say_to_model(ask_for_greeting(opening.greeting), opening=True, nudge=False)
+        elif opening.nudge is not None:
+            self._say_to_model(opening.nudge, opening=True, nudge=False)
+
+    def _say_what_is_owed(self) -> None:
+        """One text with all the model has to answer, unless the caller's own words come again."""
+        assert self._move is not None
+        unanswered, self._unanswered = self._unanswered, []
+        texts = [command.text for command in unanswered]
+        opening = any(command.opening for command in unanswered)
+        texts += self._take_results()
+        if (keys := self._take_keys()) is not None:
+            texts.append(keys)
+        if not texts and not self.tape.has_unanswered:
+            if self._move.cut_off:
+                texts.append(CUT_OFF)
+            elif self._watchdog.answer_due and not self._tools.running:
+                texts.append(WAITING)
+        if texts:
+            self._say_to_model(" ".join(texts), opening=opening)
+
+    # -- leaving -------------------------------------------------------------------------------
+
+    def _go_away(self, event: SessionEvent) -> None:
+        assert isinstance(event, events.GoAwayReceived)
+        self._want_to_leave(after_go_away(event, self._now))
+
+    def _leave_wanted(self, event: SessionEvent) -> None:
+        assert isinstance(event, LeaveWanted)
+        self._want_to_leave(event.departure)
+
+    def _want_to_leave(self, departure: Departure) -> None:
+        self._departure = merged(self._departure, departure)
+        self._standbys = 0
+        self._open_standby()
+
+    def _handle_came(self, event: SessionEvent) -> None:
+        assert isinstance(event, events.ResumptionUpdated)
+        self._handles.updated(event, self._now)
+
+    def _turn_over_while_leaving(self, event: SessionEvent) -> None:
+        self._turn_over(event)
+        self._open_standby()
+
+    def _is_safe(self, now: float, pending_ms: float) -> bool:
+        """Whether nothing is lost by leaving now; else ``_safe_check_s`` says when to ask again."""
+        assert self._departure is not None
+        self._safe_check_s = float("inf")
+        quiet = not (
+            self._generating
+            or self._in_progress
+            or self._tools.running
+            or self._keys
+            or self._keypad.deadline is not None
+            or self._watchdog.caller_speaking
+            or self._watchdog.answer_due
+        )
+        if not quiet:
+            self._quiet_since = None
+            return False
+        if pending_ms > 0 or self._watchdog.agent_heard:
+            self._quiet_since = None
+            self._safe_check_s = now + max(pending_ms / 1000, _SOON_S)
+            return False
+        if self._quiet_since is None:
+            self._quiet_since = now
+        if self._departure.fresh_session or self._handles.fresh:
+            return True
+        self._safe_check_s = self._quiet_since + HANDLE_WAIT_S
+        return now >= self._safe_check_s
+
+    # -- moving --------------------------------------------------------------------------------
+
+    def _move_at_safe_point(self, _event: SessionEvent) -> None:
+        self._depart(MoveMoment.SAFE_POINT)
+
+    def _move_by_force(self, _event: SessionEvent) -> None:
+        self._depart(MoveMoment.FORCED)
+
+    def _depart(self, moment: MoveMoment) -> None:
+        departure = self._departure
+        assert departure is not None
+        way = Way.REFILL if departure.fresh_session else Way.RESUME
+        self._leave(departure, moment, Plan(way, self._ladder.model))
+
+    def _lost(self, event: SessionEvent) -> None:
+        assert isinstance(event, events.ConnectionLost)
+        trouble = trouble_of_close(event.code, event.reason)
+        plan = self._ladder.after_loss(
+            trouble,
+            age_s=self._now - self._serves_since,
+            resumed=self._resumed,
+            proven=self._works,
+        )
+        why = event.reason or "no reason given"
+        detail = f"the Live connection closed with code {event.code}: {why}"
+        wanted = self._departure
+        if wanted is not None and wanted.cause is MoveCause.GO_AWAY:
+            detail = f"{wanted.detail}; then {detail}"
+        departure = Departure(MoveCause.LOST, self._now, self._now, detail=detail)
+        self._leave(departure, MoveMoment.ABRUPT, plan)
+
+    def _overdue(self, event: SessionEvent) -> None:
+        assert isinstance(event, AnswerOverdue)
+        detail = f"the model gave no answer for {event.waited_s:.1f} s"
+        plan = self._ladder.after_silence()
+        if plan is None:
+            self._end_in_trouble(EndReason.MODEL_SILENT, detail)
+            return
+        deaf = self._resumed and not self._works
+        cause = MoveCause.DEAF if deaf else MoveCause.SILENT
+        departure = Departure(cause, self._now, self._now, fresh_session=True, detail=detail)
+        self._leave(departure, MoveMoment.ABRUPT, plan, waited_s=event.waited_s)
+
+    def _leave(
+        self,
+        departure: Departure,
+        moment: MoveMoment,
+        plan: Plan | None,
+        *,
+        waited_s: float = 0.0,
+    ) -> None:
+        """Give up the connection; the next is dialled once it is closed."""
+        now = self._now
+        cut_off = self._generating and self._spoke and not self.tape.has_unanswered
+        if self._outage_s is None and moment is MoveMoment.ABRUPT:
+            self._outage_s = now
+        self._tools.connection_left()
+        self._leftover_playing = self._watchdog.agent_heard
+        self._generating = self._in_progress = self._spoke = self._audible = False
+        self._interrupted_s = None
+        self._cut_by_phantom = False
+        self._watchdog.disconnected()
+        if self._move is None:
+            self._move = self._new_move(departure, moment, cut_off=cut_off, waited_s=waited_s)
+        else:
+            self._move.lost_again()
+            self._move.cut_off = self._move.cut_off or cut_off
+        self.tape.held = True
+        self.tape.rewind(in_flight_ms=IN_FLIGHT_MS if moment is MoveMoment.ABRUPT else 0.0)
+        self.state = State.MOVING
+        self._do(commands.LeaveConnection(said_again=self.tape.has_unanswered))
+        if plan is None:
+            self._give_up(EndReason.LIVE_LOST, departure.detail)
+        else:
+            self._plan = plan
+
+    def _new_move(
+        self,
+        departure: Departure,
+        moment: MoveMoment,
+        *,
+        cut_off: bool,
+        waited_s: float = 0.0,
+    ) -> Move:
+        return Move(
+            departure,
+            moment,
+            now=self._now,
+            outage_s=self._now if self._outage_s is None else self._outage_s,
+            budget_s=self._spec.moves.budget_s,
+            cut_off=cut_off,
+            tape=self.tape,
+            waited_s=waited_s,
+        )
+
+    def _closed(self, _event: SessionEvent) -> None:
+        self._dial_when_due(self._plan)
+
+    def _keep_results(self, event: SessionEvent) -> None:
+        """Results that come while there is no connection are told to the next one."""
+        assert isinstance(event, ToolAnswers)
+        delivery = self._tools.answered(event.responses)
+        self._untold |= {response.id: response for response in delivery.told}
+        self._note_tools_running()
+        if delivery.told:
+            self._watchdog.expect_answer(self._now)
+
+    def _defer_goodbye(self, event: SessionEvent) -> None:
+        assert isinstance(event, ClosingRequested)
+        if self._deferred is None or event.transfer_to is not None:
+            self._deferred = event
+
+    def _fill(self, _event: SessionEvent) -> None:
+        self._do(commands.PlayFiller())
+
+    def _budget_spent(self, _event: SessionEvent) -> None:
+        spent = f"no Live connection for {self._spec.moves.budget_s:g} s"
+        last = f"; the last try: {self._last_trouble}" if self._last_trouble else ""
+        self._give_up(EndReason.LIVE_LOST, spent + last)
+
+    def _give_up(self, reason: EndReason, detail: str) -> None:
+        if self._deferred is not None:
+            self._begin_goodbye(self._deferred)
+            self.end = self._farewell
+            return
+        self._end_in_trouble(reason, detail)
+
+    def _end_in_trouble(self, reason: EndReason, detail: str) -> None:
+        person = self._spec.moves.person
+        self.end = SessionEnd(
+            reason, detail, None if person is None else self._spec.transfer.get(person)
+        )
+
+    # -- the connection in reserve -------------------------------------------------------------
+
+    def _open_standby(self) -> None:
+        """Open one, or a newer one where a turn has been completed since."""
+        known = self._standby
+        if (
+            not self._spec.moves.standby
+            or (known is not None and known.turns_done == self._turns_done)
+            or self._standbys >= MAX_STANDBYS
+        ):
+            return
+        self._close_standby()
+        self._standbys += 1
+        self._attempt += 1
+        self._standby = _Standby(self._attempt, self._turns_done)
+        self._do(
+            commands.OpenConnection(self._attempt, self._ladder.model, moved=True, standby=True)
+        )
+
+    def _promote_standby(self) -> bool:
+        standby = self._standby
+        if standby is None or not standby.ready or standby.turns_done != self._turns_done:
+            self._close_standby()
+            self._refill_kind = MoveKind.REFILL
+            return False
+        self._attempt = standby.attempt
+        self._standby = None
+        self._refill_kind = MoveKind.STANDBY
+        self._do(commands.PromoteStandby(standby.attempt))
+        return True
+
+    def _close_standby(self) -> None:
+        if self._standby is not None:
+            self._standby = None
+            self._do(commands.CloseStandby())
+
+    def _standby_opened(self, event: SessionEvent) -> bool:
+        assert isinstance(event, Opened)
+        if self._standby is None or self._standby.attempt != event.attempt:
+            return False
+        self._standby.ready = True
+        return True
+
+    def _standby_failed(self, event: SessionEvent) -> bool:
+        assert isinstance(event, ConnectFailed)
+        known = self._is_standby(event.attempt)
+        if known:
+            self._standby = None
+        return known
+
+    def _standby_lost(self, event: SessionEvent) -> None:
+        assert isinstance(event, StandbyLost)
+        if self._is_standby(event.attempt):
+            self._standby = None
+
+    def _is_standby(self, attempt: int) -> bool:
+        return self._standby is not None and self._standby.attempt == attempt
+
+    # -- the report ----------------------------------------------------------------------------
+
+    def _caught_up(self, _event: SessionEvent) -> None:
+        if self._move is not None and self._move.opened_s is not None:
+            self._move.caught_up(self._now)
+
+    def _trusted(self) -> None:
+        """The trouble is over: what comes next is a trouble of its own."""
+        self._outage_s = None
+        self._ladder.stable()
+
+    def _proven(self) -> None:
+        self._works = True
+        self._outage_s = None
+        self._ladder.proven()
+        if self._move is not None and self._move.opened_s is not None:
+            self._observe_move()
+            self._move.voice_back = True
+
+    def _observe_move(self) -> None:
+        move = self._move
+        if move is None:
+            return
+        rest_owed = move.cut_off and not move.voice_back
+        answer_owed = not move.serves and (self._watchdog.answer_due or self._greeting_owed)
+        silent = not (self._watchdog.agent_heard or self._watchdog.caller_speaking)
+        move.observe(self._now, waits=silent and (rest_owed or answer_owed))
+
+    @property
+    def _greeting_owed(self) -> bool:
+        opening = self._opening
+        return not self._ever_served and (
+            opening.nudge is not None
+            or (opening.greeting is not None and opening.greeting_audio is None)
+        )
+
+    def _watch_move(self) -> None:
+        """Report the move once nothing can be missed on its account any more."""
+        move = self._move
+        if move is None:
+            return
+        self._observe_move()
+        if move.is_done(self._now) or self.end is not None:
+            self._move = None
+            if not self._first:
+                self._reports.append(
+                    ReportMove(
+                        move.report(self._now, model=self._ladder.model, origin_s=self._origin_s)
+                    )
+                )
+            self._first = False
+
+    def _finish_as_ended(self) -> None:
+        self.state = State.ENDED
+        self._close_standby()

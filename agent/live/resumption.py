@@ -1,0 +1,113 @@
+"""Handles, and when to leave a connection: the safe point, and the deadline of each cause.
+
+A handle is a snapshot of the session as it was when the handle came. It is tried once
+(live-api.md 5.3). The safe point is a moment at which nothing is lost by leaving: the model is not
+generating and its audio has played out, the caller is silent and waits for nothing, no tool runs,
+and the newest handle is younger than the last turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent import events
+from agent.conversation.record import MoveCause
+
+GO_AWAY_DEFAULT_S = 30.0
+"""A ``goAway`` without ``timeLeft``; what tau2-bench assumes. Documented: 60 s, seen: 50 s."""
+GO_AWAY_MARGIN_S = 5.0
+"""Before the server's deadline, as tau2-bench has it; a quarter of it where that is less."""
+AGE_GRACE_SHARE = 1 / 12
+"""Of ``moves.max_age_s``: how long its safe point is waited for. 45 s of 9 min: still under 10."""
+FORGOT_GRACE_S = 10.0
+"""A session without memory answers nonsense; it is left soon, safe point or not."""
+HANDLE_WAIT_S = 2.0
+"""Handles come with the end of a turn, or not at all: after so much quiet none is waited for."""
+
+
+class Handles:
+    """The newest handle of a session, and whether it knows all that was said."""
+
+    def __init__(self) -> None:
+        self._newest: str | None = None
+        self._at_s = 0.0
+        self._changed_s = 0.0
+        self._resumable = False
+
+    @property
+    def known(self) -> bool:
+        """Whether there is one to try."""
+        return self._newest is not None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it is resumable and younger than the last turn."""
+        return self._newest is not None and self._resumable and self._at_s >= self._changed_s
+
+    def updated(self, event: events.ResumptionUpdated, now: float) -> None:
+        """The server sent a ``sessionResumptionUpdate``."""
+        self._resumable = event.resumable and event.handle is not None
+        if self._resumable:
+            self._newest, self._at_s = event.handle, now
+
+    def conversation_changed(self, now: float) -> None:
+        """Something was said or done that the newest handle does not know."""
+        self._changed_s = now
+
+    def take(self) -> str | None:
+        """Return the newest handle, once."""
+        handle, self._newest = self._newest, None
+        return handle
+
+    def give_back(self, handle: str) -> None:
+        """No server has seen it: it may be tried again."""
+        self._newest = self._newest or handle
+
+    def forget(self) -> None:
+        """The session they belong to is given up."""
+        self._newest = None
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A wish to leave the connection."""
+
+    cause: MoveCause
+    wanted_s: float
+    force_s: float
+    """Leave by then, whatever is going on; infinity where there is no hurry."""
+    fresh_session: bool = False
+    """What is wrong is in the session itself: do not resume it."""
+    detail: str = ""
+
+
+def after_go_away(event: events.GoAwayReceived, now: float) -> Departure:
+    """The server announced that it will close."""
+    left_s = GO_AWAY_DEFAULT_S if event.time_left_s is None else event.time_left_s
+    margin_s = min(GO_AWAY_MARGIN_S, left_s / 4)
+    return Departure(
+        MoveCause.GO_AWAY, now, now + left_s - margin_s, detail=f"goAway, {left_s:g} s left"
+    )
+
+
+def of_age(age_s: float, now: float) -> Departure:
+    """The connection is old."""
+    return Departure(
+        MoveCause.AGE,
+        now,
+        now + age_s * AGE_GRACE_SHARE,
+        detail=f"the connection is {age_s:.0f} s old",
+    )
+
+
+def merged(old: Departure | None, new: Departure) -> Departure:
+    """Two wishes at once: the first cause stays, the sooner deadline counts."""
+    if old is None:
+        return new
+    return Departure(
+        old.cause,
+        old.wanted_s,
+        min(old.force_s, new.force_s),
+        old.fresh_session or new.fresh_session,
+        old.detail,
+    )
