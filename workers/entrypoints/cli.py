@@ -43,6 +43,24 @@ def demo(
 
 
 @app.command()
+def drill(
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe's file, or the name of one that ships.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for page, recordings and log; evercall-drill/RECIPE."),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Name the recipes that ship.")] = False,
+) -> None:
+    """Rehearse a failure of the Live side on this machine: what must hold beside what did."""
+    _silence_banner()
+    from workers.entrypoints.drill.command import list_recipes, run_drill
+
+    sys.exit(list_recipes() if list_ or recipe is None else run_drill(recipe, out))
+
+
+@app.command()
 def serve(
     agent: AgentOption = None,
     host: HostOption = "0.0.0.0",  # noqa: S104 - Twilio reaches it through a tunnel or a proxy
