@@ -84,6 +84,7 @@ class Session:
         self._conversation: Conversation | None = None
         self._stream: Endless | None = None
         self._silenced = False
+        self._closing = False
 
     async def run(self) -> None:
         """Serve the connection; returns when it is closed, whoever closed it."""
@@ -200,7 +201,8 @@ class Session:
         log = self._log
         try:
             async for frame in self._socket:
-                if self._socket.half_open:
+                if self._socket.half_open or self._closing:
+                    # What is still in the queue came after the end: nobody hears it.
                     await self._socket.wait_closed()
                     return
                 log.frames_received += 1
@@ -329,6 +331,7 @@ class Session:
 
     async def _close(self, code: int, reason: str) -> None:
         self._log.note(self._clock(), "close", f"{code} {reason}")
+        self._closing = True
         if code == NO_CLOSE_FRAME:
             await self._socket.reset()
             return
