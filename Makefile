@@ -2,6 +2,7 @@
 # make test    all tests
 # make check   formatting, lint, types, import contracts
 # make lock    pin the dependencies anew
+# make docs    write the page of the session's states from its table
 #
 # PYTHON chooses the interpreter; each version gets a virtual environment of its own.
 
@@ -10,7 +11,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv-$(VERSION)
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup setup-dev lock clean
+.PHONY: demo test check setup setup-dev lock docs clean
 
 demo: setup
 	$(BIN)/evercall demo
@@ -51,6 +52,9 @@ lock: setup-dev
 		pyproject.toml --extra postgresql -o infra/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header \
 		pyproject.toml --extra postgresql --extra dev -c infra/requirements.lock -o infra/requirements-dev.lock
+
+docs: setup-dev
+	$(BIN)/python -m agent.live.diagram > infra/readme/session.md
 
 clean:
 	rm -rf .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

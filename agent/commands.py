@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agent.events import FunctionCall
+from agent.events import AudioReceived, FunctionCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,16 @@ class PlayFiller:
 
 @dataclass(frozen=True, slots=True)
 class DropAudio:
-    """The audio just received is not to be heard: it is left over from an interrupted answer."""
+    """The audio just received is not to be heard, for the reason given, or not yet."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayAudio:
+    """Let the caller hear audio that was kept back."""
+
+    kept: tuple[AudioReceived, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,7 @@ Command = (
     | PlayGreeting
     | PlayFiller
     | DropAudio
+    | PlayAudio
     | SendText
     | RunTools
     | CancelTools

@@ -56,7 +56,8 @@ _JITTER = 0.25
 QUOTA_DELAY_S = 5.0
 """Between tries where the quota is used up and there is no other model: doubled each time."""
 SHORT_LIVED_S = 10.0
-"""A resumed connection that ends sooner carries what killed it (discuss.ai.google.dev/t/178035)."""
+"""A connection that ends sooner without an answer has not had its time; a resumed one carries what
+killed it (discuss.ai.google.dev/t/178035)."""
 ENOUGH_IN_A_ROW = 3
 """Failures of one model before the next is tried."""
 
@@ -138,13 +139,13 @@ class Ladder:
             resumed: Whether it had come up by a handle.
             proven: Whether its model had answered.
         """
-        suspicious = resumed and not proven and age_s < SHORT_LIVED_S
-        if trouble is Trouble.CAP and not suspicious:
+        stillborn = not proven and age_s < SHORT_LIVED_S
+        if trouble is Trouble.CAP and not stillborn:
             return Plan(Way.RESUME, self.model)
         if trouble in (Trouble.QUOTA, Trouble.CONFIG):
             return self._elsewhere(trouble)
         self._in_a_row += 1
-        return self._again(Way.REFILL if suspicious else Way.RESUME)
+        return self._again(Way.REFILL if resumed and stillborn else Way.RESUME)
 
     def after_failure(self, trouble: Trouble, *, way: Way, handle_spent: bool) -> Plan | None:
         """Plan after a dial that brought no connection; None where nothing is left to try.
@@ -194,7 +195,7 @@ class Ladder:
         if self._index + 1 >= len(self._models):
             return None
         self._index += 1
-        self._in_a_row = self._quotas = self._refusals = 0
+        self._in_a_row = self._silences = self._quotas = self._refusals = 0
         return Plan(Way.REFILL, self.model)
 
     def _jittered(self, delay_s: float) -> float:

@@ -136,10 +136,16 @@ class GenaiConnection:
             async with asyncio.timeout(timeout_s):
                 await self._context.__aexit__(None, None, None)
         except (TimeoutError, OSError, ConnectionClosed, genai_errors.APIError):
-            # The peer must not take this session for connected: it would refuse its handle.
-            transport = getattr(getattr(self._session, "_ws", None), "transport", None)
-            if transport is not None:
-                transport.abort()
+            self._abort()
+        except BaseException:
+            self._abort()
+            raise
+
+    def _abort(self) -> None:
+        """Break the connection: the peer must not take this session for connected any longer."""
+        transport = getattr(getattr(self._session, "_ws", None), "transport", None)
+        if transport is not None:
+            transport.abort()
 
     def _function_response(self, answer: ToolResponse) -> types.FunctionResponse:
         scheduling = self._profile.response_scheduling

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent import commands, events
+from agent.audio import PcmChunk
 from agent.commands import Command, ToolResponse
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, tool_result
 from agent.conversation.record import EndReason, MoveCause
@@ -18,6 +19,7 @@ from agent.live.drift import LatencyDrift, MemoryCheck
 from agent.live.goodbye import Goodbye
 from agent.live.keypad import Keypad
 from agent.live.models import ModelProfile
+from agent.live.regreeting import Regreeting
 from agent.live.replay import CallerTape
 from agent.live.resumption import FORGOT_GRACE_S, Departure, Handles
 from agent.live.session_events import EndRequested, KeysPressed, SessionEnd, SessionEvent
@@ -79,6 +81,8 @@ class Dialogue:
         self._cut_by_phantom = False
         self._interrupted_s: float | None = None
         self._speech_ended_s: float | None = None
+        self._regreeting: Regreeting | None = None
+        self._greets_again = False
         self._turns_done = 0
         self._now = now
         self._out: list[Command] = []
@@ -104,23 +108,53 @@ class Dialogue:
         now = self._now
         if self._interrupted_s is not None:
             if now - self._interrupted_s < RESIDUAL_S:
-                self._do(commands.DropAudio())
+                self._do(commands.DropAudio("late"))
                 return
             self._interrupted_s = None
+        if self._greets_again:
+            self._do(commands.DropAudio("a second greeting"))
+            return
+        if self._regreeting is not None:
+            self._generating = True
+            self._do(commands.DropAudio("kept back"))
+            if not self._regreeting.audio(event):
+                self._trust_words()
+            return
+        self._model_speaks(event.audio)
+
+    def _model_speaks(self, audio: PcmChunk) -> None:
         due = self._watchdog.answer_due
         begins = not self._audible
         self._generating = self._spoke = True
-        if self._watchdog.model_audio(event.audio, now):
+        if self._watchdog.model_audio(audio, self._now):
             self._audible = True
             if due or begins:
                 self._answered()
         if self._greeting_playing:
             self._clear()
         if self._goodbye is not None:
-            self._goodbye.agent_spoke(now)
+            self._goodbye.agent_spoke(self._now)
 
-    def _agent_text(self, _event: SessionEvent) -> None:
+    def _agent_text(self, event: SessionEvent) -> None:
+        assert isinstance(event, events.OutputTranscribed)
         self._generating = True
+        if self._regreeting is None:
+            return
+        match self._regreeting.text(event.text):
+            case False:
+                self._trust_words()
+            case True:
+                self._regreeting = None
+                self._greets_again = True
+
+    def _trust_words(self) -> None:
+        """The first answer of a resumed session is an answer: what was kept back may be heard."""
+        if self._regreeting is not None:
+            kept, self._regreeting = tuple(self._regreeting.take()), None
+            for event in kept:
+                self._model_speaks(event.audio)
+            if kept:
+                self._do(commands.PlayAudio(kept))
 
     def _works_at_it(self, event: SessionEvent) -> None:
         if isinstance(event, events.InteractionStatusChanged):
@@ -132,6 +166,7 @@ class Dialogue:
         self._watchdog.model_works(self._now)
 
     def _generated(self, _event: SessionEvent) -> None:
+        self._trust_words()
         inaudible = not self._audible and self._watchdog.answer_due and not self._tools.running
         if inaudible:
             # A turn without audio, or with audio near zero, which must not be waited for.
@@ -152,9 +187,13 @@ class Dialogue:
 
     def _answered(self) -> None:
         """The model answers: nothing of what it was asked has to be said again."""
-        if self._speech_ended_s is not None:
-            delay_s = self._now - self._speech_ended_s
-            self._speech_ended_s = None
+        ended_s, self._speech_ended_s = self._speech_ended_s, None
+        quiet_ms = self._watchdog.caller_quiet_ms
+        if ended_s is None and quiet_ms > 0:
+            # The server has noticed the end of the turn before we have.
+            ended_s = self._now - quiet_ms / 1000
+        if ended_s is not None:
+            delay_s = self._now - ended_s
             if (drift_s := self._drift.answered(delay_s)) is not None:
                 self._wish = Departure(
                     MoveCause.LATENCY,
@@ -164,7 +203,7 @@ class Dialogue:
                     detail=f"answers have become {drift_s * 1000:.0f} ms slower",
                 )
         self._unanswered.clear()
-        self.tape.answered(quiet_ms=self._watchdog.caller_quiet_ms)
+        self.tape.answered(quiet_ms=quiet_ms)
         self._proven()
 
     def _proven(self) -> None:
@@ -227,6 +266,7 @@ class Dialogue:
         self._goodbye.interrupted(self._now)
 
     def _stop_generating(self) -> None:
+        self._trust_words()
         self._generating = self._audible = self._spoke = self._in_progress = False
         self._turns_done += 1
         self._conversation_changed()

@@ -36,6 +36,7 @@ from agent.live.session_events import (
     EndRequested,
     FillerDue,
     GoodbyeHeard,
+    GreetsAgain,
     KeysPressed,
     LeaveDeadlineReached,
     LeaveWanted,
@@ -79,7 +80,7 @@ class Lifecycle(Passage):
             moments.append(self._move.deadline)
         if self.state is State.SERVING:
             moments.append(self._serves_since + self._spec.moves.max_age_s)
-        if self._serving and self._wish is not None:
+        if self._serving and (self._wish is not None or self._greets_again):
             moments.append(self._now)
         if self.state is State.LEAVING and self._departure is not None:
             moments += [self._departure.force_s, self._safe_check_s]
@@ -173,8 +174,10 @@ class Lifecycle(Passage):
         return None
 
     def _tick_connection(self, now: float, pending_ms: float) -> SessionEvent | None:
-        if self._outage_s is not None and self._serving and now >= self._serves_since + STABLE_S:
+        if self._stable_at is not None and now >= self._stable_at:
             self._trusted()
+        if self._serving and self._greets_again:
+            return GreetsAgain()
         if self._serving and self._wish is not None:
             wish, self._wish = self._wish, None
             return LeaveWanted(wish)
@@ -277,6 +280,7 @@ def _talking(state: State) -> dict[type[SessionEvent], _Row]:
         events.GoAwayReceived: _to(State.LEAVING, then=_L._go_away),
         LeaveWanted: _to(State.LEAVING, then=_L._leave_wanted),
         events.ConnectionLost: _to(State.MOVING, State.ENDED, then=_L._lost),
+        GreetsAgain: _to(State.MOVING, then=_L._move_from_amnesia),
         ClosingRequested: _to(State.CLOSING, then=_L._begin_goodbye),
         KeysPressed: _to(state, then=_L._keys_pressed_and_told),
         AnswerSlow: _to(state, then=_L._answer_slow),

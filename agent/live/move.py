@@ -127,6 +127,7 @@ class Move:
     def lost_again(self) -> None:
         """The connection that was moved to is gone before the move was done."""
         self.kind = self.opened_s = self._served_s = None
+        self.voice_back = False
 
     def is_done(self, now: float) -> bool:
         """Whether the caller can miss nothing more on account of this move."""

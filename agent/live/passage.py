@@ -9,7 +9,7 @@ goes on, and so does its budget. Which of these actions is taken when stands in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent import commands, events
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, ask_for_greeting
@@ -20,8 +20,9 @@ from agent.live.dialogue import Dialogue
 from agent.live.drift import LatencyDrift
 from agent.live.models import ModelProfile
 from agent.live.move import Move, ReportMove
+from agent.live.regreeting import Regreeting
 from agent.live.replay import IN_FLIGHT_MS
-from agent.live.resumption import HANDLE_WAIT_S, Departure, after_go_away, merged
+from agent.live.resumption import HANDLE_WAIT_S, Departure, after_go_away, merged, of_age
 from agent.live.session_events import (
     ConnectFailed,
     LeaveWanted,
@@ -45,6 +46,7 @@ class _Standby:
     """A connection in reserve; it knows what was said up to ``turns_done``."""
 
     attempt: int
+    model: str
     turns_done: int
     ready: bool = False
 
@@ -145,8 +147,8 @@ class Passage(Dialogue):
             self._handles.give_back(self._handle)
         plan = self._ladder.after_failure(trouble, way=way, handle_spent=error.setup_sent)
         if plan is None:
-            reason = EndReason.LIVE_LOST if self._ever_served else EndReason.LIVE_REFUSED
-            self._give_up(reason if refused else EndReason.LIVE_LOST, str(error))
+            reason = EndReason.LIVE_REFUSED if refused else EndReason.LIVE_LOST
+            self._give_up(reason, str(error))
             return
         self._last_trouble = str(error)
         self._dial_when_due(plan)
@@ -166,6 +168,7 @@ class Passage(Dialogue):
         self._quiet_since = None
         self._move.opened(MoveKind.RESUME if self._resumed else self._refill_kind, self._now)
         self._memory.connected(resumed=self._resumed)
+        self._regreeting = Regreeting(self._opening.greeting or "") if self._resumed else None
         if not self._resumed:
             self._drift = LatencyDrift(self._spec.moves.latency_drift_s)
         self._close_standby()
@@ -218,8 +221,13 @@ class Passage(Dialogue):
         self._want_to_leave(event.departure)
 
     def _want_to_leave(self, departure: Departure) -> None:
+        if self._departure is None:
+            self._standbys = 0
+        # Whatever the cause, no connection gets older than its age allows.
+        age_s = self._spec.moves.max_age_s
+        oldest_s = of_age(age_s, self._serves_since + age_s).force_s
+        departure = replace(departure, force_s=min(departure.force_s, oldest_s))
         self._departure = merged(self._departure, departure)
-        self._standbys = 0
         self._open_standby()
 
     def _handle_came(self, event: SessionEvent) -> None:
@@ -252,10 +260,12 @@ class Passage(Dialogue):
             return False
         if self._quiet_since is None:
             self._quiet_since = now
-        if self._departure.fresh_session or self._handles.fresh:
-            return True
         self._safe_check_s = self._quiet_since + HANDLE_WAIT_S
-        return now >= self._safe_check_s
+        if now >= self._safe_check_s:
+            return True
+        # Where there is to be a connection in reserve, it is worth a moment of a quiet line.
+        insured = self._standby is None or self._standby.ready
+        return insured and (self._departure.fresh_session or self._handles.fresh)
 
     # -- moving --------------------------------------------------------------------------------
 
@@ -264,6 +274,18 @@ class Passage(Dialogue):
 
     def _move_by_force(self, _event: SessionEvent) -> None:
         self._depart(MoveMoment.FORCED)
+
+    def _move_from_amnesia(self, _event: SessionEvent) -> None:
+        departure = Departure(
+            MoveCause.FORGOT,
+            self._now,
+            self._now,
+            fresh_session=True,
+            detail="the resumed session began to greet",
+        )
+        # What was asked is asked again: the greeting was no answer to it.
+        self._generating = False
+        self._leave(departure, MoveMoment.ABRUPT, Plan(Way.REFILL, self._ladder.model))
 
     def _depart(self, moment: MoveMoment) -> None:
         departure = self._departure
@@ -317,8 +339,12 @@ class Passage(Dialogue):
         self._leftover_playing = self._watchdog.agent_heard
         self._generating = self._in_progress = self._spoke = self._audible = False
         self._interrupted_s = None
-        self._cut_by_phantom = False
+        self._cut_by_phantom = self._greets_again = False
+        self._regreeting = None
         self._watchdog.disconnected()
+        if self._first and self._ever_served:
+            # The way to the first connection is over, whether or not it caught up.
+            self._move, self._first = None, False
         if self._move is None:
             self._move = self._new_move(departure, moment, cut_off=cut_off, waited_s=waited_s)
         else:
@@ -404,14 +430,20 @@ class Passage(Dialogue):
         self._close_standby()
         self._standbys += 1
         self._attempt += 1
-        self._standby = _Standby(self._attempt, self._turns_done)
+        self._standby = _Standby(self._attempt, self._ladder.model, self._turns_done)
         self._do(
             commands.OpenConnection(self._attempt, self._ladder.model, moved=True, standby=True)
         )
 
     def _promote_standby(self) -> bool:
         standby = self._standby
-        if standby is None or not standby.ready or standby.turns_done != self._turns_done:
+        fits = (
+            standby is not None
+            and standby.ready
+            and standby.turns_done == self._turns_done
+            and standby.model == self._plan.model
+        )
+        if standby is None or not fits:
             self._close_standby()
             self._refill_kind = MoveKind.REFILL
             return False

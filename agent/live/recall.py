@@ -70,7 +70,7 @@ class Recall:
         """
         if not self._moved and not self._transcript.history() and not self._tools:
             # Nothing has happened yet: the opening says it all, and may be said again.
-            return Brief(self._opening.system_instruction)
+            return Brief(self._opening.system_instruction, self._told)
         since_s = self._mark_s if resumed else float("-inf")
         turns = self._transcript.history(self._mark if resumed else None)
         entries = [

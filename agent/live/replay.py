@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 
 from agent.audio import INPUT_RATE_HZ
+from agent.live.caller_speech import PAUSE_MS
 
 MAX_UNSENT_MS = 30_000.0
 """Promised per call: an outage up to this loses nothing."""
@@ -53,6 +54,11 @@ class CallerTape:
         self._unanswered: int | None = None
         self._answered_to = 0
         self._speech_start: int | None = None
+        self._speech_end = 0
+        # Up to where losses are counted; and unanswered speech that a hole keeps from being said
+        # again, which is lost if the connection that heard it goes.
+        self._counted_to = 0
+        self._severed_bytes = 0
 
     @property
     def unsent_ms(self) -> float:
@@ -70,10 +76,12 @@ class CallerTape:
         self._unsent_bytes += len(pcm)
         self.offered_ms += len(pcm) / _BYTES_PER_MS
         while self._unsent_bytes > MAX_UNSENT_MS * _BYTES_PER_MS and len(self._unsent) > 1:
+            self._severed_bytes += self._uncounted_to(self._position)
             dropped = len(self._unsent.popleft())
             self._unsent_bytes -= dropped
             self._position += dropped
             self.lost_ms += dropped / _BYTES_PER_MS
+            self._counted_to = self._position
             # What lies before a hole cannot be said again in front of what lies behind it.
             self._sent.clear()
             self._sent_bytes = 0
@@ -111,7 +119,9 @@ class CallerTape:
         """The caller stopped; what needs no answer (a cough, an echo) need not be said again."""
         if not answer_due:
             self._unanswered = None
+            self._severed_bytes = 0
         self._speech_start = None
+        self._speech_end = self._end - round(PAUSE_MS * _BYTES_PER_MS)
 
     def answered(self, *, quiet_ms: float) -> None:
         """The model answers what the caller has said.
@@ -119,14 +129,19 @@ class CallerTape:
         Args:
             quiet_ms: For how long the caller's voice has not been heard.
         """
-        talks_over = self._speech_start is not None and quiet_ms < _ENDED_MS
-        if talks_over:
-            self._answered_to = self._unanswered = self._speech_start or 0
+        self._severed_bytes = 0
+        if self._speech_start is not None and quiet_ms < _ENDED_MS:
+            self._answered_to = self._unanswered = self._speech_start
             return
-        self._answered_to = max(self._answered_to, self._end - round(quiet_ms * _BYTES_PER_MS))
-        # If the same speech goes on after this pause, it is new.
-        self._speech_start = None if self._speech_start is None else self._answered_to
-        self._unanswered = self._speech_start
+        # What has not been sent yet cannot be what is answered.
+        spoken_to = min(self._end - round(quiet_ms * _BYTES_PER_MS), self._position)
+        self._answered_to = max(self._answered_to, spoken_to)
+        if self._speech_start is not None:
+            # If the same speech goes on after this pause, it is new.
+            self._speech_start = self._unanswered = self._answered_to
+        elif self._unanswered is not None:
+            rest_unsent = self._speech_end > self._position
+            self._unanswered = max(self._unanswered, self._position) if rest_unsent else None
 
     def rewind(self, *, in_flight_ms: float) -> None:
         """The connection is gone: what it may not have consumed is unsent again.
@@ -136,19 +151,29 @@ class CallerTape:
         """
         target = self._position - round(in_flight_ms * _BYTES_PER_MS)
         if self._unanswered is not None:
-            wanted = self._unanswered - round(ONSET_MS * _BYTES_PER_MS)
-            target = min(target, wanted)
+            target = min(target, self._unanswered - round(ONSET_MS * _BYTES_PER_MS))
             kept_from = self._position - self._sent_bytes
-            if self._unanswered < kept_from:
-                self.lost_ms += (kept_from - self._unanswered) / _BYTES_PER_MS
-        target = max(target, self._answered_to)
-        while self._sent and self._position > target:
+            gone_bytes = self._severed_bytes + self._uncounted_to(kept_from)
+            self.lost_ms += gone_bytes / _BYTES_PER_MS
+            self._counted_to = max(self._counted_to, kept_from)
+        self._severed_bytes = 0
+        while (
+            self._sent
+            and self._position > target
+            and self._position - len(self._sent[-1]) >= self._answered_to
+        ):
             piece = self._sent.pop()
             self._unsent.appendleft(piece)
             self._unsent_bytes += len(piece)
             self._sent_bytes -= len(piece)
             self._position -= len(piece)
             self.replayed_ms += len(piece) / _BYTES_PER_MS
+
+    def _uncounted_to(self, position: int) -> int:
+        """Return how much unanswered speech before ``position`` is not in ``lost_ms``."""
+        if self._unanswered is None:
+            return 0
+        return max(0, position - max(self._unanswered, self._counted_to))
 
     @property
     def _end(self) -> int:

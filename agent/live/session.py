@@ -151,6 +151,8 @@ class LiveSession:
         self._recall = Recall(opening, transcript, tools.records, self._now_s)
         self._current: _Link | None = None
         self._standby: _Link | None = None
+        # The dial whose connection is to be kept in reserve; another's is closed when it comes.
+        self._standby_attempt = 0
         self._links: set[_Link] = set()
         """All that are open, or not yet closed."""
         self._pumping = False
@@ -200,7 +202,10 @@ class LiveSession:
 
     def end(self, reason: EndReason, detail: str = "") -> None:
         """End the session for a reason from outside: hung up, lost, stopped."""
-        self._lifecycle.receive(EndRequested(reason, detail), self._clock())
+        for command in self._lifecycle.receive(EndRequested(reason, detail), self._clock()):
+            # Connections are closed by ``run``; a move that was under way has still to be told.
+            if isinstance(command, ReportMove):
+                self._report(command.record)
         self._wake.set()
 
     async def send_caller_audio(self, pcm: bytes) -> None:
@@ -216,8 +221,10 @@ class LiveSession:
         if link.connection.congested:
             self._pump()
             return
+        piece = self._tape.take(_REPLAY_MS)
         try:
-            await link.connection.send_audio(self._tape.take(_REPLAY_MS))
+            if piece:
+                await link.connection.send_audio(piece)
         except LiveConnectionLost as error:
             await self._lost(link, error)
 
@@ -291,10 +298,13 @@ class LiveSession:
         )
         link = _Link(command.attempt, connection, brief)
         self._links.add(link)
-        if command.standby:
+        if not command.standby:
+            self._serve_from(link, moved=command.moved)
+        elif command.attempt == self._standby_attempt:
             self._standby = link
         else:
-            self._serve_from(link, moved=command.moved)
+            await self._close(link)
+            return
         await self._receive(Opened(command.attempt))
         await self._read(link)
 
@@ -325,7 +335,7 @@ class LiveSession:
                 await self._receive(answers.closing)
 
     async def _lost(self, link: _Link, error: LiveConnectionLost) -> None:
-        if link.lost:
+        if link.lost or link is not self._current:
             return
         link.lost = True
         _log.warning("live.lost", code=error.code, reason=error.reason)
@@ -344,15 +354,20 @@ class LiveSession:
             await self._perform(command)
         if dropped:
             return
+        await self._tell(event)
+        if type(event) is not events.AudioReceived:
+            self._reschedule()
+
+    async def _tell(self, event: SessionEvent) -> None:
         self._notes.take(event)
         if self._listener is not None and type(event) is not events.Interrupted:
             await self._listener.on_event(event)
-        if type(event) is not events.AudioReceived:
-            self._reschedule()
 
     async def _perform(self, command: Command | ReportMove) -> None:
         match command:
             case commands.OpenConnection():
+                if command.standby:
+                    self._standby_attempt = command.attempt
                 self._spawn(self._open(command))
             case commands.LeaveConnection(said_again):
                 await self._leave(said_again)
@@ -362,6 +377,7 @@ class LiveSession:
                 self._serve_from(link, moved=True)
                 await self._receive(Opened(attempt))
             case commands.CloseStandby():
+                self._standby_attempt = 0
                 link_, self._standby = self._standby, None
                 if link_ is not None:
                     self._spawn(self._close(link_))
@@ -369,8 +385,12 @@ class LiveSession:
                 await self._play_greeting()
             case commands.PlayFiller():
                 await self._play_filler()
-            case commands.DropAudio():
-                self._notes.counters["late_audio"] += 1
+            case commands.DropAudio(why):
+                if why == "late":
+                    self._notes.counters["late_audio"] += 1
+            case commands.PlayAudio(kept):
+                for audio in kept:
+                    await self._tell(audio)
             case commands.SendText(text, opening):
                 await self._send_text(text, opening)
             case commands.RunTools(calls):
@@ -461,22 +481,23 @@ class LiveSession:
             self._spawn(self._send_held())
 
     async def _send_held(self) -> None:
-        link = self._current
+        caught_up = False
         try:
-            while link is not None and link is self._current and not link.lost:
+            # Whichever connection serves by then: one may be left while a send to it is stuck.
+            while (link := self._current) is not None and not link.lost:
                 piece = self._tape.take(_REPLAY_MS)
                 if not piece:
+                    caught_up = not self._tape.held
                     break
-                await link.connection.send_audio(piece)
+                try:
+                    await link.connection.send_audio(piece)
+                except LiveConnectionLost as error:
+                    await self._lost(link, error)
                 # Faster than real time, but not at the expense of other calls.
                 await asyncio.sleep(0)
-        except LiveConnectionLost as error:
-            self._pumping = False
-            if link is not None:
-                await self._lost(link, error)
         finally:
             self._pumping = False
-        if not self._tape.held and self._current is not None:
+        if caught_up:
             await self._receive(CaughtUp())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

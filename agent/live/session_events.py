@@ -68,6 +68,11 @@ class LeaveDeadlineReached:
 
 
 @dataclass(frozen=True, slots=True)
+class GreetsAgain:
+    """The resumed session has begun to greet: it has lost its memory."""
+
+
+@dataclass(frozen=True, slots=True)
 class RetryDue:
     """It is time for the next dial."""
 
@@ -128,6 +133,7 @@ SessionEvent = (
     | LeaveWanted
     | SafePointReached
     | LeaveDeadlineReached
+    | GreetsAgain
     | RetryDue
     | FillerDue
     | BudgetSpent

@@ -55,7 +55,8 @@ class ToolBook:
         """Note what the model asks for; return the calls to run."""
         to_run: list[FunctionCall] = []
         for call in calls:
-            if call.id in self._seen:
+            again = call.id in self._orphans and call.id not in self._adopted
+            if call.id in self._seen and not again:
                 continue
             self._seen.add(call.id)
             orphan = self._find_orphan(call)
@@ -101,15 +102,11 @@ class ToolBook:
         return tuple(stopped)
 
     def _find_orphan(self, call: FunctionCall) -> str | None:
+        free = [call_id for call_id in self._orphans if call_id not in self._adopted]
+        if call.id in free:
+            return call.id
         key = _key(call)
-        return next(
-            (
-                call_id
-                for call_id, orphan in self._orphans.items()
-                if call_id not in self._adopted and _key(orphan) == key
-            ),
-            None,
-        )
+        return next((call_id for call_id in free if _key(self._orphans[call_id]) == key), None)
 
 
 def _key(call: FunctionCall) -> tuple[str, str]:
