@@ -29,6 +29,7 @@ from agent.conversation.prompt import open_call
 from agent.conversation.record import EndReason, StreamRecord
 from agent.conversation.transcript import Transcript
 from agent.live.dialer import Dialer
+from agent.live.filler import load_filler
 from agent.live.processor import LiveProcessor
 from agent.live.session import LiveSession
 from agent.live.session_events import SessionEnd
@@ -103,6 +104,7 @@ class CallRunner:
         self._variables = dict(variables or {})
         self._observers = observers
         self._clock = clock
+        self._filler = load_filler(spec)
         self._processors = {
             side: [cast(type[FrameProcessor], import_reference(name, spec)) for name in names]
             for side, names in (
@@ -176,6 +178,8 @@ class CallRunner:
             playout=transport.playout,
             clock=clock,
             elapsed_s=elapsed,
+            on_move=self._metrics.move_done,
+            filler=self._filler,
             on_greeting_audio=(
                 partial(self._greetings.keep, spec)
                 if spec.greeting.cached and greeting_audio is None

@@ -12,6 +12,7 @@ from pipecat.observers.base_observer import BaseObserver
 
 from agent.errors import AgentSpecError, LiveConnectRefused
 from agent.live.dialer import LiveDialer
+from agent.live.filler import filler_issues
 from agent.spec import AgentSpec
 from agent.tools.declarations import importable_issues, load_tools
 from telephony.calls.twiml import Spoken
@@ -67,7 +68,7 @@ async def run_worker(
     """
     dialer = LiveDialer(settings.live())
     twilio = _checked(settings, dialer)
-    if issues := importable_issues(spec):
+    if issues := [*importable_issues(spec), *filler_issues(spec)]:
         raise AgentSpecError(issues)
     tools = load_tools(spec)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
