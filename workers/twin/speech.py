@@ -28,7 +28,9 @@ _SYLLABLE_MS = 170
 _WORD_GAP_MS = 30
 _SENTENCE_GAP_MS = 250
 _CODED = "coded:"
-_CODED_WORD_FRAMES = 10
+# A word of a letter and four digits takes about a second to say: quicker ones would be no speech
+# to whoever tells by its pace which words were heard.
+_CODED_WORD_FRAMES = 50
 _LOUDNESS = 3277  # RMS of babble: -20 dBFS, the level of the recorded lines.
 
 

@@ -60,17 +60,17 @@ def test_an_unknown_text_becomes_the_same_babble_every_time() -> None:
 
 
 def test_a_coded_line_counts_its_frames() -> None:
-    """Frames are numbered from the first on, and a word names every tenth of them."""
-    line = speech.line("coded:990:500")
+    """Frames are numbered from the first on, and a word names each second of them."""
+    line = speech.line("coded:990:2500")
     assert line.rate_hz == speech.AGENT_RATE_HZ
-    assert line.duration_ms == 500
+    assert line.duration_ms == 2500
     found = position_code.decode(line.pcm, rate_hz=line.rate_hz)
-    assert [one.code for one in found] == list(range(990, 1015))
-    assert line.text == "c990 c1000 c1010"
+    assert [one.code for one in found] == list(range(990, 1115))
+    assert line.text == "c990 c1040 c1090"
     assert [(word.start_ms, word.end_ms) for word in line.words] == [
-        (0, 200),
-        (200, 400),
-        (400, 500),
+        (0, 1000),
+        (1000, 2000),
+        (2000, 2500),
     ]
 
 
