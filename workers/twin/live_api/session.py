@@ -14,20 +14,7 @@ from workers.twin.live_api.connection import Connection
 from workers.twin.live_api.conversation import Conversation
 from workers.twin.live_api.endless import Endless
 from workers.twin.live_api.engine import Engine, Send
-from workers.twin.live_api.faults import (
-    DEADLINE_EXPIRED,
-    GARBAGE,
-    NO_CLOSE_FRAME,
-    UNSAID_TIME_LEFT_S,
-    Close,
-    Garbage,
-    GoAway,
-    HalfOpen,
-    OversizedFrame,
-    PhantomInterrupt,
-    ResidualAudio,
-    Timed,
-)
+from workers.twin.live_api.faults import DEADLINE_EXPIRED
 from workers.twin.live_api.handles import HandleBook
 from workers.twin.live_api.loops import Parrot, endless_frames
 from workers.twin.live_api.memory import BLANK, Snapshot
@@ -36,12 +23,12 @@ from workers.twin.live_api.profiles import Profile
 from workers.twin.live_api.script import LiveScript, ScriptSource
 from workers.twin.live_api.session_log import SessionLog
 from workers.twin.live_api.setup import Setup, read_setup
+from workers.twin.live_api.strikes import Strikes
 from workers.twin.live_api.understanding import Understanding
 from workers.twin.live_api.wire import decode, encode, parse
 
 # No source says how long the real server waits for a setup message.
 _SETUP_TIMEOUT_S = 30.0
-_REASON_BYTES = 123  # RFC 6455, section 5.5: a control frame holds 125, two of them the code.
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +68,7 @@ class Session:
         self._outbox: list[Send] = []
         self._sleeps_until: float | None = None
         self._snapshot = BLANK
-        self._conversation: Conversation | None = None
-        self._stream: Endless | None = None
-        self._silenced = False
-        self._closing = False
+        self._strikes = Strikes(socket, log, time_scale=around.time_scale, clock=around.clock)
 
     async def run(self) -> None:
         """Serve the connection; returns when it is closed, whoever closed it."""
@@ -93,9 +77,9 @@ class Session:
             if setup is not None:
                 await self._serve(setup)
         except RefusedError as refusal:
-            await self._close(refusal.code, refusal.reason)
+            await self._strikes.close(refusal.code, refusal.reason)
         except TimeoutError:
-            await self._close(1011, DEADLINE_EXPIRED)
+            await self._strikes.close(1011, DEADLINE_EXPIRED)
         except ConnectionClosed:
             pass
         finally:
@@ -151,23 +135,25 @@ class Session:
     async def _serve(self, setup: Setup) -> None:
         script = self._script()
         mime = setup.profile.audio_mime
+        stream: Endless | None = None
         engine: Engine
         if script.mode == "script":
-            engine = self._conversation = self._converse(setup, script)
+            engine = self._strikes.conversation = self._converse(setup, script)
         else:
             engine = Parrot(mime)
             if script.mode != "parrot":
                 frames = endless_frames(script, mime)
-                self._stream = Endless(self._socket, self._log, frames, script.chunk_ms)
-                self._stream.start()
+                stream = Endless(self._socket, self._log, frames, script.chunk_ms)
+                stream.start()
+        self._strikes.stream = stream
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write(engine))
-                await (self._read(engine) if self._stream is None else self._drain())
+                await (self._read(engine) if stream is None else self._drain())
                 writer.cancel()
         finally:
-            if self._stream is not None:
-                self._stream.stop()
+            if stream is not None:
+                stream.stop()
 
     def _converse(self, setup: Setup, script: LiveScript) -> Conversation:
         around = self._around
@@ -201,8 +187,7 @@ class Session:
         log = self._log
         try:
             async for frame in self._socket:
-                if self._socket.half_open or self._closing:
-                    # What is still in the queue came after the end: nobody hears it.
+                if self._strikes.deaf:
                     await self._socket.wait_closed()
                     return
                 log.frames_received += 1
@@ -214,15 +199,26 @@ class Session:
                 else:
                     log.message(message)
                 engine.receive(decoded, now)
-                self._outbox += engine.take()
-                if isinstance(decoded, AudioIn):
-                    await self._strike_in_speech(now)
-                if self._outbox or engine.deadline != self._sleeps_until:
+                await self._receive(engine, now)
+                if self._outbox or self._deadline(engine) != self._sleeps_until:
                     self._changed.set()
         except ConnectionClosed:
             pass
         except RefusedError as refusal:
-            await self._close(refusal.code, refusal.reason)
+            await self._strikes.close(refusal.code, refusal.reason)
+
+    async def _receive(self, engine: Engine, now: float) -> None:
+        """Take what the engine makes of a message; its faults strike before the next one."""
+        plan, strikes = self._plan, self._strikes
+        sends = engine.take()
+        self._outbox += (send for send in sends if send.data)
+        for send in sends:
+            if not send.data:
+                await strikes.strike(plan.happened(send.event, now))
+        talk = strikes.conversation
+        if talk is not None and talk.spoken_ms:
+            await strikes.strike(plan.spoken(talk.utterances, talk.spoken_ms, now))
+            self._outbox += engine.take()
 
     async def _drain(self) -> None:
         """Take in frames without looking at them: the other end of a benchmark must be cheap."""
@@ -238,41 +234,38 @@ class Session:
         except ConnectionClosed:
             pass
         except RefusedError as refusal:
-            await self._close(refusal.code, refusal.reason)
+            await self._strikes.close(refusal.code, refusal.reason)
 
     async def _write(self, engine: Engine) -> None:
         try:
             while self._socket.state is State.OPEN:
                 await self._sleep(engine)
                 now = self._clock()
-                for fault in self._plan.due(now):
-                    await self._strike(fault)
+                await self._strikes.strike(self._plan.due(now))
                 engine.wake(now)
                 self._outbox += engine.take()
                 outbox, self._outbox = self._outbox, []
                 for send in outbox:
                     await self._send(send)
+                # What faults made of it.
+                self._outbox += engine.take()
         except ConnectionClosed:
             pass
 
     async def _send(self, send: Send) -> None:
-        if send.data:
-            for fault in self._plan.before(send, self._clock()):
-                await self._strike(fault)
-            if self._silenced or self._plan.mutes(send):
-                return
-            if self._socket.half_open:
-                await self._socket.wait_closed()
-            await self._socket.send(send.data)
-            self._log.frames_sent += 1
-            self._log.audio_sent_ms += send.audio_ms
-        for fault in self._plan.happened(send.event, self._clock()):
-            await self._strike(fault)
+        await self._strikes.strike(self._plan.before(send, self._clock()))
+        if self._strikes.silenced or self._plan.mutes(send):
+            return
+        if self._socket.half_open:
+            await self._socket.wait_closed()
+        await self._socket.send(send.data)
+        self._log.frames_sent += 1
+        self._log.audio_sent_ms += send.audio_ms
+        await self._strikes.strike(self._plan.happened(send.event, self._clock()))
 
     async def _sleep(self, engine: Engine) -> None:
-        times = [at for at in (engine.deadline, self._plan.deadline) if at is not None]
-        self._sleeps_until = engine.deadline
-        timeout_s = max(0.0, min(times) - self._clock()) if times else None
+        self._sleeps_until = deadline = self._deadline(engine)
+        timeout_s = None if deadline is None else max(0.0, deadline - self._clock())
         if not self._outbox:
             try:
                 async with asyncio.timeout(timeout_s):
@@ -281,59 +274,6 @@ class Session:
                 pass
         self._changed.clear()
 
-    async def _strike_in_speech(self, now: float) -> None:
-        """Let faults strike that wait for the caller's words, before anything newer is heard."""
-        if self._conversation is not None:
-            conversation = self._conversation
-            for fault in self._plan.spoken(conversation.utterances, conversation.spoken_ms, now):
-                await self._strike(fault)
-
-    async def _strike(self, fault: Timed) -> None:
-        now = self._clock()
-        self._log.note(now, "fault", type(fault).__name__)
-        match fault:
-            case Close(code=code, reason=reason):
-                await self._close(code, reason)
-            case GoAway():
-                await self._go_away(fault, now)
-            case HalfOpen():
-                await self._socket.go_half_open()
-            case Garbage(kinds=kinds):
-                for kind in kinds:
-                    await self._socket.send(GARBAGE[kind])
-            case OversizedFrame():
-                await self._socket.send(fault.data)
-            case PhantomInterrupt() if self._conversation is not None:
-                self._conversation.phantom_interrupt(now)
-                self._outbox += self._conversation.take()
-            case ResidualAudio(ms=duration_ms) if self._conversation is not None:
-                self._conversation.residual_audio(duration_ms)
-                self._outbox += self._conversation.take()
-        self._changed.set()
-
-    async def _go_away(self, fault: GoAway, now: float) -> None:
-        if fault.closes:
-            left_s = UNSAID_TIME_LEFT_S if fault.time_left_s is None else fault.time_left_s
-            left_s /= self._around.time_scale
-            self._plan.later(Close(code=fault.code, reason=fault.reason), now + left_s)
-        told: dict[str, str] = {}
-        if fault.time_left_s is not None:
-            told["timeLeft"] = f"{fault.time_left_s / self._around.time_scale:.9g}s"
-        self._log.note(now, "go_away", told.get("timeLeft", ""))
-        if self._silenced:
-            return
-        if fault.silent:
-            self._silenced = True
-            if self._stream is not None:
-                self._stream.stop()
-        await self._socket.send(encode({"goAway": told}))
-        self._log.frames_sent += 1
-
-    async def _close(self, code: int, reason: str) -> None:
-        self._log.note(self._clock(), "close", f"{code} {reason}")
-        self._closing = True
-        if code == NO_CLOSE_FRAME:
-            await self._socket.reset()
-            return
-        short = reason.encode()[:_REASON_BYTES].decode(errors="ignore")
-        await self._socket.close(code, short)
+    def _deadline(self, engine: Engine) -> float | None:
+        times = [at for at in (engine.deadline, self._plan.deadline) if at is not None]
+        return min(times, default=None)

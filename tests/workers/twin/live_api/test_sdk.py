@@ -14,7 +14,7 @@ from google.oauth2.credentials import Credentials
 from websockets.exceptions import InvalidStatus
 
 from workers.twin import speech
-from workers.twin.live_api.faults import Close
+from workers.twin.live_api.faults import Close, GoAway
 from workers.twin.live_api.script import CallTool, LiveScript, Say, TextRule, Turn
 from workers.twin.live_api.server import LiveTwin
 
@@ -256,3 +256,27 @@ async def test_a_closed_connection_is_an_api_error_of_the_sdk() -> None:
             async for _ in session.receive():
                 pass
         assert closed.value.code == 1011
+
+
+async def test_the_sdk_moves_by_handle_when_it_is_told_to_go_away() -> None:
+    """``timeLeft`` is parsed, the handle is taken, and the session goes on where it was."""
+    fault = GoAway(turn=1, time_left_s=9.5, sessions=frozenset({1}))
+    script = LiveScript(opening=(Say("Hello."),), turns=(Turn("caller_hours", (Say("At nine."),)),))
+    async with LiveTwin(script, faults=[fault], speed=50) as twin:
+        client = client_of(twin)
+        async with talk(client, "gemini-3.8-live", configuration()) as call:
+            await call.session.send_realtime_input(text="Greet the caller.")
+            go_away = await call.until(lambda m: m.go_away)
+            assert go_away.time_left == "9.5s"
+            handle = await call.until(
+                lambda m: m.session_resumption_update and m.session_resumption_update.new_handle
+            )
+        await twin.until(lambda: not twin.open_sessions)
+        config = configuration(session_resumption={"handle": handle})
+        async with talk(client, "gemini-3.8-live", config) as call:
+            await call.say("caller_hours")
+            await call.until(lambda m: m.server_content and m.server_content.turn_complete)
+        old, new = twin.sessions
+        assert (new.resumed_from, new.handle) == (1, handle)
+        assert new.memory[:2] == old.memory
+        assert new.memory[-1] == ("model", "At nine.")
