@@ -39,7 +39,10 @@ def load_filler(spec: AgentSpec) -> PcmChunk:
                 raise ValueError(f"has an unlikely rate, {rate_hz} Hz")
             if not 0 < frames <= MAX_FILLER_S * rate_hz:
                 raise ValueError(f"must last up to {MAX_FILLER_S:g} s, lasts {frames / rate_hz:g}")
-            return PcmChunk(file.readframes(frames), rate_hz)
+            pcm = file.readframes(frames)
+            if len(pcm) != 2 * frames:
+                raise ValueError("is cut short")
+            return PcmChunk(pcm, rate_hz)
     except (OSError, EOFError, wave.Error, ValueError) as error:
         issue = spec.issue(("moves", "filler"), f"{path}: {error}")
         raise AgentSpecError([issue]) from error
