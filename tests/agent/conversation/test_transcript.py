@@ -414,3 +414,135 @@ def test_any_order_of_events_keeps_every_word_once(actions: list[tuple[str, obje
         assert turn.said.startswith(turn.heard)
         assert 0 <= turn.heard_ms <= turn.said_ms
         assert turn.ended_s >= turn.started_s
+
+
+def lines(call: Call, after: object = None) -> list[tuple[str, str]]:
+    return [(turn.speaker, turn.heard) for turn in call.transcript.history(after)]
+
+
+def turn(call: Call, caller: str, agent: str, *, heard: bool = True) -> None:
+    """One question and its answer, spoken whole."""
+    call.transcript.caller_text(caller)
+    call.wait(1.0)
+    call.transcript.agent_text(agent)
+    call.audio(ANSWER_MS)
+    call.transcript.generation_completed()
+    call.transcript.turn_completed()
+    if heard:
+        call.wait(ANSWER_MS / 1000)
+    call.wait(3.0 if heard else 0.0)
+
+
+def test_history_has_what_is_queued_as_heard() -> None:
+    """By the time another model speaks, the caller will have heard it."""
+    call = Call()
+    turn(call, "When?", ANSWER, heard=False)
+    assert call.transcript.snapshot()[-1].heard == ""
+    assert lines(call) == [("caller", "When?"), ("agent", ANSWER)]
+
+
+def test_history_of_an_answer_cut_off_is_the_words_of_its_audio() -> None:
+    """Transcripts run ahead: words whose audio never came were never said."""
+    call = Call()
+    call.transcript.caller_text("When?")
+    call.wait(1.0)
+    call.transcript.agent_text(ANSWER)
+    call.audio(1_000)
+    call.transcript.connection_left(said_again=False)
+    (_, (_, heard)) = lines(call)
+    assert heard
+    assert ANSWER.startswith(heard)
+    assert len(heard) < len(ANSWER) / 2
+
+
+def test_history_of_an_interrupted_answer_is_what_was_heard() -> None:
+    """What was cleared will never be heard."""
+    call = Call()
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.wait(1.0)
+    call.barge_in()
+    ((_, heard),) = lines(call)
+    assert ANSWER.startswith(heard)
+    assert len(heard) < len(ANSWER) / 2
+
+
+def test_mark_lies_behind_the_newest_turn_the_server_has_closed() -> None:
+    """A handle that comes then knows what was before it, and nothing after."""
+    call = Call()
+    assert call.transcript.mark() is None
+    turn(call, "When?", ANSWER)
+    mark = call.transcript.mark()
+    assert lines(call, mark) == []
+    call.transcript.caller_text("And on Sunday?")
+    call.wait(1.0)
+    call.transcript.agent_text("Closed.")
+    call.audio(500)
+    assert call.transcript.mark() is mark
+    assert lines(call, mark) == [("caller", "And on Sunday?"), ("agent", "Closed.")]
+    call.transcript.generation_completed()
+    call.transcript.turn_completed()
+    assert lines(call, call.transcript.mark()) == []
+    assert lines(call, mark) == [("caller", "And on Sunday?"), ("agent", "Closed.")]
+
+
+def test_barge_in_closes_a_turn_for_the_mark() -> None:
+    """The server knows that it was interrupted."""
+    call = Call()
+    call.transcript.agent_text(ANSWER)
+    call.audio(ANSWER_MS)
+    call.wait(1.0)
+    call.barge_in()
+    assert lines(call, call.transcript.mark()) == []
+
+
+def test_words_that_are_said_again_are_neither_history_nor_doubled() -> None:
+    """Their audio goes to another model, which transcribes it anew."""
+    call = Call()
+    turn(call, "When?", ANSWER)
+    call.transcript.caller_text("And on")
+    call.transcript.connection_left(said_again=True)
+    assert lines(call)[-1] == ("agent", ANSWER)
+    call.wait(1.0)
+    call.transcript.caller_text("And on Sunday?")
+    assert lines(call)[-1] == ("caller", "And on Sunday?")
+    said = [record.said for record in call.transcript.snapshot()]
+    assert said == ["When?", ANSWER, "And on Sunday?"]
+
+
+def test_words_that_are_not_said_again_stay() -> None:
+    """They are told to the next model in writing, and later ones are joined to them."""
+    call = Call()
+    call.transcript.caller_text("And on")
+    call.transcript.connection_left(said_again=False)
+    assert lines(call) == [("caller", "And on")]
+    call.transcript.caller_text(" Sunday?")
+    assert lines(call) == [("caller", "And on Sunday?")]
+
+
+def test_words_said_again_that_are_never_transcribed_stay_on_record() -> None:
+    """The record of a call loses nothing because a second model said nothing of it."""
+    call = Call()
+    call.transcript.caller_text("Hello?")
+    call.transcript.connection_left(said_again=True)
+    assert [record.said for record in call.transcript.snapshot()] == ["Hello?"]
+
+
+def test_answer_after_a_move_is_a_turn_of_its_own() -> None:
+    """What the next model says does not go on in the turn that was cut off."""
+    call = Call()
+    call.transcript.agent_text("We open at")
+    call.audio(600)
+    call.transcript.connection_left(said_again=False)
+    call.wait(2.0)
+    call.transcript.agent_text("seven.")
+    call.audio(400)
+    assert [heard for _, heard in lines(call)] == ["We open at", "seven."]
+
+
+def test_history_is_a_copy() -> None:
+    """Whoever reads it cannot change the record."""
+    call = Call()
+    turn(call, "When?", ANSWER)
+    call.transcript.history()[0].said = "never"
+    assert call.transcript.snapshot()[0].said == "When?"

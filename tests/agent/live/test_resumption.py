@@ -21,7 +21,6 @@ def handles(*updates: tuple[str | None, bool, float]) -> Handles:
 def test_newest_handle_is_taken_once() -> None:
     """A handle is a session's way back, and is tried once."""
     found = handles(("h-1", True, 1.0), ("h-2", True, 2.0))
-    assert found.known
     assert found.take() == "h-2"
     assert not found.known
     assert found.take() is None
@@ -30,12 +29,12 @@ def test_newest_handle_is_taken_once() -> None:
 def test_handle_is_fresh_until_something_is_said() -> None:
     """Leaving with a fresh handle loses nothing."""
     found = handles(("h-1", True, 1.0))
-    assert found.fresh
+    fresh = [found.fresh]
     found.conversation_changed(2.0)
-    assert not found.fresh
-    assert found.known
+    fresh.append(found.fresh)
     found.updated(ResumptionUpdated("h-2", True), 2.5)
-    assert found.fresh
+    assert [*fresh, found.fresh] == [True, False, True]
+    assert found.known
 
 
 def test_handle_in_the_same_message_as_the_end_of_the_turn_knows_it() -> None:
