@@ -78,6 +78,7 @@ class Dialogue:
         self._in_progress = False
         self._spoke = False
         self._audible = False
+        self._empty_turn = False
         self._cut_by_phantom = False
         self._interrupted_s: float | None = None
         self._speech_ended_s: float | None = None
@@ -160,6 +161,7 @@ class Dialogue:
         if isinstance(event, events.InteractionStatusChanged):
             self._in_progress = event.status == "IN_PROGRESS"
             if not self._in_progress:
+                self._judge_turn()
                 return
         else:
             self._generating = True
@@ -167,13 +169,12 @@ class Dialogue:
 
     def _generated(self, _event: SessionEvent) -> None:
         self._trust_words()
-        inaudible = not self._audible and self._watchdog.answer_due and not self._tools.running
-        if inaudible:
-            # A turn without audio, or with audio near zero, which must not be waited for.
-            self._watchdog.hurry()
-            if self._spoke:
-                self._clear()
+        self._empty_turn = not self._audible
+        if self._empty_turn and self._spoke and self._watchdog.answer_due:
+            # Audio near zero would be played for as long as an answer takes.
+            self._clear()
         self._generating = self._audible = self._spoke = False
+        self._judge_turn()
         if self._goodbye is not None:
             self._goodbye.turn_ended(self._now)
 
@@ -182,8 +183,20 @@ class Dialogue:
         self._interrupted_s = None
         self._conversation_changed()
         self._turns_done += 1
+        self._judge_turn()
         if self._goodbye is not None:
             self._goodbye.turn_ended(self._now)
+
+    def _judge_turn(self) -> None:
+        """A turn that is over and could not be heard is no answer, and must not be waited for.
+
+        While ``interactionStatus`` says IN_PROGRESS more of it may come (3.8 extended thinking has
+        several turns to an answer).
+        """
+        if self._empty_turn and not self._in_progress:
+            self._empty_turn = False
+            if self._watchdog.answer_due and not self._tools.running:
+                self._watchdog.hurry()
 
     def _answered(self) -> None:
         """The model answers: nothing of what it was asked has to be said again."""
@@ -245,10 +258,15 @@ class Dialogue:
             self._clear()
 
     def _barge_in(self, _event: SessionEvent) -> None:
-        quiet = self._watchdog.line_quiet(self._now, PHANTOM_S)
+        # A text or a function's result interrupts, too: then it is what was asked for.
+        phantom = (
+            self._watchdog.line_quiet(self._now, PHANTOM_S)
+            and not self._watchdog.answer_due
+            and not self._greeting_playing
+        )
         was_generating = self._generating
         self._stop_generating()
-        if quiet and not self._greeting_playing:
+        if phantom:
             # Nobody spoke: what there is of the answer is worth hearing, and its rest is missing.
             if was_generating:
                 self._cut_by_phantom = True
@@ -268,6 +286,7 @@ class Dialogue:
     def _stop_generating(self) -> None:
         self._trust_words()
         self._generating = self._audible = self._spoke = self._in_progress = False
+        self._empty_turn = False
         self._turns_done += 1
         self._conversation_changed()
 

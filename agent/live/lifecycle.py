@@ -134,7 +134,7 @@ class Lifecycle(Passage):
         self._now = now
         self._watchdog.agent_playing(playing, now)
         if not playing:
-            self._greeting_playing = self._leftover_playing = False
+            self._greeting_playing = self._leftover_playing = self._filler_playing = False
             self._safe_check_s = now
             if self._goodbye is not None:
                 self._goodbye.playout_ended(now)

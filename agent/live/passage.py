@@ -87,6 +87,7 @@ class Passage(Dialogue):
         self._move: Move | None = None
         self._first = True
         self._deferred: ClosingRequested | None = None
+        self._filler_playing = False
         self._last_trouble = ""
         self._refill_kind = MoveKind.REFILL
         self._reports: list[ReportMove] = []
@@ -339,7 +340,7 @@ class Passage(Dialogue):
         self._leftover_playing = self._watchdog.agent_heard
         self._generating = self._in_progress = self._spoke = self._audible = False
         self._interrupted_s = None
-        self._cut_by_phantom = self._greets_again = False
+        self._cut_by_phantom = self._greets_again = self._empty_turn = False
         self._regreeting = None
         self._watchdog.disconnected()
         if self._first and self._ever_served:
@@ -396,6 +397,7 @@ class Passage(Dialogue):
             self._deferred = event
 
     def _fill(self, _event: SessionEvent) -> None:
+        self._filler_playing = True
         self._do(commands.PlayFiller())
 
     def _budget_spent(self, _event: SessionEvent) -> None:
@@ -498,6 +500,7 @@ class Passage(Dialogue):
         if self._move is not None and self._move.opened_s is not None:
             self._observe_move()
             self._move.voice_back = True
+            self._filler_playing = False
 
     def _observe_move(self) -> None:
         move = self._move
@@ -505,7 +508,8 @@ class Passage(Dialogue):
             return
         rest_owed = move.cut_off and not move.voice_back
         answer_owed = not move.serves and (self._watchdog.answer_due or self._greeting_owed)
-        silent = not (self._watchdog.agent_heard or self._watchdog.caller_speaking)
+        agent_heard = self._watchdog.agent_heard and not self._filler_playing
+        silent = not (agent_heard or self._watchdog.caller_speaking)
         move.observe(self._now, waits=silent and (rest_owed or answer_owed))
 
     @property
