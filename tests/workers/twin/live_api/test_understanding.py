@@ -58,6 +58,16 @@ def test_codes_that_start_again_from_zero_are_new() -> None:
     assert understanding.turn((last - 90, last), 0) == newest
 
 
+def test_codes_may_start_again_while_nobody_speaks() -> None:
+    """The first utterance of the new lap is as new as one that runs across the seam."""
+    understanding = Understanding()
+    for turn, first in enumerate(range(0, position_code.CODES, 4000)):
+        assert understanding.turn((first, first + 50), 0) == turn
+    assert understanding.turn((0, 50), 0) == turn + 1
+    assert understanding.turn((16_000, 16_050), 0) == turn
+    assert understanding.turn((30, 60), 0) == turn + 1
+
+
 def test_any_replay_in_any_order_keeps_every_turn() -> None:
     """A hundred utterances, replayed at random within 30 s: each keeps the turn it got at first."""
     seed = random.randrange(1 << 32)
