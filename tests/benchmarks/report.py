@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,24 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         ).rstrip()
         for row in cells
     )
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table to be pasted into a README."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+class Load:
+    """How busy the machine was, from now to when it is written out."""
+
+    def __init__(self) -> None:
+        self._before = os.getloadavg()[0]
+
+    def __str__(self) -> str:
+        cores = len(os.sched_getaffinity(0))
+        after = os.getloadavg()[0]
+        return f"{cores} cores, load {self._before:.1f} before and {after:.1f} at the end."
 
 
 def publish(name: str, results: Mapping[str, Any], text: str, file: Path | None) -> None:
