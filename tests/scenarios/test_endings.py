@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.conversation.record import EndReason
+from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
 from agent.spec import Limits
 from telephony.calls.status import CallStatus
 from tests.scenarios.rig import (
@@ -51,7 +51,7 @@ def goes_on(*turns: Turn) -> LiveScript:
     return LiveScript(
         texts=(
             TextRule("has just been answered", (script.Say(GREETING),)),
-            TextRule("line was cut", (script.Say(BACK),)),
+            TextRule("line was cut|were cut off", (script.Say(BACK),)),
             TextRule("nobody answered", (script.Say("Nobody there."),)),
         ),
         turns=turns,
@@ -214,37 +214,60 @@ async def test_third_loss_ends_in_an_apology(tmp_path: Path) -> None:
     assert record.end_reason is EndReason.STREAM_LOST
 
 
-async def test_live_connection_that_closes_is_replaced(tmp_path: Path) -> None:
-    """The call goes on in another stream with a fresh session that knows the history."""
-    fault = Close(sessions=frozenset({1}), answer=2, audio_ms=200, code=1011, reason="Internal.")
+async def test_live_connection_that_closes_is_replaced_in_the_same_stream(tmp_path: Path) -> None:
+    """The caller hears the rest of the sentence from the next connection, and is not greeted."""
+    long = "We have rye bread, white bread, rolls, cakes and a lot of other things for you."
+    model = goes_on(Turn(QUESTION, (script.Say(long),)))
+    fault = Close(sessions=frozenset({1}), answer=2, audio_ms=2_000, code=1011, reason="Internal.")
+    async with evercall(tmp_path, model, faults=[fault]) as rig:
+        result, record = await rig.call(
+            WaitAgentDone(300), Say(QUESTION), WaitAgentDone(1_500), HangUp()
+        )
+    first, second = rig.live.sessions
+    assert second.resumed_from == first.number
+    assert any("cut off" in text for text in second.texts)
+    assert not any("has just been answered" in text for text in second.texts)
+    # What was said and heard after the handle was made.
+    assert f"You: {long[:20]}" in second.system_instruction
+    greeting, cut, rest = agent_turns(record)
+    assert (greeting.heard, rest.heard) == (GREETING, BACK)
+    assert long.startswith(cut.heard)
+    assert len(cut.heard) < len(long)
+    (move,) = record.moves
+    assert (move.cause, move.moment, move.kind) == (
+        MoveCause.LOST,
+        MoveMoment.ABRUPT,
+        MoveKind.RESUME,
+    )
+    assert "code 1011: Internal." in move.detail
+    assert [stream.end_reason for stream in record.streams] == [EndReason.CALLER_HUNG_UP]
+    assert lost_ms(record) == 0
+    assert result.status == "completed"
+    assert not result.named("clear")
+
+
+async def test_live_connection_that_breaks_off_is_replaced_unnoticed(tmp_path: Path) -> None:
+    """Without a close frame, while nobody speaks: the caller misses nothing and is answered."""
+    fault = Close(sessions=frozenset({1}), turn=1, delay_s=1.5, code=1006)
     async with evercall(tmp_path, goes_on(), faults=[fault]) as rig:
         result, record = await rig.call(
             WaitAgentDone(300),
+            WaitSeconds(2.5),
             Say(QUESTION),
-            WaitAgentStarts(),
-            LISTEN_ANEW,
-            WaitAgentDone(500),
+            WaitAgentDone(300),
             HangUp(),
         )
-    _, second = rig.live.sessions
-    assert GREETING in second.system_instruction
-    assert record.streams[0].end_reason is EndReason.LIVE_LOST
-    assert "1011" in record.streams[0].detail
-    assert agent_turns(record)[0].heard == GREETING
-    assert agent_turns(record)[-1].heard == BACK
-    assert sum(turn.heard == GREETING for turn in agent_turns(record)) == 1
-    assert not any("has just been answered" in text for text in second.texts)
-    assert result.status == "completed"
-
-
-async def test_live_connection_that_breaks_off_is_replaced(tmp_path: Path) -> None:
-    """The same without a close frame."""
-    fault = Close(sessions=frozenset({1}), after_s=1.8, code=1006)
-    async with evercall(tmp_path, goes_on(), faults=[fault]) as rig:
-        _, record = await rig.call(WaitAgentDone(300), LISTEN_ANEW, WaitAgentDone(300), HangUp())
-    assert record.streams[0].end_reason is EndReason.LIVE_LOST
-    assert agent_turns(record)[0].heard == GREETING
-    assert len(rig.live.sessions) == 2
+    first, second = rig.live.sessions
+    assert second.resumed_from == first.number
+    # Nothing was owed to the caller, so that the model is asked for nothing.
+    assert second.texts == []
+    (move,) = record.moves
+    assert (move.cause, move.kind, move.gap_ms) == (MoveCause.LOST, MoveKind.RESUME, 0)
+    assert "code 1006" in move.detail
+    assert [turn.heard for turn in agent_turns(record)] == [GREETING, ANSWER]
+    assert abs(played_ms(result, 0) - spoken_ms(GREETING) - spoken_ms(ANSWER)) <= 80
+    assert lost_ms(record) == 0
+    assert len(record.streams) == 1
 
 
 async def test_call_ends_when_it_is_as_long_as_it_may_be(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from google.genai.live import AsyncSession
 from agent import events
 from agent.audio import PcmChunk
 from agent.conversation.prompt import Opening, open_call
-from agent.conversation.record import EndReason
+from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
 from agent.conversation.transcript import Transcript
 from agent.errors import LiveConnectFailed, LiveConnectRefused
 from agent.live import dialer as dialer_module
@@ -152,6 +152,12 @@ class Phone:
     async def on_greeting(self, _text: str, audio: PcmChunk) -> None:
         self.playout.offer(audio.duration_ms)
 
+    async def on_filler(self, audio: PcmChunk) -> None:
+        self.playout.offer(audio.duration_ms)
+
+    async def on_left(self) -> None:
+        """What is queued plays on, as it does on the phone."""
+
     def say(self, name: str) -> None:
         """Speak a recorded line, 8 kHz, by doubling its samples."""
         samples = array.array("h", speech.line(name).pcm)
@@ -266,8 +272,8 @@ async def test_vertex_in_express_mode() -> None:
     assert phone.said("agent")[0] == GREETING
 
 
-async def test_silent_model_is_given_up() -> None:
-    """A caller who gets no answer is not left in silence."""
+async def test_second_silent_model_is_given_up() -> None:
+    """A caller who gets no answer is not left in silence: a fresh session, then no more."""
     script = LiveScript(opening=(Say(GREETING),), otherwise=(Silence(),))
     async with LiveTwin(script, speed=20) as twin:
         phone = Phone(agent(limits=Limits(answer_timeout_s=0.8)), LiveDialer(settings(twin)))
@@ -276,7 +282,13 @@ async def test_silent_model_is_given_up() -> None:
             phone.say("caller_hours")
             async with asyncio.timeout(10):
                 end = await talk
+        first, second = twin.sessions
+        assert second.resumed_from is None
+        # Both heard the question.
+        assert len(first.heard) == len(second.heard) == 1
     assert end.reason is EndReason.MODEL_SILENT
+    (move,) = phone.session.moves
+    assert (move.cause, move.kind) == (MoveCause.SILENT, MoveKind.REFILL)
 
 
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "sdk_only"])
@@ -293,15 +305,29 @@ async def test_garbage_is_skipped(direct: bool, monkeypatch: pytest.MonkeyPatch)
     assert phone.session.counters["live_malformed"] >= 5
 
 
-async def test_close_in_the_middle_is_a_loss_with_its_reason() -> None:
-    """What the server says when it closes is in the end's detail."""
-    faults = (Close(answer=1, audio_ms=200, code=1011, reason="Internal error encountered."),)
+async def test_close_in_the_middle_is_a_move_with_its_reason() -> None:
+    """What the server says when it closes is in the reset report; the conversation goes on."""
+    faults = (
+        Close(
+            sessions=frozenset({1}),
+            answer=1,
+            audio_ms=200,
+            code=1011,
+            reason="Internal error encountered.",
+        ),
+    )
     async with LiveTwin(SCRIPT, faults=faults) as twin:
         phone = Phone(agent(), LiveDialer(settings(twin)))
-        async with call(phone) as talk:
-            end = await talk
-    assert end.reason is EndReason.LIVE_LOST
-    assert "1011: Internal error encountered." in end.detail
+        async with call(phone):
+            await phone.until(lambda: phone.session.moves)
+            await phone.quiet()
+            phone.say("caller_hours")
+            await phone.until(lambda: ORDER in phone.said("agent"))
+    (move,) = phone.session.moves
+    assert (move.cause, move.moment) == (MoveCause.LOST, MoveMoment.ABRUPT)
+    assert "1011: Internal error encountered." in move.detail
+    assert move.tries == 1
+    assert phone.session.counters["caller_audio_lost_ms"] == 0
 
 
 async def refusal_of(
