@@ -34,12 +34,15 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the recording, transcript and page.")
     ] = Path("evercall-demo"),
+    resets: Annotated[
+        bool, typer.Option("--resets", help="Take the Live connection away three times.")
+    ] = False,
 ) -> None:
     """One phone call on this machine: no phone, no key, no network."""
     _silence_banner()
     from workers.entrypoints.demo import run_demo
 
-    sys.exit(run_demo(out))
+    sys.exit(run_demo(out, resets=resets))
 
 
 @app.command()

@@ -1,5 +1,8 @@
 """``evercall demo``: one whole phone call on this machine, against the twin.
 
+With ``--resets`` its Live connection is taken away three times: at a quiet moment, in the middle of
+a sentence, and without a word.
+
 The worker is the real one with the real SDKs; only the two services are simulated. What the call
 leaves behind is put into one folder: the recording, the transcript, the record and the page.
 """
@@ -26,6 +29,7 @@ from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import start_logs
 from workers.settings import load_settings
 from workers.twin.caller import load_script as load_caller
+from workers.twin.live_api.faults import NO_CLOSE_FRAME, Close, Fault, GoAway
 from workers.twin.live_api.script import load_script as load_model
 from workers.twin.live_api.server import LiveTwin
 from workers.twin.twilio_api.call import TwinCall
@@ -38,31 +42,51 @@ POLL_S = 0.2
 API_KEY = "demo-key"
 
 
-def run_demo(out: Path) -> int:
+# In the first connection the server announces its end in good time; in the second it leaves one
+# second, in the middle of an answer; the third is a TCP reset in the middle of an answer.
+RESETS: tuple[Fault, ...] = (
+    GoAway(sessions=frozenset({1}), turn=1, time_left_s=50),
+    GoAway(sessions=frozenset({2}), answer=1, audio_ms=3_000, time_left_s=1),
+    Close(sessions=frozenset({3}), answer=3, audio_ms=2_000, code=NO_CLOSE_FRAME),
+)
+# What Live connections are taken to cost: the real ones have not been measured.
+SETUP_S, RESUME_S = 0.5, 0.3
+
+
+def run_demo(out: Path, *, resets: bool = False) -> int:
     """Make the call and leave its files in ``out``; the exit code is 0 when it went well."""
     console = Console()
     out.mkdir(parents=True, exist_ok=True)
     with (out / "demo.log").open("w", encoding="utf-8") as log:
         logs = start_logs("INFO", stream=log, console=False)
         try:
-            record = uvloop.run(_call(console, out))
+            record = uvloop.run(_call(console, out, resets=resets))
         finally:
             logs.close()
-    if record is None or record.end_reason is not EndReason.AGENT_HUNG_UP:
+    moves = len(RESETS) if resets else 0
+    well = record is not None and record.end_reason is EndReason.AGENT_HUNG_UP
+    if record is None or not well or len(record.moves) != moves:
         console.print(f"The call did not go as planned; see {out / 'demo.log'}.", highlight=False)
         return 1
     return 0
 
 
-async def _call(console: Console, out: Path) -> CallRecord | None:
+async def _call(console: Console, out: Path, *, resets: bool) -> CallRecord | None:
     told = CallConsole(console)
     data_dir = out / "data"
     await asyncio.to_thread(shutil.rmtree, data_dir, ignore_errors=True)
     spec = load_agent(DATA / "demo-agent.yaml")
     spec = replace(spec, recording=replace(spec.recording, enabled=True))
     port = _free_port()
+    script, person = ("resets-live", "resets-caller") if resets else ("demo-live", "demo-caller")
     async with (
-        LiveTwin(load_model(DATA / "demo-live.yaml"), api_key=API_KEY) as live,
+        LiveTwin(
+            load_model(DATA / f"{script}.yaml"),
+            api_key=API_KEY,
+            faults=RESETS if resets else (),
+            setup_delay_s=SETUP_S if resets else 0.05,
+            resume_delay_s=RESUME_S if resets else None,
+        ) as live,
         TwilioTwin() as twilio,
     ):
         settings = load_settings(
@@ -83,7 +107,7 @@ async def _call(console: Console, out: Path) -> CallRecord | None:
             told.ring(f"{spec.name} on the twin at {base}")
             call = await twilio.place_inbound_call(
                 f"{base}/voice",
-                caller=load_caller(DATA / "demo-caller.yaml"),
+                caller=load_caller(DATA / f"{person}.yaml"),
                 status_url=f"{base}/voice/status",
             )
             record = await _follow(told, worker, call)

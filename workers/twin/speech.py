@@ -57,6 +57,18 @@ class Speech:
         """Length in milliseconds."""
         return len(self.pcm) * 500 / self.rate_hz
 
+    def after(self, count: int) -> Speech:
+        """Give what follows the first ``count`` words."""
+        if not 0 < count < len(self.words):
+            return self if count <= 0 else Speech(b"", self.rate_hz, "", ())
+        start_ms = self.words[count].start_ms
+        words = tuple(
+            Word(word.text, word.start_ms - start_ms, word.end_ms - start_ms)
+            for word in self.words[count:]
+        )
+        pcm = self.pcm[round(start_ms * self.rate_hz / 1000) * 2 :]
+        return Speech(pcm, self.rate_hz, " ".join(word.text for word in words), words)
+
     def at_rate(self, rate_hz: int) -> Speech:
         """Give the same speech at another rate (telephone quality, not for measuring)."""
         if rate_hz == self.rate_hz:

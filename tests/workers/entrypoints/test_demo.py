@@ -12,7 +12,7 @@ from typing import Any
 CALL_S = 100.0
 
 
-async def run(out: Path) -> tuple[int | None, str]:
+async def run(out: Path, *options: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -20,6 +20,7 @@ async def run(out: Path) -> tuple[int | None, str]:
         "demo",
         "--out",
         str(out),
+        *options,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -54,3 +55,26 @@ async def test_demo_makes_a_call_and_leaves_everything_in_one_folder(tmp_path: P
     assert "order_status" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "https://" not in page
+
+
+async def test_demo_with_resets_moves_three_times_and_says_so(tmp_path: Path) -> None:
+    """At a safe point, by force, abruptly; each has its report, and nobody is greeted again."""
+    out = tmp_path / "demo"
+    code, told = await run(out, "--resets")
+    assert code == 0, told
+    record: dict[str, Any] = json.loads((out / "record.json").read_text(encoding="utf-8"))
+    assert record["end_reason"] == "agent_hung_up"
+    moves = record["moves"]
+    assert [move["moment"] for move in moves] == ["safe_point", "forced", "abrupt"]
+    assert [move["lost_ms"] for move in moves] == [0, 0, 0]
+    assert moves[0]["gap_ms"] == 0
+    said = [turn["heard"] for turn in record["turns"] if turn["speaker"] == "agent"]
+    assert sum("this is Corner Bakery" in text for text in said) == 1
+    # What was cut off goes on with the next word.
+    whole = " ".join(said)
+    assert "close at two in the afternoon. On Sunday we are open" in whole
+    assert "two loaves of rye bread, at nine dollars and twenty cents." in whole
+    assert [tool["name"] for tool in record["tools"]] == ["order_status", "end_call"]
+    page = (out / "call.html").read_text(encoding="utf-8")
+    for text in ("safe point", "deadline", "abruptly"):
+        assert text in page or text in told

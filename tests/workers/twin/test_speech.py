@@ -93,3 +93,14 @@ def test_a_mistyped_name_is_an_error() -> None:
     """What looks like the name of a line must be one, else a typo would be spoken."""
     with pytest.raises(KeyError, match="agent_greeting"):
         speech.line("agent_greting")
+
+
+def test_speech_after_some_words_begins_with_the_next() -> None:
+    """What is left of a line keeps its words in time and its length."""
+    whole = speech.line("agent_hours")
+    rest = whole.after(5)
+    assert rest.text == " ".join(whole.text.split()[5:])
+    assert rest.words[0].start_ms == 0
+    assert rest.duration_ms == pytest.approx(whole.duration_ms - whole.words[5].start_ms, abs=0.1)
+    assert whole.after(0) == whole
+    assert whole.after(len(whole.words)).pcm == b""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from workers.twin import speech
 from workers.twin.live_api.ears import Ears, SpeechEnded, SpeechStarted
 from workers.twin.live_api.engine import Send
 from workers.twin.live_api.memory import BLANK, Memory, Snapshot
@@ -56,11 +57,14 @@ class Conversation:
         self._profile = setup.profile
         self._detection = setup.detection
         self._log = log
+        position = snapshot.position
+        if not quirks.greets_again:
+            position = _told(script, setup.system_instruction, position)
         self._replies = Replies(
             script,
             understanding,
-            position=snapshot.position,
-            greeted=snapshot.greeted,
+            position=position,
+            greeted=snapshot.greeted or position > 0,
             greets_again=quirks.greets_again,
         )
         self._ears = Ears(setup.detection)
@@ -241,3 +245,12 @@ class Conversation:
     def _interrupt(self, now: float) -> None:
         if self._detection.interrupts and self._mouth.is_open:
             self._mouth.interrupt(now)
+
+
+def _told(script: LiveScript, instruction: str, position: int) -> int:
+    """Return the script's position past the turns that the instruction says have been."""
+    told = " ".join(instruction.split())
+    turns = script.turns
+    while position < len(turns) and speech.line(turns[position].heard).text in told:
+        position += 1
+    return position

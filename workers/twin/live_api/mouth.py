@@ -35,7 +35,7 @@ from workers.twin.live_api.messages import FunctionAnswer
 from workers.twin.live_api.production import Frame, Loudness, audio_content, produce
 from workers.twin.live_api.quirks import Quirks
 from workers.twin.live_api.replies import Reply
-from workers.twin.live_api.script import CallTool, LiveScript, Say, Silence, Wait
+from workers.twin.live_api.script import CallTool, GoOn, LiveScript, Say, Silence, Wait
 from workers.twin.live_api.session_log import SaidTurn, SessionLog
 from workers.twin.live_api.setup import Setup
 from workers.twin.live_api.wire import encode
@@ -277,7 +277,9 @@ class Mouth:
             return
         match reply.steps.popleft():
             case Say(what):
-                self._say(what, reply, now)
+                self._say(speech.line(reply.fill(what)), reply, now)
+            case GoOn(lines):
+                self._say(_rest([speech.line(line) for line in lines], self._setup), reply, now)
             case CallTool() as step:
                 self._call(step, reply, now)
             case Wait(seconds):
@@ -285,8 +287,8 @@ class Mouth:
             case Silence():
                 self._reply = None
 
-    def _say(self, what: str, reply: Reply, now: float) -> None:
-        line = speech.line(reply.fill(what)).at_rate(speech.AGENT_RATE_HZ)
+    def _say(self, line: speech.Speech, reply: Reply, now: float) -> None:
+        line = line.at_rate(speech.AGENT_RATE_HZ)
         loudness: Loudness = "full"
         if self.answers in self._quirks.silent_answers:
             loudness = "none"
@@ -407,3 +409,20 @@ class Mouth:
             # int64 as protobuf JSON writes it: a string.
             update["lastConsumedClientMessageIndex"] = str(self.messages_consumed)
         self.send({"sessionResumptionUpdate": update})
+
+
+def _rest(lines: list[speech.Speech], setup: Setup) -> speech.Speech:
+    """Find what was being said, and return what is left of it.
+
+    However a client words it, a model that is to go on looks for what it has said already.
+    """
+    told = " ".join(setup.system_instruction.split())
+    found: list[tuple[int, speech.Speech]] = [(-1, lines[0])]
+    for line in lines:
+        words = [word.text for word in line.words]
+        for count in range(len(words), 0, -1):
+            at = told.rfind(" ".join(words[:count]))
+            if at >= 0:
+                found.append((at, line.after(count)))
+                break
+    return max(found, key=lambda one: one[0])[1]

@@ -57,11 +57,21 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class GoOn:
+    """Speak what is left of a line: from the word after the last that the instruction tells.
+
+    Of several lines it is the one that was told last.
+    """
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """Say nothing and close nothing: the turn that never gets an answer."""
 
 
-Step = Say | CallTool | Wait | Silence
+Step = Say | GoOn | CallTool | Wait | Silence
 # No steps at all is an empty answer: the turn is closed without a frame of audio.
 Steps = tuple[Step, ...]
 
@@ -150,6 +160,9 @@ def _step(item: Any, path: Path) -> Step:
         match kind:
             case "say":
                 return Say(str(body))
+            case "go_on":
+                lines = body if isinstance(body, list) else [body]
+                return GoOn(tuple(str(line) for line in lines))
             case "wait":
                 return Wait(float(body))
             case "call":
@@ -161,4 +174,4 @@ def _step(item: Any, path: Path) -> Step:
                     also,
                     None if on_error is None else _steps(on_error, path),
                 )
-    raise ValueError(f"{path}: unknown step {item!r}; known: say, call, wait, silence")
+    raise ValueError(f"{path}: unknown step {item!r}; known: say, go_on, call, wait, silence")

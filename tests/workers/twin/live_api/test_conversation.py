@@ -19,7 +19,16 @@ from workers.twin.live_api.messages import (
     TextIn,
     ToolResponseIn,
 )
-from workers.twin.live_api.script import CallTool, LiveScript, Say, Silence, Turn, Wait
+from workers.twin.live_api.script import (
+    CallTool,
+    GoOn,
+    LiveScript,
+    Say,
+    Silence,
+    TextRule,
+    Turn,
+    Wait,
+)
 
 
 def audio_ms(table: Table) -> float:
@@ -448,3 +457,30 @@ def test_voice_activity_is_told_where_it_was_asked_for() -> None:
     table.line("caller_bye", silence_s=1.0)
     kinds = [m["voiceActivity"]["voiceActivityType"] for _, m in table.said if "voiceActivity" in m]
     assert kinds == ["ACTIVITY_START", "ACTIVITY_END"]
+
+
+# -- what the instruction tells ----------------------------------------------------------------
+
+
+def test_a_fresh_session_that_is_told_of_turns_takes_the_next_one() -> None:
+    """A model reads its instruction: what was said before is not asked of it again."""
+    told = f"So far:\nCaller: {speech.line('caller_hours').text}\nYou: From seven."
+    table = Table(systemInstruction={"parts": [{"text": told}]})
+    table.line("caller_barge")
+    table.run(10)
+    assert table.heard_text("outputTranscription").strip() == speech.line("agent_order").text
+
+
+def test_a_model_goes_on_with_a_line_after_the_last_word_it_was_told() -> None:
+    """Of several lines it is the one told last; one that was not told begins at its beginning."""
+    order, ready = speech.line("agent_order").text, speech.line("agent_ready").text
+    script = LiveScript(texts=(TextRule("cut off", (GoOn(("agent_order", "agent_ready")),)),))
+    begun = " ".join(ready.split()[:4])
+    for instruction, rest in (
+        ("Be kind.", order),
+        (f"You: {order}\nYou: {begun} — (cut off here)", ready.removeprefix(begun).strip()),
+    ):
+        table = Table(script=script, systemInstruction={"parts": [{"text": instruction}]})
+        table.send(TextIn("You were cut off."))
+        table.run(20)
+        assert table.heard_text("outputTranscription").strip() == rest
