@@ -29,7 +29,7 @@ PRIVATE_KEYS = frozenset(
     | {"transcript", "digit", "digits", "ticket", "token", "auth_token", "api_key", "signature"}
 )
 # Phone numbers as E.164 or as ten and more digits in a row; SIDs hold letters and stay.
-_NUMBER = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d{7,15}|\d{10,15})(?![0-9A-Za-z.])")
+_NUMBER = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d{7,15}|\d{10,15})(?![0-9A-Za-z]|\.[0-9])")
 _HIDDEN = "[hidden]"
 # At INFO and below these libraries write whole requests, numbers and transcripts included.
 _QUIET = ("twilio", "httpx", "httpcore", "google_genai", "websockets", "aiohttp", "urllib3")
