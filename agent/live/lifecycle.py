@@ -13,7 +13,8 @@ or the budget is spent. ``closing``: the model has asked to hang up or to transf
 time to say goodbye and the caller to hear it. ``ended``: ``end`` says why; whatever still arrives
 means nothing any more. An event that no state should see raises.
 
-The actions are in ``dialogue.py`` (what is said) and ``passage.py`` (over which connection).
+The actions are in ``dialogue.py`` (what is said), ``leaving.py`` (the wish for another connection)
+and ``passage.py`` (the way there).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Lifecycle(Passage):
         if self._serving and (self._wish is not None or self._greets_again):
             moments.append(self._now)
         if self.state is State.LEAVING and self._departure is not None:
-            moments += [self._departure.force_s, self._safe_check_s]
+            moments += [self._departure.force_s, self._quiet.check_s]
         if self._stable_at is not None:
             moments.append(self._stable_at)
         return min(moments)
@@ -107,7 +108,7 @@ class Lifecycle(Passage):
             action(self, event)
         if self.end is not None:
             self._finish_as_ended()
-        self._safe_check_s = now
+        self._quiet.disturbed(now)
         self._watch_move()
         out: list[Command | ReportMove] = [*self._out, *self._reports]
         self._out, self._reports = [], []
@@ -135,7 +136,7 @@ class Lifecycle(Passage):
         self._watchdog.agent_playing(playing, now)
         if not playing:
             self._greeting_playing = self._leftover_playing = self._filler_playing = False
-            self._safe_check_s = now
+            self._quiet.disturbed(now)
             if self._goodbye is not None:
                 self._goodbye.playout_ended(now)
         self._observe_move()

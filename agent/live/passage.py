@@ -1,4 +1,4 @@
-"""The connections' side of a session's life: look for one, serve, leave it, move to the next.
+"""From one connection of a session to the next: look for one, serve, give it up, move on.
 
 The old socket is closed before a handle is used, because the server refuses a handle whose session
 is still connected (observed: sip-to-ai#14). A handle is tried once; ``backoff`` decides what comes
@@ -9,49 +9,32 @@ goes on, and so does its budget. Which of these actions is taken when stands in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from agent import commands, events
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, ask_for_greeting
 from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
 from agent.errors import LiveConnectRefused
-from agent.live.backoff import Ladder, Plan, Trouble, Way, trouble_of_close
-from agent.live.dialogue import Dialogue
+from agent.live.backoff import Plan, Trouble, Way, trouble_of_close
 from agent.live.drift import LatencyDrift
+from agent.live.leaving import Leaving
 from agent.live.models import ModelProfile
 from agent.live.move import Move, ReportMove
 from agent.live.regreeting import Regreeting
 from agent.live.replay import IN_FLIGHT_MS
-from agent.live.resumption import HANDLE_WAIT_S, Departure, after_go_away, merged, of_age
+from agent.live.resumption import Departure
 from agent.live.session_events import (
     ConnectFailed,
-    LeaveWanted,
     Opened,
     SessionEnd,
     SessionEvent,
-    StandbyLost,
 )
 from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue
 from agent.spec import AgentSpec
 from agent.tools.runner import ClosingRequested, ToolAnswers
 
-MAX_STANDBYS = 3
-"""Connections opened in reserve while one is left: each turn makes the one before stale."""
-_SOON_S = 0.02
 
-
-@dataclass(slots=True)
-class _Standby:
-    """A connection in reserve; it knows what was said up to ``turns_done``."""
-
-    attempt: int
-    model: str
-    turns_done: int
-    ready: bool = False
-
-
-class Passage(Dialogue):
+class Passage(Leaving):
     """Which connection serves one session, decided without doing anything."""
 
     def __init__(
@@ -65,31 +48,26 @@ class Passage(Dialogue):
         random: Callable[[], float] = lambda: 0.5,
     ) -> None:
         super().__init__(
-            spec=spec, opening=opening, profiles=profiles, now=now, elapsed_s=elapsed_s
+            spec=spec,
+            opening=opening,
+            profiles=profiles,
+            now=now,
+            elapsed_s=elapsed_s,
+            random=random,
         )
         self.state = State.CONNECTING
         self._origin_s = now - elapsed_s
-        self._ladder = Ladder((spec.model, *spec.moves.fallback_models), random)
-        self._plan = Plan(Way.REFILL, spec.model)
-        self._attempt = 0
         self._handle: str | None = None
-        self._serves_since = now
         self._resumed = False
         self._ever_served = False
         # When the trouble began that no connection has been proven to have ended.
         self._outage_s: float | None = None
         self._works = False
-        self._departure: Departure | None = None
-        self._safe_check_s = float("inf")
-        self._quiet_since: float | None = None
-        self._standby: _Standby | None = None
-        self._standbys = 0
         self._move: Move | None = None
         self._first = True
         self._deferred: ClosingRequested | None = None
         self._filler_playing = False
         self._last_trouble = ""
-        self._refill_kind = MoveKind.REFILL
         self._reports: list[ReportMove] = []
 
     # -- connecting ----------------------------------------------------------------------------
@@ -113,7 +91,7 @@ class Passage(Dialogue):
         else:
             self._handle = None
             self._handles.forget()
-            if self._promote_standby():
+            if self._take_standby():
                 return
         move.tries += 1
         self._attempt += 1
@@ -166,10 +144,11 @@ class Passage(Dialogue):
         self._serves_since = self._now
         self._departure = None
         self._wish = None
-        self._quiet_since = None
+        self._quiet.forget()
         self._move.opened(MoveKind.RESUME if self._resumed else self._refill_kind, self._now)
         self._memory.connected(resumed=self._resumed)
-        self._regreeting = Regreeting(self._opening.greeting or "") if self._resumed else None
+        greeting = self._opening.greeting
+        self._regreeting = Regreeting(greeting) if self._resumed and greeting else None
         if not self._resumed:
             self._drift = LatencyDrift(self._spec.moves.latency_drift_s)
         self._close_standby()
@@ -197,6 +176,9 @@ class Passage(Dialogue):
     def _say_what_is_owed(self) -> None:
         """One text with all the model has to answer, unless the caller's own words come again."""
         assert self._move is not None
+        if self.tape.has_unanswered:
+            # The caller wants something else by now than the rest of what was being said.
+            self._move.cut_off = False
         unanswered, self._unanswered = self._unanswered, []
         texts = [command.text for command in unanswered]
         opening = any(command.opening for command in unanswered)
@@ -210,63 +192,6 @@ class Passage(Dialogue):
                 texts.append(WAITING)
         if texts:
             self._say_to_model(" ".join(texts), opening=opening)
-
-    # -- leaving -------------------------------------------------------------------------------
-
-    def _go_away(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.GoAwayReceived)
-        self._want_to_leave(after_go_away(event, self._now))
-
-    def _leave_wanted(self, event: SessionEvent) -> None:
-        assert isinstance(event, LeaveWanted)
-        self._want_to_leave(event.departure)
-
-    def _want_to_leave(self, departure: Departure) -> None:
-        if self._departure is None:
-            self._standbys = 0
-        # Whatever the cause, no connection gets older than its age allows.
-        age_s = self._spec.moves.max_age_s
-        oldest_s = of_age(age_s, self._serves_since + age_s).force_s
-        departure = replace(departure, force_s=min(departure.force_s, oldest_s))
-        self._departure = merged(self._departure, departure)
-        self._open_standby()
-
-    def _handle_came(self, event: SessionEvent) -> None:
-        assert isinstance(event, events.ResumptionUpdated)
-        self._handles.updated(event, self._now)
-
-    def _turn_over_while_leaving(self, event: SessionEvent) -> None:
-        self._turn_over(event)
-        self._open_standby()
-
-    def _is_safe(self, now: float, pending_ms: float) -> bool:
-        """Whether nothing is lost by leaving now; else ``_safe_check_s`` says when to ask again."""
-        assert self._departure is not None
-        self._safe_check_s = float("inf")
-        quiet = not (
-            self._generating
-            or self._in_progress
-            or self._tools.running
-            or self._keys
-            or self._keypad.deadline is not None
-            or self._watchdog.caller_speaking
-            or self._watchdog.answer_due
-        )
-        if not quiet:
-            self._quiet_since = None
-            return False
-        if pending_ms > 0 or self._watchdog.agent_heard:
-            self._quiet_since = None
-            self._safe_check_s = now + max(pending_ms / 1000, _SOON_S)
-            return False
-        if self._quiet_since is None:
-            self._quiet_since = now
-        self._safe_check_s = self._quiet_since + HANDLE_WAIT_S
-        if now >= self._safe_check_s:
-            return True
-        # Where there is to be a connection in reserve, it is worth a moment of a quiet line.
-        insured = self._standby is None or self._standby.ready
-        return insured and (self._departure.fresh_session or self._handles.fresh)
 
     # -- moving --------------------------------------------------------------------------------
 
@@ -333,7 +258,7 @@ class Passage(Dialogue):
     ) -> None:
         """Give up the connection; the next is dialled once it is closed."""
         now = self._now
-        cut_off = self._generating and self._spoke and not self.tape.has_unanswered
+        cut_off = self._generating and self._spoke
         if self._outage_s is None and moment is MoveMoment.ABRUPT:
             self._outage_s = now
         self._tools.connection_left()
@@ -417,70 +342,6 @@ class Passage(Dialogue):
         self.end = SessionEnd(
             reason, detail, None if person is None else self._spec.transfer.get(person)
         )
-
-    # -- the connection in reserve -------------------------------------------------------------
-
-    def _open_standby(self) -> None:
-        """Open one, or a newer one where a turn has been completed since."""
-        known = self._standby
-        if (
-            not self._spec.moves.standby
-            or (known is not None and known.turns_done == self._turns_done)
-            or self._standbys >= MAX_STANDBYS
-        ):
-            return
-        self._close_standby()
-        self._standbys += 1
-        self._attempt += 1
-        self._standby = _Standby(self._attempt, self._ladder.model, self._turns_done)
-        self._do(
-            commands.OpenConnection(self._attempt, self._ladder.model, moved=True, standby=True)
-        )
-
-    def _promote_standby(self) -> bool:
-        standby = self._standby
-        fits = (
-            standby is not None
-            and standby.ready
-            and standby.turns_done == self._turns_done
-            and standby.model == self._plan.model
-        )
-        if standby is None or not fits:
-            self._close_standby()
-            self._refill_kind = MoveKind.REFILL
-            return False
-        self._attempt = standby.attempt
-        self._standby = None
-        self._refill_kind = MoveKind.STANDBY
-        self._do(commands.PromoteStandby(standby.attempt))
-        return True
-
-    def _close_standby(self) -> None:
-        if self._standby is not None:
-            self._standby = None
-            self._do(commands.CloseStandby())
-
-    def _standby_opened(self, event: SessionEvent) -> bool:
-        assert isinstance(event, Opened)
-        if self._standby is None or self._standby.attempt != event.attempt:
-            return False
-        self._standby.ready = True
-        return True
-
-    def _standby_failed(self, event: SessionEvent) -> bool:
-        assert isinstance(event, ConnectFailed)
-        known = self._is_standby(event.attempt)
-        if known:
-            self._standby = None
-        return known
-
-    def _standby_lost(self, event: SessionEvent) -> None:
-        assert isinstance(event, StandbyLost)
-        if self._is_standby(event.attempt):
-            self._standby = None
-
-    def _is_standby(self, attempt: int) -> bool:
-        return self._standby is not None and self._standby.attempt == attempt
 
     # -- the report ----------------------------------------------------------------------------
 

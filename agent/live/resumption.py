@@ -23,6 +23,7 @@ FORGOT_GRACE_S = 10.0
 """A session without memory answers nonsense; it is left soon, safe point or not."""
 HANDLE_WAIT_S = 2.0
 """Handles come with the end of a turn, or not at all: after so much quiet none is waited for."""
+_SOON_S = 0.02
 
 
 class Handles:
@@ -66,6 +67,43 @@ class Handles:
     def forget(self) -> None:
         """The session they belong to is given up."""
         self._newest = None
+
+
+class QuietLine:
+    """Waits for the moment at which a connection can be left without anybody noticing."""
+
+    def __init__(self) -> None:
+        self.check_s = float("inf")
+        """When ``is_safe`` is to be asked next, if nothing happens before."""
+        self._since_s: float | None = None
+
+    def disturbed(self, now: float) -> None:
+        """Something happened: ask again at once."""
+        self.check_s = now
+
+    def forget(self) -> None:
+        """Another connection serves."""
+        self._since_s = None
+
+    def is_safe(self, now: float, *, idle: bool, pending_ms: float, prepared: bool) -> bool:
+        """Whether now is the moment.
+
+        Args:
+            now: Seconds.
+            idle: Nobody speaks, nothing is owed and nothing runs.
+            pending_ms: Agent audio the caller has still to hear.
+            prepared: The next connection can know all that was said, as far as that is up to us.
+        """
+        self.check_s = float("inf")
+        if not idle or pending_ms > 0:
+            self._since_s = None
+            if idle:
+                self.check_s = now + max(pending_ms / 1000, _SOON_S)
+            return False
+        if self._since_s is None:
+            self._since_s = now
+        self.check_s = self._since_s + HANDLE_WAIT_S
+        return prepared or now >= self.check_s
 
 
 @dataclass(frozen=True, slots=True)

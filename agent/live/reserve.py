@@ -1,0 +1,63 @@
+"""A connection in reserve, opened while another is left, so that a failed resume costs no dial.
+
+It is told what was said up to then. A turn that is completed afterwards makes it stale, and a newer
+one takes its place, a few times.
+"""
+
+from __future__ import annotations
+
+MAX_STANDBYS = 3
+"""Opened while one connection is left; after that a fresh dial is as good."""
+
+
+class Reserve:
+    """Which stand-by there is, and whether it is of use."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self._wanted = wanted
+        self._opened = 0
+        self._attempt: int | None = None
+        self._model = ""
+        self._turns_done = 0
+        self._ready = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether one is being dialled."""
+        return self._attempt is not None and not self._ready
+
+    def holds(self, attempt: int) -> bool:
+        """Whether the stand-by is the one of this dial."""
+        return self._attempt == attempt
+
+    def left(self) -> None:
+        """Another connection is going to be left: count anew."""
+        self._opened = 0
+
+    def needs_one(self, turns_done: int) -> bool:
+        """Whether a stand-by should be opened, in place of one that is stale."""
+        fresh = self._attempt is not None and self._turns_done == turns_done
+        return self._wanted and not fresh and self._opened < MAX_STANDBYS
+
+    def dialled(self, attempt: int, model: str, turns_done: int) -> None:
+        """A stand-by is being dialled; it is told what was said up to now."""
+        self._opened += 1
+        self._attempt, self._model, self._turns_done = attempt, model, turns_done
+        self._ready = False
+
+    def came_up(self) -> None:
+        """Its setup is complete."""
+        self._ready = True
+
+    def take(self, model: str, turns_done: int) -> int | None:
+        """Return the dial of a stand-by that may serve at once, and keep it no longer."""
+        usable = self._ready and (self._model, self._turns_done) == (model, turns_done)
+        if not usable:
+            return None
+        attempt, self._attempt, self._ready = self._attempt, None, False
+        return attempt
+
+    def drop(self) -> bool:
+        """Give it up; False where there was none."""
+        known, self._attempt, self._ready = self._attempt is not None, None, False
+        return known
