@@ -11,7 +11,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Protocol
 
@@ -30,24 +30,20 @@ from agent.conversation.record import (
 )
 from agent.conversation.transcript import Transcript
 from agent.conversation.turns import PlayoutClock
-from agent.errors import LiveConnectionLost, LiveError
-from agent.live.connection import Connection
+from agent.errors import LiveConnectionLost
 from agent.live.dialer import Dialer
 from agent.live.filler import soft_notes
 from agent.live.lifecycle import Lifecycle
+from agent.live.links import Links
 from agent.live.models import profile_for
 from agent.live.move import ReportMove
 from agent.live.notes import SessionNotes
-from agent.live.recall import Brief, Recall
+from agent.live.recall import Recall
 from agent.live.session_events import (
     CaughtUp,
-    ConnectFailed,
-    ConnectionClosed,
     EndRequested,
-    Opened,
     SessionEnd,
     SessionEvent,
-    StandbyLost,
     Started,
 )
 from agent.spec import AgentSpec
@@ -55,10 +51,6 @@ from agent.tools.runner import ToolRunner
 
 # ai.google.dev/gemini-api/docs/live: chunks of 20-100 ms.
 _REPLAY_MS = 100.0
-MOVE_DIAL_S = 4.0
-"""Bound on a dial while a caller waits; what a first dial may take is the agent's to say."""
-MOVE_CLOSE_S = 0.5
-"""Two slow round trips. A server that does not answer a close by then is not waited for."""
 _MIN_SLEEP_S = 0.01
 _CLEANUP_S = 5.0
 
@@ -79,16 +71,6 @@ class SessionListener(Protocol):
 
     async def on_left(self) -> None:
         """The model that was speaking says no more; what is queued is still to be heard."""
-
-
-@dataclass(eq=False, slots=True)
-class _Link:
-    """A connection, and what it was told when it was opened."""
-
-    attempt: int
-    connection: Connection
-    brief: Brief
-    lost: bool = False
 
 
 class LiveSession:
@@ -128,9 +110,7 @@ class LiveSession:
         """Keys the caller pressed."""
         self.moves: list[MoveRecord] = []
         """Reset reports, oldest first."""
-        self._spec = spec
         self._opening = opening
-        self._dialer = dialer
         self._tools = tools
         self._transcript = transcript
         self._playout = playout
@@ -149,12 +129,16 @@ class LiveSession:
         )
         self._tape = self._lifecycle.tape
         self._recall = Recall(opening, transcript, tools.records, self._now_s)
-        self._current: _Link | None = None
-        self._standby: _Link | None = None
-        # The dial whose connection is to be kept in reserve; another's is closed when it comes.
-        self._standby_attempt = 0
-        self._links: set[_Link] = set()
-        """All that are open, or not yet closed."""
+        self._links = Links(
+            spec=spec,
+            opening=opening,
+            dialer=dialer,
+            declarations=tools.declarations,
+            recall=self._recall,
+            receive=self._receive,
+            spawn=self._spawn,
+            clock=clock,
+        )
         self._pumping = False
         self._cut_ms = 0.0
         self._group: asyncio.TaskGroup | None = None
@@ -215,7 +199,7 @@ class LiveSession:
         event = self._lifecycle.hear(pcm, self._clock())
         if event is not None:
             await self._receive(event)
-        link = self._current
+        link = self._links.current
         if link is None or link.lost or self._pumping or self._tape.held:
             return
         if link.connection.congested:
@@ -226,7 +210,7 @@ class LiveSession:
             if piece:
                 await link.connection.send_audio(piece)
         except LiveConnectionLost as error:
-            await self._lost(link, error)
+            await self._links.lost(link, error)
 
     async def send_digit(self, digit: str) -> None:
         """Note a key of the caller; the model is told when they stop pressing."""
@@ -265,81 +249,12 @@ class LiveSession:
         if self._lifecycle.end is not None or self._lifecycle.deadline < self._sleeping_until_s:
             self._wake.set()
 
-    async def _open(self, command: commands.OpenConnection) -> None:
-        """Dial, then read what the connection says until it ends."""
-        started_s = self._clock()
-        brief = Brief(self._opening.system_instruction)
-        if command.moved:
-            brief = self._recall.brief(
-                resumed=command.handle is not None,
-                cut_off=command.cut_off,
-                orphans=command.untold,
-            )
-        spec = self._spec
-        if command.model != spec.model:
-            spec = replace(spec, model=command.model)
-        try:
-            connection = await self._dialer.connect(
-                spec,
-                Opening(brief.instruction),
-                self._tools.declarations,
-                handle=command.handle,
-                timeout_s=MOVE_DIAL_S if command.moved else None,
-            )
-        except LiveError as error:
-            _log.warning("live.connect_failed", verdict=error.verdict.value, detail=str(error))
-            await self._receive(ConnectFailed(error, command.attempt))
-            return
-        _log.info(
-            "live.connected",
-            took_ms=round((self._clock() - started_s) * 1000),
-            resumed=command.handle is not None,
-            standby=command.standby,
-        )
-        link = _Link(command.attempt, connection, brief)
-        self._links.add(link)
-        if not command.standby:
-            self._serve_from(link, moved=command.moved)
-        elif command.attempt == self._standby_attempt:
-            self._standby = link
-        else:
-            await self._close(link)
-            return
-        await self._receive(Opened(command.attempt))
-        await self._read(link)
-
-    def _serve_from(self, link: _Link, *, moved: bool) -> None:
-        self._current = link
-        if moved:
-            self._recall.opened(link.brief)
-
-    async def _read(self, link: _Link) -> None:
-        """Take in what a connection says; of one that was left, only so that it can close."""
-        try:
-            while True:
-                for event in await link.connection.receive():
-                    if link is self._current:
-                        await self._receive(event)
-        except LiveConnectionLost as error:
-            if link is self._current:
-                await self._lost(link, error)
-            elif link is self._standby:
-                self._standby = None
-                await self._receive(StandbyLost(link.attempt))
-
     async def _take_answers(self) -> None:
         while True:
             answers = await self._tools.next_answers()
             await self._receive(answers)
             if answers.closing is not None:
                 await self._receive(answers.closing)
-
-    async def _lost(self, link: _Link, error: LiveConnectionLost) -> None:
-        if link.lost or link is not self._current:
-            return
-        link.lost = True
-        _log.warning("live.lost", code=error.code, reason=error.reason)
-        await self._receive(events.ConnectionLost(error.code, error.reason))
 
     async def _receive(self, event: SessionEvent) -> None:
         """Let the lifecycle decide about an event, do as it says, then tell everybody."""
@@ -366,21 +281,13 @@ class LiveSession:
     async def _perform(self, command: Command | ReportMove) -> None:
         match command:
             case commands.OpenConnection():
-                if command.standby:
-                    self._standby_attempt = command.attempt
-                self._spawn(self._open(command))
+                self._links.open(command)
             case commands.LeaveConnection(said_again):
                 await self._leave(said_again)
             case commands.PromoteStandby(attempt):
-                assert self._standby is not None
-                link, self._standby = self._standby, None
-                self._serve_from(link, moved=True)
-                await self._receive(Opened(attempt))
+                await self._links.promote(attempt)
             case commands.CloseStandby():
-                self._standby_attempt = 0
-                link_, self._standby = self._standby, None
-                if link_ is not None:
-                    self._spawn(self._close(link_))
+                self._links.close_standby()
             case commands.PlayGreeting():
                 await self._play_greeting()
             case commands.PlayFiller():
@@ -398,7 +305,7 @@ class LiveSession:
             case commands.CancelTools(ids):
                 self._tools.cancel(ids)
             case commands.SendToolResponses(responses):
-                await self._send(lambda to: to.send_tool_responses(responses))
+                await self._links.send(lambda to: to.send_tool_responses(responses))
             case commands.ReleaseCallerAudio():
                 self._pump()
             case commands.ClearPlayout(leftover):
@@ -407,21 +314,11 @@ class LiveSession:
                 self._report(record)
 
     async def _leave(self, said_again: bool) -> None:
-        link, self._current = self._current, None
         self._cut_ms = 0.0
         self._transcript.connection_left(said_again=said_again)
+        self._links.leave()
         if self._listener is not None:
             await self._listener.on_left()
-        self._spawn(self._close_left(link))
-
-    async def _close_left(self, link: _Link | None) -> None:
-        if link is not None:
-            await self._close(link)
-        await self._receive(ConnectionClosed())
-
-    async def _close(self, link: _Link) -> None:
-        await link.connection.close(timeout_s=MOVE_CLOSE_S)
-        self._links.discard(link)
 
     def _report(self, record: MoveRecord) -> None:
         record.cut_ms = self._cut_ms
@@ -439,16 +336,7 @@ class LiveSession:
         if opening and self._opening.greeting is not None:
             self._notes.greeting_asked(self._opening.greeting)
         self._transcript.told_model(text)
-        await self._send(lambda to: to.send_text(text, opening=opening))
-
-    async def _send(self, sending: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
-        link = self._current
-        if link is None or link.lost:
-            return
-        try:
-            await sending(link.connection)
-        except LiveConnectionLost as error:
-            await self._lost(link, error)
+        await self._links.send(lambda to: to.send_text(text, opening=opening))
 
     async def _play_greeting(self) -> None:
         text, audio = self._opening.greeting, self._opening.greeting_audio
@@ -484,7 +372,7 @@ class LiveSession:
         caught_up = False
         try:
             # Whichever connection serves by then: one may be left while a send to it is stuck.
-            while (link := self._current) is not None and not link.lost:
+            while (link := self._links.current) is not None and not link.lost:
                 piece = self._tape.take(_REPLAY_MS)
                 if not piece:
                     caught_up = not self._tape.held
@@ -492,7 +380,7 @@ class LiveSession:
                 try:
                     await link.connection.send_audio(piece)
                 except LiveConnectionLost as error:
-                    await self._lost(link, error)
+                    await self._links.lost(link, error)
                 # Faster than real time, but not at the expense of other calls.
                 await asyncio.sleep(0)
         finally:
@@ -510,10 +398,9 @@ class LiveSession:
 
     async def _clean_up(self) -> None:
         """Close what the session holds; each is bounded, and so is all of it."""
-        self._current = self._standby = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLEANUP_S):
-                await asyncio.gather(*(link.connection.close() for link in self._links))
+                await self._links.close_all()
                 await self._tools.close()
 
     def _now_s(self) -> float:
