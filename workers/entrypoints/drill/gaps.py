@@ -17,8 +17,8 @@ from workers.entrypoints.drill.recipe import Recipe
 
 # What is being played at the moment of leaving may have begun a little after it by our clock.
 _CLOCKS_MS = 60.0
-# Frames to and from the phone, and the twin's own steps, on an idle machine.
-_WAY_MS = 60.0
+# Frames to and from the phone, and the twin's own steps, on a busy machine.
+_WAY_MS = 100.0
 
 
 def heard_gaps_ms(recipe: Recipe, observed: Observed) -> list[float]:

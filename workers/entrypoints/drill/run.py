@@ -9,10 +9,11 @@ import asyncio
 import audioop
 import secrets
 import socket
-import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -29,7 +30,6 @@ from workers.twin import caller, phone_audio
 from workers.twin.live_api.script import Call, CallTool, LiveScript, Steps
 from workers.twin.live_api.server import LiveTwin
 from workers.twin.live_api.session_log import SessionLog
-from workers.twin.twilio_api.call import TwinCall
 from workers.twin.twilio_api.callee import CalleeBehaviour
 from workers.twin.twilio_api.result import CallResult
 from workers.twin.twilio_api.server import TwilioTwin
@@ -50,16 +50,81 @@ _NOISE_MS = 100.0
 _FIRST_FRAME_S = 0.07
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What is at hand when the call is over."""
+@dataclass(slots=True)
+class Finished:
+    """A call that is over, before anybody has looked into its audio."""
 
+    recipe: Recipe
+    run: str
     result: CallResult
     record: CallRecord
     start_s: float
-    live: LiveTwin
+    """When the telephone began to ring, by the clock of the Live twin."""
+    connections: list[SessionLog]
+    refused_dials: int
     left_open: tuple[str, ...]
-    recording: bytes | None
+    recording: bytes | None = None
+
+
+@dataclass(slots=True)
+class Stage:
+    """Both twins and the worker, up and waiting for the recipe's call."""
+
+    recipe: Recipe
+    run: str
+    live: LiveTwin
+    twilio: TwilioTwin
+    worker: Worker
+    base_url: str
+    finished: Finished | None = None
+
+    async def call(self) -> Finished:
+        """Make the call.
+
+        Raises:
+            TimeoutError: it did not end, or left no record; the text says where it had got to.
+        """
+        placed = await self.twilio.place_inbound_call(
+            f"{self.base_url}/voice",
+            caller=self.recipe.caller,
+            status_url=f"{self.base_url}/voice/status",
+        )
+        result = await placed.wait(TIMEOUT_S + waits_s(self.recipe))
+        left_open = await self._settle(placed.sid)
+        self.finished = Finished(
+            recipe=self.recipe,
+            run=self.run,
+            result=result,
+            record=await self._record(placed.sid),
+            start_s=placed.line.journal.start_s,
+            connections=self.live.sessions,
+            refused_dials=len(self.live.refusals),
+            left_open=left_open,
+        )
+        return self.finished
+
+    async def _settle(self, call_sid: str) -> tuple[str, ...]:
+        """Wait until nothing of the call is left; say what still is after a while."""
+        worker = self.worker
+        open_things: dict[str, Callable[[], object]] = {
+            "the worker's call": lambda: call_sid in worker.runner.live or len(worker.active),
+            "the media socket": lambda: self.twilio.live_sockets,
+            "a Live connection": lambda: self.live.open_sessions,
+        }
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                while any(is_open() for is_open in open_things.values()):  # noqa: ASYNC110  plain data
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            pass
+        return tuple(name for name, is_open in open_things.items() if is_open())
+
+    async def _record(self, call_sid: str) -> CallRecord:
+        await self.worker.store.flush()
+        stored = await self.worker.store.load_call(call_sid)
+        if stored is None or stored.record is None:
+            raise TimeoutError(f"call {call_sid} left no record")
+        return stored.record
 
 
 async def run_recipe(recipe: Recipe, out: Path | None = None) -> Observed:
@@ -68,43 +133,48 @@ async def run_recipe(recipe: Recipe, out: Path | None = None) -> Observed:
     Raises:
         TimeoutError: the call did not end; the text says where it had got to.
     """
-    run = secrets.token_hex(4)
-    with tempfile.TemporaryDirectory(prefix="evercall-drill-") as folder:
-        call = await _make_call(recipe, run, Path(folder), recorded=out is not None)
-    observed = _observe(recipe, run, call)
+    async with stage(recipe, recorded=out is not None) as ready:
+        finished = await ready.call()
+    observed = await asyncio.to_thread(observe, finished)
     if out is None:
         return observed
-    return replace(observed, files=await asyncio.to_thread(_leave, out, call))
+    return replace(observed, files=await asyncio.to_thread(_leave, out, finished))
 
 
-async def _make_call(recipe: Recipe, run: str, folder: Path, *, recorded: bool) -> _Call:
+@asynccontextmanager
+async def stage(recipe: Recipe, *, recorded: bool = False) -> AsyncIterator[Stage]:
+    """Start everything that one call of a recipe needs."""
+    run = secrets.token_hex(4)
     agent = replace(recipe.agent, recording=replace(recipe.agent.recording, enabled=recorded))
     port = _free_port()
-    async with (
-        LiveTwin(
-            _with_keys(recipe.live, run),
-            api_key=API_KEY,
-            faults=recipe.faults,
-            setup_delay_s=recipe.setup_s,
-            resume_delay_s=recipe.resume_s,
-            time_scale=recipe.time_scale,
-            seed=recipe.seed,
-        ) as live,
-        TwilioTwin() as twilio,
-    ):
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="evercall-drill-")))
+        live = await stack.enter_async_context(
+            LiveTwin(
+                _with_keys(recipe.live, run),
+                api_key=API_KEY,
+                faults=recipe.faults,
+                setup_delay_s=recipe.setup_s,
+                resume_delay_s=recipe.resume_s,
+                time_scale=recipe.time_scale,
+                seed=recipe.seed,
+            )
+        )
+        twilio = await stack.enter_async_context(TwilioTwin())
         twilio.on_dial = lambda _: _behaviour(recipe.callee)
         settings = _settings(recipe, live, twilio, folder, port)
         async with run_worker(settings, agent, host="127.0.0.1", port=port) as worker:
-            base = settings.public_url
-            call = await twilio.place_inbound_call(
-                f"{base}/voice", caller=recipe.caller, status_url=f"{base}/voice/status"
-            )
-            result = await call.wait(TIMEOUT_S + _waits_s(recipe.caller))
-            left_open = await _settle(worker, live, twilio, call)
-            record = await _record(worker, call.sid)
-            recording = worker.recorder.path(call.sid) if worker.recorder else None
-        wav = None if recording is None else await asyncio.to_thread(_read, recording)
-        return _Call(result, record, call.line.journal.start_s, live, left_open, wav)
+            ready = Stage(recipe, run, live, twilio, worker, f"http://127.0.0.1:{port}")
+            yield ready
+        # Written whole only now.
+        if worker.recorder is not None and ready.finished is not None:
+            path = worker.recorder.path(ready.finished.result.sid)
+            ready.finished.recording = await asyncio.to_thread(_read, path)
+
+
+def waits_s(recipe: Recipe) -> float:
+    """Return how long a recipe's caller waits on purpose."""
+    return sum(step.seconds for step in recipe.caller.steps if isinstance(step, caller.WaitSeconds))
 
 
 def _settings(
@@ -167,42 +237,13 @@ def _with_keys(script: LiveScript, run: str) -> LiveScript:
     )
 
 
-def _waits_s(script: caller.CallerScript) -> float:
-    return sum(step.seconds for step in script.steps if isinstance(step, caller.WaitSeconds))
-
-
-async def _settle(
-    worker: Worker, live: LiveTwin, twilio: TwilioTwin, call: TwinCall
-) -> tuple[str, ...]:
-    """Wait until nothing of the call is left; say what still is after a while."""
-    open_things: dict[str, Callable[[], object]] = {
-        "the worker's call": lambda: call.sid in worker.runner.live or len(worker.active),
-        "the media socket": lambda: twilio.live_sockets,
-        "a Live connection": lambda: live.open_sessions,
-    }
-    try:
-        async with asyncio.timeout(SETTLE_S):
-            while any(is_open() for is_open in open_things.values()):  # noqa: ASYNC110  plain data
-                await asyncio.sleep(POLL_S)
-    except TimeoutError:
-        pass
-    return tuple(name for name, is_open in open_things.items() if is_open())
-
-
-async def _record(worker: Worker, call_sid: str) -> CallRecord:
-    await worker.store.flush()
-    stored = await worker.store.load_call(call_sid)
-    if stored is None or stored.record is None:
-        raise TimeoutError(f"call {call_sid} left no record")
-    return stored.record
-
-
 def _read(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def _observe(recipe: Recipe, run: str, call: _Call) -> Observed:
-    result = call.result
+def observe(call: Finished) -> Observed:
+    """Look into a call: a tenth of a second of work for each ten of the call, or more."""
+    recipe, result = call.recipe, call.result
     known = {code for line in lines_of(recipe.live) for code in line}
     spoken = tuple(Coded(found.at_ms, found.code) for found in result.spoken_codes())
     heard = tuple(Coded(found.at_ms, found.code) for found in result.heard_codes())
@@ -212,8 +253,8 @@ def _observe(recipe: Recipe, run: str, call: _Call) -> Observed:
     carrier = [event.at_s for event in result.events if event.kind in ("say", "dial")]
     return Observed(
         record=call.record,
-        connections=tuple(_connected(log, call.start_s) for log in call.live.sessions),
-        refused_dials=len(call.live.refusals),
+        connections=tuple(_connected(log, call.start_s) for log in call.connections),
+        refused_dials=call.refused_dials,
         stream_s=stream_s,
         first_streamed=next((one.code for one in spoken if one.at_ms >= first_ms), 0),
         spoken=spoken,
@@ -224,7 +265,7 @@ def _observe(recipe: Recipe, run: str, call: _Call) -> Observed:
         bridged=bool(result.named("bridged")),
         executions=tuple(
             Execution(one.key, tools.result_of(one.key), one.finished)
-            for one in tools.runs_of(f"{run}:")
+            for one in tools.runs_of(f"{call.run}:")
         ),
         left_open=call.left_open,
         ended_ms=result.duration_s * 1000,
@@ -277,7 +318,7 @@ def _edges(one: Coded) -> tuple[float, float]:
     return one.at_ms, one.at_ms + FRAME_MS - 1
 
 
-def _leave(out: Path, call: _Call) -> tuple[tuple[str, str], ...]:
+def _leave(out: Path, call: Finished) -> tuple[tuple[str, str], ...]:
     """Write the call's files; ``phone.wav`` is what the far end of the line heard and said."""
     out.mkdir(parents=True, exist_ok=True)
     call.result.stereo_wav(out / "phone.wav")

@@ -147,8 +147,8 @@ def _words(expect: Expect, observed: Observed) -> Iterator[Check]:
         ("known to the last session", expect.knows, known),
     ):
         if patterns:
-            missing = [one for one in patterns if re.search(one, text) is None]
-            yield none_of(f"not {name}", missing, expected=" ".join(patterns))
+            missing = [f"not {one}" for one in patterns if re.search(one, text) is None]
+            yield Check(name, ", ".join(patterns), ", ".join(missing) or "all of it", not missing)
     if expect.never_told:
         told = "\n".join(one.told for one in observed.connections)
         found = [one for one in expect.never_told if re.search(one, told) is not None]

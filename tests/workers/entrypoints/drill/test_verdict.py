@@ -178,7 +178,7 @@ def test_words_told_to_the_last_session(tmp_path: Path) -> None:
     """In its instruction or its texts; not in those of one before."""
     assert failed(recipe(tmp_path, told=("You: c1000",)), observed()) == []
     assert failed(recipe(tmp_path, told=("go on",)), with_connection(2, texts=("go on",))) == []
-    name = "not told to the last session"
+    name = "told to the last session"
     assert failed(recipe(tmp_path, told=("go on",)), with_connection(1, texts=("go on",))) == [name]
     assert failed(recipe(tmp_path, told=("Question one",)), observed()) == [name]
     assert failed(recipe(tmp_path, told=("c1000",)), observed(connections=()))
@@ -187,7 +187,7 @@ def test_words_told_to_the_last_session(tmp_path: Path) -> None:
 def test_words_known_to_the_last_session(tmp_path: Path) -> None:
     """Told, or restored with the handle."""
     assert failed(recipe(tmp_path, knows=("c1000", "Question one")), observed()) == []
-    name = "not known to the last session"
+    name = "known to the last session"
     assert failed(recipe(tmp_path, knows=("Question two",)), observed()) == [name]
 
 
