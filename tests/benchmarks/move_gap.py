@@ -351,9 +351,9 @@ def main() -> None:
         "",
         f"{options.runs} moves of each kind, {_MOVES_PER_CALL} to a call, {options.at_once} calls "
         f"at once, seed {options.seed}. The twin takes {_RESUME_MS:.0f} ms to resume and "
-        f"{_SETUP_MS:.0f} ms for a fresh session; its model speaks {_NEAR_REAL_TIME:g} times as fast "
-        f"as it is heard, so that hardly anything waits to be played. Without a move the caller was answered "
-        f"{usual_ms:.0f} ms after the last word (median). {load}",
+        f"{_SETUP_MS:.0f} ms for a fresh session; its model speaks {_NEAR_REAL_TIME:g} times as "
+        f"fast as it is heard, so that hardly anything waits to be played. Without a move the "
+        f"caller was answered {usual_ms:.0f} ms after the last word (median). {load}",
         *_notes(kinds, found),
     ]
     results = {name: dataclasses.asdict(one) for name, one in found.items()}

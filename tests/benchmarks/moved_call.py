@@ -217,7 +217,13 @@ def _connected(log: SessionLog, start_s: float) -> Connected:
         resumed=log.resumed_from is not None,
         codes=tuple(log.codes()),
         turns=tuple((*turn.codes, turn.at - start_s) for turn in log.heard if turn.codes),
-        answers_s=tuple(said.started_at - start_s for said in log.said if said.audio_ms),
+        answers_s=tuple(
+            at - start_s
+            for at in (
+                *(said.started_at for said in log.said if said.audio_ms),
+                *(note.at for note in log.noted("tool_call")),
+            )
+        ),
         results="\n".join([log.system_instruction, *log.texts, *map(_json, log.tool_responses)]),
         strays="\n".join(map(_json, log.stray_tool_responses)),
     )

@@ -33,7 +33,7 @@ class Connected:
         number: Counts dials from 1.
         codes: The caller's frames in the order in which they arrived.
         turns: First and last code of each turn of the caller that was heard to its end, and when.
-        answers_s: When answers with audio began.
+        answers_s: When its model began to be heard, or called a tool.
         results: Everything the client told of tools, as answers to calls and in words.
         strays: Answers to calls that this connection never made: the server ignores them.
     """
@@ -50,7 +50,7 @@ class Connected:
     strays: str = ""
 
     def has_answered(self, said: Run) -> bool:
-        """Whether its model heard the end of what was said, and began to answer."""
+        """Whether its model heard the end of what was said, and acted on it."""
         ended = [at for first, last, at in self.turns if first <= said.last and said.first <= last]
         return bool(ended) and any(at >= ended[0] for at in self.answers_s)
 
@@ -99,17 +99,19 @@ class LostAudio:
     """Caller audio that no model will ever have heard.
 
     Args:
-        unsent_ms: No connection received it.
+        early_ms: Before the first that any connection received: the bot did not hold it until then.
+        unsent_ms: No connection received it, later.
         died_ms: Of speech: only connections received it that ended before they answered it.
     """
 
+    early_ms: float
     unsent_ms: float
     died_ms: float
 
     @property
     def total_ms(self) -> float:
-        """Both."""
-        return self.unsent_ms + self.died_ms
+        """All of it."""
+        return self.early_ms + self.unsent_ms + self.died_ms
 
 
 def lost_audio(seen: Seen) -> LostAudio:
@@ -118,6 +120,7 @@ def lost_audio(seen: Seen) -> LostAudio:
     last = seen.spoken[-1].code - _END_FRAMES if seen.spoken else -1
     first = seen.first_streamed + _START_FRAMES
     unsent = set(range(first, last + 1)) - received
+    early = {code for code in unsent if code < min(received, default=first)}
     died: set[int] = set()
     for said in seen.utterances():
         known = {
@@ -127,7 +130,7 @@ def lost_audio(seen: Seen) -> LostAudio:
             for code in one.codes
         }
         died |= set(range(max(first, said.first), min(last, said.last) + 1)) & received - known
-    return LostAudio(FRAME_MS * len(unsent), FRAME_MS * len(died))
+    return LostAudio(*(FRAME_MS * len(codes) for codes in (early, unsent - early, died)))
 
 
 def _lived_on(one: Connected, seen: Seen, said: Run) -> bool:

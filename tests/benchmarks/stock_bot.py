@@ -7,9 +7,12 @@ the phone's 8 kHz, metrics on, ``PipelineWorker`` and ``WorkerRunner`` with thei
 is left out or slowed down. Three things differ, all in its favour or without effect on a call under
 way: the log starts at INFO, no recording is kept, and it does not ask Twilio to hang up.
 
-    python -m tests.benchmarks.stock_bot PORT LIVE_BASE_URL
+With ``--tool`` it has one function, as Pipecat's own examples declare them; none without.
+
+    python -m tests.benchmarks.stock_bot PORT LIVE_BASE_URL [--tool]
 """
 
+import asyncio
 import sys
 from typing import Any
 
@@ -17,6 +20,8 @@ import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket
 from google.genai.types import HttpOptions
 from loguru import logger
+from pipecat.adapters.schemas.direct_function import DirectFunction
+from pipecat.adapters.schemas.function_schema import FunctionSchema
 from pipecat.frames.frames import LLMRunFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -25,12 +30,14 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.runner.utils import parse_telephony_websocket
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
+from pipecat.services.llm_service import FunctionCallParams
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 from pipecat.workers.runner import WorkerRunner
 
 _TWIML = (
     '<?xml version="1.0" encoding="UTF-8"?>'
-    '<Response><Connect><Stream url="wss://{host}/ws"/></Connect><Pause length="20"/></Response>'
+    '<Response><Connect><Stream url="{scheme}://{host}/ws"/></Connect>'
+    '<Pause length="20"/></Response>'
 )
 
 app = FastAPI()
@@ -38,7 +45,8 @@ app = FastAPI()
 
 @app.post("/voice")
 async def voice(request: Request) -> Response:
-    twiml = _TWIML.format(host=request.headers["host"])
+    scheme = "wss" if request.url.scheme == "https" else "ws"
+    twiml = _TWIML.format(scheme=scheme, host=request.headers["host"])
     return Response(twiml, media_type="application/xml")
 
 
@@ -64,7 +72,20 @@ async def media(websocket: WebSocket) -> None:
     await run_bot(transport)
 
 
+async def look_up(params: FunctionCallParams, key: str, seconds: float) -> None:
+    """Look something up, which takes a while.
+
+    Args:
+        params: Pipecat's.
+        key: What to look up.
+        seconds: How long that takes.
+    """
+    await asyncio.sleep(seconds)
+    await params.result_callback({"found": f"value-of-{key}"})
+
+
 async def run_bot(transport: FastAPIWebsocketTransport) -> None:
+    tools: list[FunctionSchema | DirectFunction] | None = [look_up] if app.state.has_tool else None
     llm = GeminiLiveLLMService(
         api_key="test-key",
         settings=GeminiLiveLLMService.Settings(
@@ -72,6 +93,7 @@ async def run_bot(transport: FastAPIWebsocketTransport) -> None:
             voice="Aoede",
         ),
         http_options=HttpOptions(base_url=app.state.live_base_url),
+        tools=tools,
     )
     context = LLMContext()
     user_aggregator, assistant_aggregator = LLMContextAggregatorPair(context)
@@ -109,4 +131,5 @@ if __name__ == "__main__":
     logger.remove()
     logger.add(sys.stderr, level="INFO")
     app.state.live_base_url = sys.argv[2]
+    app.state.has_tool = "--tool" in sys.argv[3:]
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="info")
