@@ -14,10 +14,11 @@ import pytest
 import structlog
 import uvloop
 
+from workers.entrypoints.drill.finished import Finished, observe
 from workers.entrypoints.drill.observed import Observed
 from workers.entrypoints.drill.recipe import Recipe
 from workers.entrypoints.drill.recipe_file import load_recipe, packaged
-from workers.entrypoints.drill.run import Finished, observe, run_recipe, stage, waits_s
+from workers.entrypoints.drill.run import run_recipe, stage, waits_s
 from workers.entrypoints.drill.verdict import judge
 from workers.logs import start_logs
 
