@@ -1,6 +1,6 @@
 """What a caller loses when Live connections end: a stock Pipecat bot beside evercall.
 
-python -m tests.benchmarks.moves_beside_stock [--runs 3] [--only SCENARIO] [--at-once 4]
+python -m tests.benchmarks.moves_beside_stock [--runs 3] [--only SCENARIO] [--at-once 5]
 
 Each bot has a process of its own and its defaults; both have the same two far ends, the same caller
 and the same faults. What is measured comes from the far ends alone.
@@ -32,6 +32,7 @@ from tests.benchmarks.seen import (
     heard_twice_ms,
     is_whole,
     lost_audio,
+    share_heard,
     times_begun,
 )
 from workers.entrypoints.drill.observed import FRAME_MS
@@ -69,6 +70,8 @@ class Scenario:
     speak_ms: int = 1000
     pause_s: float = 0.0
     time_scale: float = 1.0
+    wait_s: float = 4.0
+    """From the end of the second question to the third."""
     works_s: float = 0.0
     """How long the answer takes to come even if nothing goes wrong: a tool."""
 
@@ -98,6 +101,7 @@ SCENARIOS = (
         (GoAway(sessions=frozenset({1}), answer=3, audio_ms=500, time_left_s=1.5),),
         go_away=True,
         answer=_LONG,
+        wait_s=6.0,
     ),
     Scenario(
         "drop_sentence",
@@ -110,12 +114,14 @@ SCENARIOS = (
         "TCP reset in an answer",
         (Close(sessions=frozenset({1}), answer=3, audio_ms=1500, code=_RESET),),
         answer=_LONG,
+        wait_s=6.0,
     ),
     Scenario(
         "tool_pending",
         "1011 while a tool runs",
         (Close(sessions=frozenset({1}), tool_call=1, delay_s=0.5, reason=_UNAVAILABLE),),
         answer=(CallTool("look_up", {"key": "a", "seconds": 1.5}), Say("coded:2000:1000")),
+        wait_s=5.0,
         works_s=1.6,
     ),
     Scenario(
@@ -125,6 +131,7 @@ SCENARIOS = (
             Close(sessions=frozenset({1}), turn=2, delay_s=0.3, reason=_UNAVAILABLE),
             Close(sessions=frozenset({2, 3, 4, 5}), after_s=0.05, reason=_UNAVAILABLE),
         ),
+        wait_s=7.0,
     ),
 )
 
@@ -138,6 +145,7 @@ class Figures:
             came; None where nothing came before the caller spoke again or gave up.
         acted: Whether the client closed the connection before the server did; None without goAway.
         answer: How the second question fared: ``whole``, ``gone on with``, ``cut off``, ``none``.
+        question_heard: Share of the second question that the model heard which answered it.
         goes_on: Whether the third was answered.
         results_lost: Of tools that ran, results that no model got to know.
     """
@@ -152,6 +160,7 @@ class Figures:
     twice_ms: float
     results_lost: int
     answer: str
+    question_heard: float
     goes_on: bool
 
 
@@ -180,7 +189,7 @@ def plan_of(scenario: Scenario, seed: int) -> Plan:
 
     # Differs between runs, so that not every fault meets the same phase of everything else.
     vary_s = 0.01 * (seed % 10)
-    done = caller.WaitAgentDone(quiet_ms=1500, timeout_s=_PATIENCE_S)
+    done = caller.WaitAgentDone(quiet_ms=700, timeout_s=_PATIENCE_S)
     return Plan(
         caller=caller.CallerScript.of(
             done,
@@ -190,9 +199,9 @@ def plan_of(scenario: Scenario, seed: int) -> Plan:
             caller.WaitSeconds(scenario.pause_s),
             caller.Speak(scenario.speak_ms),
             # Not until the agent is done: it may never begin.
-            caller.WaitSeconds(6.5),
+            caller.WaitSeconds(scenario.wait_s),
             caller.Speak(1000),
-            caller.WaitSeconds(3.5),
+            caller.WaitSeconds(3.0),
             caller.HangUp(),
             coded=True,
         ),
@@ -234,6 +243,7 @@ def figures_of(scenario: Scenario, seen: Seen) -> Figures:
         twice_ms=heard_twice_ms(seen),
         results_lost=int(ran and not any(_RESULT in one.results for one in seen.connections)),
         answer=answer,
+        question_heard=(said[1] and share_heard(seen, said[1])) or 0.0,
         goes_on=third is not None,
     )
 
@@ -257,7 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="moves of a stock bot beside evercall's")
     parser.add_argument("--runs", type=int, default=3, help="of each scenario")
     parser.add_argument("--only", choices=[one.name for one in SCENARIOS], metavar="SCENARIO")
-    parser.add_argument("--at-once", type=int, default=4, help="calls at once")
+    parser.add_argument("--at-once", type=int, default=5, help="calls at once")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
     parser.add_argument("--log", type=Path, metavar="FILE", help="append the bots' output there")
     options = parser.parse_args()
@@ -309,6 +319,7 @@ _HEAD = (
     "greetings after the first",
     "model audio heard twice, ms",
     "tool results lost",
+    "of the question the answering model heard",
     "the question's answer",
     "the next question answered",
 )
@@ -331,6 +342,7 @@ def _cells(calls: Sequence[Figures]) -> list[str]:
         f"{statistics.median(one.greetings_again for one in calls):.0f}",
         f"{statistics.median(one.twice_ms for one in calls):.0f}",
         f"{statistics.median(one.results_lost for one in calls):.0f}",
+        f"{statistics.median(one.question_heard for one in calls):.0%}",
         _counted(one.answer for one in calls),
         _counted("yes" if one.goes_on else "no" for one in calls),
     ]

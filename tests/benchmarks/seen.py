@@ -138,6 +138,15 @@ def _lived_on(one: Connected, seen: Seen, said: Run) -> bool:
     return one is seen.connections[-1] and bool(one.codes) and one.codes[-1] > said.last
 
 
+def share_heard(seen: Seen, said: Run) -> float | None:
+    """Return how much of what the caller said the model heard that acted on it; None for none."""
+    answering = [one for one in seen.connections if one.has_answered(said)]
+    if not answering:
+        return None
+    codes = range(said.first, said.last + 1)
+    return len(set(codes).intersection(answering[-1].codes)) / len(codes)
+
+
 def heard_twice_ms(seen: Seen) -> float:
     """Count the model's audio that the phone heard again."""
     times = Counter(frame.code for frame in seen.heard)

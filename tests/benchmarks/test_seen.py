@@ -12,6 +12,7 @@ from tests.benchmarks.seen import (
     is_whole,
     lost_audio,
     open_at_once,
+    share_heard,
     times_begun,
 )
 from workers.entrypoints.drill.observed import FRAME_MS, Coded
@@ -91,6 +92,17 @@ def test_speech_a_connection_answered_before_it_died_is_not_lost() -> None:
         number=2, opened_s=3.6, codes=tuple(range(180, _LAST)), turns=(), answers_s=()
     )
     assert lost_audio(_seen(before, after)).total_ms == 0
+
+
+def test_share_of_a_question_is_what_the_answering_model_heard() -> None:
+    """The connection that heard the end answers, and knows only what it got itself."""
+    before = _one_connection(codes=tuple(range(130)), closed_s=2.6, turns=(), answers_s=())
+    after = _one_connection(
+        number=2, opened_s=2.6, codes=tuple(range(130, _LAST)), turns=((130, 149, 3.3),)
+    )
+    seen = _seen(before, after)
+    assert share_heard(seen, seen.utterances()[0]) == pytest.approx(0.4)
+    assert share_heard(_seen(before), seen.utterances()[0]) is None
 
 
 def test_gap_of_a_cut_answer_lasts_until_the_next_word() -> None:
