@@ -18,6 +18,7 @@ from pipecat.observers.base_observer import BaseObserver
 
 from agent.conversation.record import CallRecord, TurnRecord
 from agent.spec import AgentSpec, Greeting, Limits, Vad
+from tests.fakes.network import Network
 from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import start_logs
 from workers.settings import load_settings
@@ -83,12 +84,15 @@ class Rig:
     data_dir: Path
     _log: io.StringIO
 
-    async def ring(self, *steps: Step, **options: Any) -> TwinCall:
-        """Let somebody call."""
+    async def ring(self, *steps: Step, coded: bool = False, **options: Any) -> TwinCall:
+        """Let somebody call; ``coded`` numbers every frame of what they say."""
         options.setdefault("status_url", f"{self.base_url}/voice/status")
         options.setdefault("from_", CALLER)
         return await self.twilio.place_inbound_call(
-            f"{self.base_url}/voice", caller=CallerScript.of(*steps), to=CALLED, **options
+            f"{self.base_url}/voice",
+            caller=CallerScript.of(*steps, coded=coded),
+            to=CALLED,
+            **options,
         )
 
     async def phone(self, *steps: Step, timeout_s: float = 40.0, **options: Any) -> CallResult:
@@ -149,10 +153,14 @@ async def evercall(
     agent: AgentSpec | None = None,
     faults: Iterable[Fault] = (),
     keep: Keep | None = None,
+    network: Network | None = None,
     observers: Callable[[], Sequence[BaseObserver]] = tuple,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """Start both twins and the worker; at the end none of them has anything left."""
+    """Start both twins and the worker; at the end none of them has anything left.
+
+    ``network`` lies between the worker and the Live API, where one is given.
+    """
     port = _free_port()
     base_url = f"http://127.0.0.1:{port}"
     with _captured_logs() as log:
@@ -162,7 +170,9 @@ async def evercall(
         ):
             values: dict[str, Any] = {
                 "google_api_key": API_KEY,
-                "google_base_url": live.base_url,
+                "google_base_url": (
+                    live.base_url if network is None else network.leads_to(live.base_url)
+                ),
                 "google_use_vertexai": False,
                 "ssl_cert_file": live.ca_file,
                 "twilio_account_sid": twilio.account_sid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.fakes.sample_call import wav_of
 from workers.entrypoints.cli import app
 
 DEMO_AGENT = Path(__file__).parents[3] / "workers" / "twin" / "data" / "demo-agent.yaml"
@@ -66,6 +68,56 @@ def test_every_problem_of_an_agent_file_is_a_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["agent", "check", str(file)])
     assert done.exit_code == 1
     assert done.output.startswith(f"{file}:3: tools[0]: ")
+
+
+@pytest.fixture
+def unheard_filler(tmp_path: Path) -> Path:
+    """An agent's file that names a sound which is not there."""
+    file = tmp_path / "agent.yaml"
+    file.write_text("name: bakery\nsystem_instruction: x\nmoves:\n  filler: nowhere.wav\n")
+    return file
+
+
+def test_filler_that_is_not_there_is_a_line(unheard_filler: Path) -> None:
+    """A gap in a call is no time to find that there is nothing to play."""
+    done = CliRunner().invoke(app, ["agent", "check", str(unheard_filler)])
+    assert done.exit_code == 1
+    first, last = done.output.splitlines()
+    assert first.startswith(f"{unheard_filler}:4: moves.filler: ")
+    assert "nowhere.wav" in first
+    assert last == "1 problem"
+    (unheard_filler.parent / "nowhere.wav").write_bytes(wav_of(bytes(640), channels=1))
+    assert CliRunner().invoke(app, ["agent", "check", str(unheard_filler)]).exit_code == 0
+    (unheard_filler.parent / "nowhere.wav").write_bytes(wav_of(bytes(640), channels=2))
+    done = CliRunner().invoke(app, ["agent", "check", str(unheard_filler)])
+    assert done.output.startswith(f"{unheard_filler}:4: moves.filler: ")
+    assert "mono" in done.output
+
+
+def test_worker_does_not_start_without_its_filler(unheard_filler: Path, tmp_path: Path) -> None:
+    """The same line, exit code 2, no traceback, and nothing has listened."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "GOOGLE_API_KEY": "key",
+        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+        "TWILIO_AUTH_TOKEN": "token",
+        "EVERCALL_PUBLIC_URL": "https://example.com",
+        "EVERCALL_DATA_DIR": str(tmp_path / "data"),
+    }
+    arguments = ["serve", "--agent", str(unheard_filler), "--host", "127.0.0.1", "--port", "0"]
+    done = subprocess.run(
+        [sys.executable, "-c", "from workers.entrypoints.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=env,
+    )
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert lines[-1].startswith(f"{unheard_filler}:4: moves.filler: ")
+    assert "Traceback" not in done.stderr
+    assert "server.listening" not in done.stdout + done.stderr
 
 
 def test_missing_agent_file_is_one_line(tmp_path: Path) -> None:
