@@ -400,3 +400,5 @@ class Passage(Leaving):
     def _finish_as_ended(self) -> None:
         self.state = State.ENDED
         self._close_standby()
+        if self.tape.held and self._move is not None and self._move.opened_s is None:
+            self.tape.give_up()

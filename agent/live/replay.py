@@ -66,6 +66,11 @@ class CallerTape:
         return self._unsent_bytes / _BYTES_PER_MS
 
     @property
+    def in_speech(self) -> bool:
+        """Whether the caller is taken to be speaking."""
+        return self._speech_start is not None
+
+    @property
     def has_unanswered(self) -> bool:
         """Whether the caller said something that nobody has answered."""
         return self._unanswered is not None
@@ -136,12 +141,18 @@ class CallerTape:
         # What has not been sent yet cannot be what is answered.
         spoken_to = min(self._end - round(quiet_ms * _BYTES_PER_MS), self._position)
         self._answered_to = max(self._answered_to, spoken_to)
+        ended_at = self._speech_end
         if self._speech_start is not None:
-            # If the same speech goes on after this pause, it is new.
-            self._speech_start = self._unanswered = self._answered_to
-        elif self._unanswered is not None:
-            rest_unsent = self._speech_end > self._position
+            # If the same speech goes on after this pause, that is new speech.
+            ended_at, self._speech_start = self._end - round(quiet_ms * _BYTES_PER_MS), None
+        if self._unanswered is not None:
+            rest_unsent = ended_at > self._position
             self._unanswered = max(self._unanswered, self._position) if rest_unsent else None
+
+    def give_up(self) -> None:
+        """There will be no connection: what was not sent is lost."""
+        self.lost_ms += self.unsent_ms
+        self._counted_to = self._end
 
     def rewind(self, *, in_flight_ms: float) -> None:
         """The connection is gone: what it may not have consumed is unsent again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent import commands, events
-from agent.conversation.prompt import WAITING, Opening, ask_for_greeting
+from agent.conversation.prompt import CUT_OFF, WAITING, Opening, ask_for_greeting
 from agent.conversation.record import EndReason, MoveCause
 from agent.errors import LiveConnectFailed, LiveConnectRefused, LocalProtocolError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
@@ -15,6 +15,7 @@ from agent.live.move import ReportMove
 from agent.live.session_events import (
     BudgetSpent,
     ConnectFailed,
+    ConnectionClosed,
     EndRequested,
     GoodbyeHeard,
     KeysPressed,
@@ -24,6 +25,7 @@ from agent.live.session_events import (
 )
 from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
+from agent.spec import Moves
 from agent.tools.runner import ClosingRequested, ToolAnswers
 from tests.agent.live.lives import (
     ANSWER,
@@ -32,6 +34,7 @@ from tests.agent.live.lives import (
     GREETING,
     LOUD,
     MODEL,
+    QUIET,
     lifecycle,
     run,
     serving,
@@ -332,3 +335,47 @@ def test_event_that_makes_no_sense_raises() -> None:
         lifecycle().receive(AUDIO, 0.0)
     with pytest.raises(LocalProtocolError, match="GoodbyeHeard while serving"):
         serving().receive(GoodbyeHeard(), 0.0)
+
+
+def test_answer_cut_off_right_after_the_last_word_is_gone_on_with() -> None:
+    """Servers notice the end of a turn sooner than we do; what is cut off then is an answer."""
+    life = serving()
+    speak(life, 1.0, 440)
+    speak(life, 1.44, 300, pcm=QUIET)
+    take_all(life)
+    life.receive(AUDIO, 1.76)
+    speak(life, 1.76, 120, pcm=QUIET)
+    life.receive(events.ConnectionLost(1006, ""), 1.88)
+    life.receive(ConnectionClosed(), 1.88)
+    speak(life, 1.88, 620, pcm=QUIET)
+    told = life.receive(Opened(2), 2.5)
+    assert commands.SendText(CUT_OFF) in told
+
+
+def test_speech_that_goes_on_over_an_answer_is_said_again() -> None:
+    """The caller had only paused: what follows the pause is what the next connection answers."""
+    life = serving()
+    speak(life, 1.0, 440)
+    speak(life, 1.44, 300, pcm=QUIET)
+    take_all(life)
+    life.receive(AUDIO, 1.76)
+    speak(life, 1.76, 600)
+    take_all(life)
+    life.receive(events.ConnectionLost(1006, ""), 2.4)
+    life.receive(ConnectionClosed(), 2.4)
+    told = life.receive(Opened(2), 2.7)
+    assert not [command for command in told if isinstance(command, commands.SendText)]
+    assert take_all(life).count(LOUD) == 30
+
+
+def test_audio_held_for_a_connection_that_never_comes_is_lost() -> None:
+    """What no session will ever hear is counted, whether the budget was spent or the line left."""
+    life = serving(moves=Moves(budget_s=5))
+    life.receive(events.ConnectionLost(1006, ""), 2.0)
+    life.receive(ConnectionClosed(), 2.0)
+    speak(life, 2.0, 3_000, pcm=QUIET)
+    (report,) = life.receive(EndRequested(EndReason.CALLER_HUNG_UP), 5.0)
+    assert isinstance(report, ReportMove)
+    assert report.record.kind is None
+    assert report.record.lost_ms == 3_000
+    assert life.tape.lost_ms == 3_000
