@@ -20,8 +20,8 @@ from workers.twin.twilio_api.result import CallResult
 _LOUD_RMS = 600
 # µ-law silence is below 10; the quiet codes of a caller are never heard back.
 _AUDIBLE_RMS = 40
-# What the edge of a coded frame leaves undecoded is shorter.
-_NOISE_MS = 100.0
+# A note of the worker's own filler is longer; what starved playout leaves of numbers is shorter.
+_NOISE_MS = 200.0
 # The phone sends its first frame when the stream has run for about this long (Twilio twin).
 _FIRST_FRAME_S = 0.07
 
@@ -101,7 +101,7 @@ def _rms(ulaw: bytes, at_ms: float) -> int:
 def _noises_ms(
     result: CallResult, heard: tuple[Coded, ...], *, until_s: float
 ) -> tuple[tuple[float, float], ...]:
-    """Find what was to be heard without being a number: whole frames, for a tenth of a second."""
+    """Find what was to be heard without being a number: whole frames, for a fifth of a second."""
     coded = {round(edge // FRAME_MS) for one in heard for edge in _edges(one)}
     found: list[tuple[float, float]] = []
     for number in range(int(min(until_s, result.duration_s) * 1000) // FRAME_MS):

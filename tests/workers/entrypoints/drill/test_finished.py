@@ -86,7 +86,7 @@ def test_filler_is_heard_between_answers(tmp_path: Path) -> None:
     """Sound without a number; a click or the edge of an answer is none."""
     heard = quiet(SILENCE_MS) + ulaw(100, 10) + quiet(SILENCE_MS)
     assert seen(tmp_path, heard=heard).noises_ms == ()
-    assert seen(tmp_path, heard=heard + phone_audio.tone(440, 60).ulaw()).noises_ms == ()
+    assert seen(tmp_path, heard=heard + phone_audio.tone(440, 160).ulaw()).noises_ms == ()
     heard += phone_audio.tone(440, 200, 800).ulaw()
     ((start, end),) = seen(tmp_path, heard=heard + quiet(100)).noises_ms
     assert (start, end) == (1200, 1400)
