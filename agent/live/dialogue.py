@@ -179,6 +179,7 @@ class Dialogue:
             self._goodbye.turn_ended(self._now)
 
     def _turn_over(self, _event: SessionEvent) -> None:
+        self._trust_words()
         self._generating = self._audible = self._spoke = False
         self._interrupted_s = None
         self._conversation_changed()

@@ -258,8 +258,10 @@ class Passage(Leaving):
     ) -> None:
         """Give up the connection; the next is dialled once it is closed."""
         now = self._now
+        self._watch_move()
         cut_off = self._generating and self._spoke
-        if self._outage_s is None and moment is MoveMoment.ABRUPT:
+        # A silence is no outage of connections: it is bounded by how many there may be in a row.
+        if moment is MoveMoment.ABRUPT and (self._outage_s is None or waited_s > 0):
             self._outage_s = now
         self._tools.connection_left()
         self._leftover_playing = self._watchdog.agent_heard

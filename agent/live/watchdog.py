@@ -293,5 +293,6 @@ class Watchdog:
         if self._given_up:
             return due_s
         timeout_s = self._timeout_s
-        patient_s = max(self._first_due_s + PATIENCE * timeout_s, due_s + _PAUSE_S)
+        patience = 1.0 if self._unproven else PATIENCE
+        patient_s = max(self._first_due_s + patience * timeout_s, due_s + _PAUSE_S)
         return min(due_s + timeout_s, patient_s)

@@ -14,6 +14,7 @@ from agent.live.lifecycle import Lifecycle
 from agent.live.move import ReportMove
 from agent.live.session_events import (
     BudgetSpent,
+    CaughtUp,
     ConnectFailed,
     ConnectionClosed,
     EndRequested,
@@ -379,3 +380,16 @@ def test_audio_held_for_a_connection_that_never_comes_is_lost() -> None:
     assert report.record.kind is None
     assert report.record.lost_ms == 3_000
     assert life.tape.lost_ms == 3_000
+
+
+def test_silence_after_a_loss_is_given_the_time_for_a_dial() -> None:
+    """A deaf session is left for a fresh one even where the loss before was a budget ago."""
+    life = serving(moves=Moves(budget_s=5))
+    life.receive(events.ConnectionLost(1006, ""), 2.0)
+    life.receive(ConnectionClosed(), 2.0)
+    life.receive(Opened(2), 2.3)
+    life.receive(CaughtUp(), 2.3)
+    life.receive(AnswerOverdue(8.0), 12.0)
+    assert life.receive(ConnectionClosed(), 12.0)
+    assert life.tick(12.1, pending_ms=0) is None
+    assert life.state is State.MOVING

@@ -7,6 +7,7 @@ import array
 from agent.audio import PcmChunk
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.watchdog import (
+    PROOF_S,
     Alarm,
     AnswerOverdue,
     AnswerSlow,
@@ -211,3 +212,14 @@ def test_pressed_key_is_not_silence() -> None:
     dog = connected()
     dog.caller_acted(59.0)
     assert run(dog, 200) == [(119.0, IdleReached())]
+
+
+def test_connection_that_was_moved_to_has_no_more_time_for_a_caller_who_keeps_asking() -> None:
+    """A deaf session is told within the bound also where the caller speaks into it again."""
+    dog = Watchdog(Limits(answer_timeout_s=10), started_s=0.0)
+    dog.connected(0.0, moved=True)
+    for start in (1.0, 4.0, 7.0):
+        speak(dog, start, 600)
+    said = run(dog, 30)
+    assert isinstance(said[-1][1], AnswerOverdue)
+    assert said[-1][0] < 1.6 + 0.6 + PROOF_S + 3.1
