@@ -279,7 +279,9 @@ class Passage(Leaving):
             self._move.lost_again()
             self._move.cut_off = self._move.cut_off or cut_off
         self.tape.held = True
-        self.tape.rewind(in_flight_ms=IN_FLIGHT_MS if moment is MoveMoment.ABRUPT else 0.0)
+        # At a safe point all has arrived; a deadline may also come to a network that takes nothing.
+        safe = moment is MoveMoment.SAFE_POINT
+        self.tape.rewind(in_flight_ms=0.0 if safe else IN_FLIGHT_MS)
         self.state = State.MOVING
         self._do(commands.LeaveConnection(said_again=self.tape.has_unanswered))
         if plan is None:

@@ -26,12 +26,15 @@ class FakeConnection:
         self.sent: list[str] = []
         """What was sent, by kind, in order."""
         self.congested = False
+        self.stuck = False
+        """The network takes nothing: sending audio waits until the connection is closed."""
         self.closed = False
         self.hangs_at_close = False
         """The other side does not answer a close."""
         self.changed = asyncio.Event()
         self._incoming: asyncio.Queue[list[LiveEvent] | LiveConnectionLost] = asyncio.Queue()
         self._lost: LiveConnectionLost | None = None
+        self._ended = asyncio.Event()
 
     def say(self, *found: LiveEvent) -> None:
         """Let the session receive one frame with these events."""
@@ -41,8 +44,11 @@ class FakeConnection:
         """End the connection from the other side."""
         self._lost = LiveConnectionLost(code, reason)
         self._incoming.put_nowait(self._lost)
+        self._ended.set()
 
     async def send_audio(self, pcm: bytes) -> None:
+        if self.stuck:
+            await self._ended.wait()
         self._note("audio")
         self.audio += pcm
 
