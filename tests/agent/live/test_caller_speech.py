@@ -81,3 +81,17 @@ def test_sound_without_a_pause_is_no_speech_in_the_end() -> None:
     feed(speech, 0, 800, 180.0)
     (change,) = feed(speech, 5_000, 300, 181.0)
     assert isinstance(change, CallerSpeechStarted)
+
+
+def test_voice_and_quiet_of_the_speech_under_way_are_told() -> None:
+    """How much voice there was and how long it has been silent; nothing between two speeches."""
+    speech = CallerSpeech()
+    assert (speech.voiced_ms, speech.quiet_ms, speech.loud_s) == (0.0, 0.0, None)
+    feed(speech, 3_000, 500, 0.0)
+    feed(speech, 0, 300, 0.5)
+    assert (speech.voiced_ms, speech.quiet_ms) == (500.0, 300.0)
+    assert speech.loud_s == 0.5
+    feed(speech, 0, 300, 0.8)
+    assert (speech.voiced_ms, speech.quiet_ms) == (0.0, 0.0)
+    feed(speech, 0, 400, 1.1)
+    assert (speech.quiet_ms, speech.loud_s) == (0.0, 0.5)

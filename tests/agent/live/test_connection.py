@@ -253,3 +253,23 @@ async def test_close_is_bounded_and_happens_once(client: genai.Client) -> None:
         await connection.close()
     assert closes == 1
     assert socket.transport.aborted
+
+
+async def test_close_that_is_cancelled_leaves_no_socket(client: genai.Client) -> None:
+    """The server would take the session for connected, and refuse its handle."""
+
+    class Silent:
+        async def __aexit__(self, *_: object) -> None:
+            await asyncio.Event().wait()
+
+    profile = profile_for("gemini-3.8-live", vertexai=False)
+    socket = Socket()
+    session = AsyncSession(api_client=client._api_client, websocket=cast(Any, socket))
+    context = cast(AbstractAsyncContextManager[AsyncSession], Silent())
+    connection = GenaiConnection(session, context, profile=profile, vertexai=False)
+    closing = asyncio.create_task(connection.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert closing.cancelled()
+    assert socket.transport.aborted

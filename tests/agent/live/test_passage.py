@@ -750,6 +750,20 @@ def test_standby_that_a_turn_has_passed_by_is_not_promoted() -> None:
     assert report(opened(life, 5, 13.5)).kind is MoveKind.REFILL
 
 
+def test_standby_that_a_barge_in_has_passed_by_is_not_promoted() -> None:
+    """An interrupted turn is one that it does not know, either."""
+    life = leaving_with_standby()
+    life.receive(ToolAnswers((ANSWER,)), 11.0)
+    life.receive(AUDIO, 11.5)
+    speak(life, 11.5, 500)
+    life.receive(events.Interrupted(), 12.0)
+    life.receive(LOST, 12.1)
+    closed(life, 12.1)
+    out = fail(life, 3, 12.5, LiveConnectFailed("closed", code=1007, setup_sent=True))
+    assert out[0] == commands.CloseStandby()
+    assert dial(out).attempt == 4
+
+
 def test_standby_that_is_lost_is_not_promoted() -> None:
     """Nor one that never came up."""
     for gone in (StandbyLost(2), ConnectFailed(LiveConnectFailed("no route"), 2)):

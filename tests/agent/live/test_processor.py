@@ -308,3 +308,34 @@ async def test_end_of_the_pipeline_ends_the_session() -> None:
         end = await talk
     assert end.reason is EndReason.WORKER_STOPPED
     assert line.down.kinds() == [EndFrame]
+
+
+async def test_filler_is_sound_that_belongs_to_no_answer() -> None:
+    """It opens no response and no speech, so nothing takes it for the agent's words."""
+    line = await Line().started()
+    await line.live.on_filler(PcmChunk(bytes(960), 24_000))
+    (audio,) = line.down.frames
+    assert isinstance(audio, OutputAudioRawFrame)
+    assert not isinstance(audio, TTSAudioRawFrame)
+    assert (audio.audio, audio.sample_rate) == (bytes(960), 24_000)
+
+
+async def test_model_that_is_left_ends_what_it_was_saying() -> None:
+    """What the next one says is speech and a response of its own; nothing is interrupted."""
+    line = await Line().started()
+    await line.hear(events.OutputTranscribed("We open"), AUDIO)
+    await line.live.on_left()
+    await line.hear(AUDIO)
+    kinds = line.down.kinds()
+    assert kinds.count(LLMFullResponseStartFrame) == 2
+    assert kinds.count(LLMFullResponseEndFrame) == 1
+    assert kinds.count(TTSStartedFrame) == 2
+    assert kinds.index(TTSStoppedFrame) < kinds.index(LLMFullResponseEndFrame)
+    assert InterruptionFrame not in kinds
+
+
+async def test_leaving_a_model_that_says_nothing_pushes_nothing() -> None:
+    """A move at a safe point is not to be seen."""
+    line = await Line().started()
+    await line.live.on_left()
+    assert line.down.frames == line.up.frames == []

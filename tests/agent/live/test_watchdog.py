@@ -223,3 +223,110 @@ def test_connection_that_was_moved_to_has_no_more_time_for_a_caller_who_keeps_as
     said = run(dog, 30)
     assert isinstance(said[-1][1], AnswerOverdue)
     assert said[-1][0] < 1.6 + 0.6 + PROOF_S + 3.1
+
+
+def test_moved_session_has_to_prove_itself_sooner() -> None:
+    """Eight seconds for the first answer, then as long as the agent's file says."""
+    dog = Watchdog(LIMITS, started_s=0.0)
+    dog.connected(0.0, moved=True)
+    dog.expect_answer(1.0)
+    found = run(dog, 30)
+    assert [(round(when, 3), type(alarm)) for when, alarm in found] == [
+        (4.2, AnswerSlow),
+        (9.0, AnswerOverdue),
+    ]
+    dog.model_audio(AUDIBLE, 10.0)
+    dog.expect_answer(11.0)
+    assert [round(when, 3) for when, _ in run(dog, 30)] == [15.0, 21.0]
+
+
+def test_answer_owed_by_the_connection_before_is_owed_by_the_next_from_its_beginning() -> None:
+    """It is nudged and given up in its own time."""
+    dog = connected()
+    dog.expect_answer(0.0)
+    assert isinstance(dog.tick(4.0, pending_ms=0), AnswerSlow)
+    dog.disconnected()
+    assert dog.tick(9.9, pending_ms=0) is None
+    assert dog.tick(15.0, pending_ms=0) is None
+    assert dog.answer_due
+    dog.connected(20.0, moved=True)
+    assert [round(when, 3) for when, _ in run(dog, 40)] == [23.2, 28.0]
+
+
+def test_turn_that_could_not_be_heard_is_nudged_at_once() -> None:
+    """And given up at once where that was tried before."""
+    dog = connected()
+    dog.expect_answer(1.0)
+    dog.hurry()
+    assert dog.tick(1.0, pending_ms=0) == AnswerSlow()
+    assert dog.tick(5.0, pending_ms=0) is None
+    dog.hurry()
+    assert isinstance(dog.tick(5.0, pending_ms=0), AnswerOverdue)
+
+
+def test_hurry_of_one_answer_is_not_that_of_the_next() -> None:
+    """What was answered begins anew."""
+    dog = connected()
+    dog.expect_answer(1.0)
+    dog.hurry()
+    dog.tick(1.0, pending_ms=0)
+    dog.hurry()
+    dog.model_audio(AUDIBLE, 2.0)
+    dog.expect_answer(3.0)
+    assert [round(when, 3) for when, _ in run(dog, 30)] == [7.0, 13.0]
+
+
+def test_model_that_thinks_is_not_late_but_not_for_ever() -> None:
+    """Thoughts put the alarm off, up to twice the time-out from the question."""
+    dog = connected()
+    dog.expect_answer(0.0)
+    alarms: list[tuple[float, object]] = []
+    for tenth in range(1, 400):
+        dog.model_works(tenth / 10)
+        if (alarm := dog.tick(tenth / 10, pending_ms=0)) is not None:
+            alarms.append((tenth / 10, alarm))
+    assert isinstance(alarms[0][1], AnswerSlow | AnswerOverdue)
+    assert 19.9 <= alarms[0][0] <= 24.1
+    assert any(isinstance(alarm, AnswerOverdue) and when <= 31 for when, alarm in alarms)
+
+
+def test_thinking_without_a_question_changes_nothing() -> None:
+    """Nothing is due because a model thinks."""
+    dog = connected()
+    dog.model_works(1.0)
+    assert not dog.answer_due
+    assert run(dog, 30) == []
+
+
+def test_answer_that_comes_before_we_know_the_caller_has_ended_is_one() -> None:
+    """A server may wait less for the end of a turn than we do."""
+    dog = connected()
+    loud = array.array("h", [3_000, -3_000] * 160).tobytes()
+    for at in range(0, 1_000, 20):
+        dog.caller_audio(loud, (at + 20) / 1000)
+    for at in range(1_000, 1_700, 20):
+        if at == 1_300:
+            assert dog.model_audio(AUDIBLE, 1.3)
+        dog.caller_audio(bytes(640), (at + 20) / 1000)
+    assert not dog.caller_speaking
+    assert run(dog, 30) == []
+
+
+def test_audio_is_looked_at_again_after_a_while() -> None:
+    """A voice that fades to nothing is noticed, although not every piece is measured."""
+    dog = connected()
+    assert dog.model_audio(AUDIBLE, 1.0)
+    assert dog.model_audio(SILENCE, 1.1)
+    assert not dog.model_audio(SILENCE, 1.3)
+    dog.expect_answer(1.4)
+    assert not dog.model_audio(SILENCE, 1.4)
+    assert dog.answer_due
+
+
+def test_quiet_line_is_told_from_one_with_sound() -> None:
+    """By the newest piece that was louder than the line's noise."""
+    dog = connected()
+    assert dog.line_quiet(0.0, 1.5)
+    dog.caller_audio(array.array("h", [3_000, -3_000] * 160).tobytes(), 1.0)
+    assert not dog.line_quiet(2.4, 1.5)
+    assert dog.line_quiet(2.6, 1.5)

@@ -1,0 +1,43 @@
+"""Whether a resumed model is about to greet again, by its first words."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent import events
+from agent.audio import PcmChunk
+from agent.live.regreeting import MAX_HELD_MS, Regreeting
+
+GREETING = "Hello, this is the corner bakery. How can I help?"
+AUDIO_100MS = events.AudioReceived(PcmChunk(bytes(4_800), 24_000))
+
+
+@pytest.mark.parametrize(
+    ("said", "verdicts"),
+    [
+        (["Hello, this"], [True]),
+        ([" Hello", ",", " this"], [None, None, True]),
+        (["HELLO THIS is"], [True]),
+        (["Hello", " again"], [None, False]),
+        (["We open at seven."], [False]),
+        (["", "Hello"], [None, None]),
+    ],
+)
+def test_first_two_words_tell(said: list[str], verdicts: list[bool | None]) -> None:
+    """One alone begins many an answer; case and punctuation make no difference."""
+    listener = Regreeting(GREETING)
+    assert [listener.text(text) for text in said] == verdicts
+
+
+def test_agent_without_a_greeting_repeats_none() -> None:
+    """Whatever it says is an answer."""
+    assert Regreeting("").text("Hello, this is the bakery.") is False
+
+
+def test_audio_is_kept_back_for_a_moment_only() -> None:
+    """Models whose words come late must not be made slow by it."""
+    listener = Regreeting(GREETING)
+    kept = [listener.audio(AUDIO_100MS) for _ in range(round(MAX_HELD_MS / 100))]
+    assert kept == [True, True, True, False]
+    assert list(listener.take()) == [AUDIO_100MS] * 4
+    assert list(listener.take()) == []
