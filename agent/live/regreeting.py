@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from agent import events
 
 _WORDS = 2
-"""One word alone may begin any answer; the greeting's first two begin few others."""
+"""One word alone may begin any answer; the greeting's first two begin few others. A greeting of one
+word is not looked for."""
 MAX_HELD_MS = 400.0
 """Audio that comes so far without a transcript is let through."""
 
@@ -39,10 +40,15 @@ class Regreeting:
     def text(self, text: str) -> bool | None:
         """Whether the words so far are the greeting's; None where they may still become that."""
         self._said += text
-        said = _words(self._said)[:_WORDS]
-        if not self._greeting or said != self._greeting[: len(said)]:
+        said = _words(self._said)
+        if not said:
+            return None
+        # Transcripts come in pieces: the last word may be a part of one.
+        *whole, last = said[:_WORDS]
+        begun = self._greeting[len(whole) :]
+        if whole != self._greeting[: len(whole)] or not begun or not begun[0].startswith(last):
             return False
-        return True if len(said) == len(self._greeting) else None
+        return True if len(whole) + 1 == _WORDS and begun[0] == last else None
 
     def take(self) -> Sequence[events.AudioReceived]:
         """Return what was kept back, to be played after all."""

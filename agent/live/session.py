@@ -34,7 +34,7 @@ from agent.errors import LiveConnectionLost
 from agent.live.dialer import Dialer
 from agent.live.filler import soft_notes
 from agent.live.lifecycle import Lifecycle
-from agent.live.links import Links
+from agent.live.links import Link, Links
 from agent.live.models import profile_for
 from agent.live.move import ReportMove
 from agent.live.notes import SessionNotes
@@ -369,24 +369,29 @@ class LiveSession:
             self._spawn(self._send_held())
 
     async def _send_held(self) -> None:
-        caught_up = False
+        """Send until nothing is left; say once that only what has just been said is left."""
+        told: Link | None = None
         try:
             # Whichever connection serves by then: one may be left while a send to it is stuck.
             while (link := self._links.current) is not None and not link.lost:
                 piece = self._tape.take(_REPLAY_MS)
-                if not piece:
-                    caught_up = not self._tape.held
-                    break
                 try:
-                    await link.connection.send_audio(piece)
+                    if piece:
+                        await link.connection.send_audio(piece)
                 except LiveConnectionLost as error:
                     await self._links.lost(link, error)
+                    continue
+                if self._tape.held:
+                    break
+                if told is not link and self._tape.unsent_ms < _REPLAY_MS:
+                    told = link
+                    await self._receive(CaughtUp())
+                if not piece:
+                    break
                 # Faster than real time, but not at the expense of other calls.
                 await asyncio.sleep(0)
         finally:
             self._pumping = False
-        if caught_up:
-            await self._receive(CaughtUp())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         if self._group is None:

@@ -21,12 +21,21 @@ AUDIO_100MS = events.AudioReceived(PcmChunk(bytes(4_800), 24_000))
         (["Hello", " again"], [None, False]),
         (["We open at seven."], [False]),
         (["", "Hello"], [None, None]),
+        (["Hel", "lo, th", "is"], [None, None, True]),
+        (["Hello, there"], [False]),
     ],
 )
 def test_first_two_words_tell(said: list[str], verdicts: list[bool | None]) -> None:
     """One alone begins many an answer; case and punctuation make no difference."""
     listener = Regreeting(GREETING)
     assert [listener.text(text) for text in said] == verdicts
+
+
+def test_one_word_is_no_greeting_to_be_repeated() -> None:
+    """Many an answer begins with "Hello" and goes on."""
+    listener = Regreeting("Hello!")
+    assert listener.text("Hello") is None
+    assert listener.text(" again, your order is ready.") is False
 
 
 def test_agent_without_a_greeting_repeats_none() -> None:
