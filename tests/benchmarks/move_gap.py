@@ -182,6 +182,7 @@ class Figures:
     Args:
         heard: Gap of each move; None where nothing came before the caller spoke again.
         usual: Delays of answers to what no move had touched.
+        suspects: Calls that lost or doubled audio, so that they can be made again by their seed.
         slips: How late a timer of the process itself was; every 10 ms of the calls.
         other: Moves that were not of the kind.
     """
@@ -192,6 +193,7 @@ class Figures:
     held: list[float] = field(default_factory=list)
     replayed: list[float] = field(default_factory=list)
     lost: float = 0.0
+    suspects: list[str] = field(default_factory=list)
     lost_as_reported: float = 0.0
     twice: float = 0.0
     greetings_again: int = 0
@@ -265,7 +267,7 @@ def figures_of(kind: Kind, plan: Plan, seen: Seen) -> Figures:
         delays = [answer_delay_ms(seen, said) for said in seen.utterances()]
         found.heard.extend(delays[kind.unmoved :])
         found.usual.extend(delay for delay in delays[: kind.unmoved] if delay is not None)
-    lost = lost_audio(seen)
+    lost, twice = lost_audio(seen), heard_twice_ms(seen)
     moves = seen.record.moves if seen.record is not None else []
     of_kind = [one for one in moves if (one.moment, one.kind) == (kind.moment, kind.kind)]
     found.reported.extend(one.gap_ms for one in of_kind)
@@ -279,8 +281,15 @@ def figures_of(kind: Kind, plan: Plan, seen: Seen) -> Figures:
     return dataclasses.replace(
         found,
         lost=lost.total_ms,
+        suspects=[
+            f"{kind.name}, seed {plan.seed}: {lost.early_ms:.0f} ms before the first connection, "
+            f"{lost.unsent_ms:.0f} ms never sent, {lost.died_ms:.0f} ms only to connections that "
+            f"died; {twice:.0f} ms heard twice"
+        ]
+        if lost.total_ms or twice
+        else [],
         lost_as_reported=sum(one.lost_ms for one in moves),
-        twice=heard_twice_ms(seen),
+        twice=twice,
         greetings_again=max(0, times_begun(seen, _GREETING) - 1),
     )
 
@@ -291,10 +300,14 @@ def make_calls(name: str, moves: int, seeds: Sequence[int]) -> list[Figures]:
     plans = [plan_of(kind, moves, seed) for seed in seeds]
 
     async def calls() -> list[Figures]:
+        slips: list[float] = []
+        watching = asyncio.create_task(_watch_own_timer(slips))
         over = await asyncio.gather(
             *(finish_call(plan, evercall_here(_agent(kind))) for plan in plans)
         )
-        return [figures_of(kind, plan, one.look()) for plan, one in zip(plans, over, strict=True)]
+        watching.cancel()
+        seen = (figures_of(kind, plan, one.look()) for plan, one in zip(plans, over, strict=True))
+        return [Figures(slips=slips), *seen]
 
     return uvloop.run(calls())
 
@@ -436,6 +449,7 @@ def _notes(kinds: Sequence[Kind], found: dict[str, Figures]) -> list[str]:
         if one.other:
             ways = "; ".join(f"{count} {way}" for way, count in one.other.most_common())
             notes.append(f"{kind.name}: moves of another kind: {ways}")
+        notes += one.suspects
         if one.lost_as_reported:
             notes.append(f"{kind.name}: {one.lost_as_reported:.0f} ms lost as reported")
     return notes
