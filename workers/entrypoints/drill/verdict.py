@@ -133,11 +133,12 @@ def _counted(tools: Mapping[str, int]) -> str:
 
 
 def _fillers(expected: int, observed: Observed) -> Check:
-    begun = [start for start, _ in observed.noises_ms[:1]]
+    # Before the first move there is nothing to fill, only what a busy machine makes of an answer.
+    since_ms = min((observed.at_phone_ms(move.left_s) for move in observed.moves), default=0.0)
+    noises = [noise for noise in observed.noises_ms if noise[0] >= since_ms]
+    begun = [start for start, _ in noises[:1]]
     begun += [
-        after[0]
-        for before, after in pairwise(observed.noises_ms)
-        if after[0] - before[1] > _FILLER_PAUSE_MS
+        after[0] for before, after in pairwise(noises) if after[0] - before[1] > _FILLER_PAUSE_MS
     ]
     told = ", ".join([str(len(begun)), *(f"at {start / 1000:.1f} s" for start in begun)])
     return Check("fillers heard", str(expected), told, len(begun) == expected)

@@ -171,6 +171,7 @@ def test_fillers_are_counted(tmp_path: Path) -> None:
     assert failed(recipe(tmp_path, fillers=2), seen) == []
     assert failed(recipe(tmp_path, fillers=1), seen) == ["fillers heard"]
     assert failed(recipe(tmp_path, fillers=0), observed()) == []
+    assert failed(recipe(tmp_path, fillers=0), observed(noises_ms=((1000, 1300),))) == []
     assert failed(recipe(tmp_path, fillers=1), observed()) == ["fillers heard"]
 
 
