@@ -50,6 +50,7 @@ class CallerTape:
         self._unsent_bytes = 0
         self._sent_bytes = 0
         self._position = 0
+        self._sent_to = 0
         # Where speech began that nobody has answered; and up to where all speech was answered.
         self._unanswered: int | None = None
         self._answered_to = 0
@@ -110,6 +111,7 @@ class CallerTape:
         self._unsent_bytes -= len(taken)
         self._sent_bytes += len(taken)
         self._position += len(taken)
+        self._sent_to = max(self._sent_to, self._position)
         self._forget()
         return taken
 
@@ -150,8 +152,8 @@ class CallerTape:
             self._unanswered = max(self._unanswered, self._position) if rest_unsent else None
 
     def give_up(self) -> None:
-        """There will be no connection: what was not sent is lost."""
-        self.lost_ms += self.unsent_ms
+        """There will be no connection: what was never sent is lost."""
+        self.lost_ms += max(0, self._end - max(self._sent_to, self._position)) / _BYTES_PER_MS
         self._counted_to = self._end
 
     def rewind(self, *, in_flight_ms: float) -> None:
