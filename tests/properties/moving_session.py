@@ -107,6 +107,7 @@ class MovingSession:
         self.pumping = False
         self.said = 0
         self.said_s = -math.inf
+        self.loud_run = 0
         self.loud: list[bool] = []
         self.frontier = 0
         """Pieces up to here have been sent, or dropped before they were."""
@@ -247,8 +248,7 @@ class MovingSession:
 
     def is_quiet(self) -> bool:
         """Whether nobody speaks, is heard, or waits for a function."""
-        loud = len(self.loud) >= 10 and all(self.loud[-10:])
-        speaking = loud and self.now - self.said_s < STALLED_S
+        speaking = self.loud_run >= 10 and self.now - self.said_s < STALLED_S
         busy = self.running or self.pending_ms > 0 or self.speaks
         return not (speaking or busy)
 
@@ -293,6 +293,8 @@ class MovingSession:
             self.advance(PIECE_MS / 1000)
             number, self.said = self.said, self.said + 1
             self.loud.append(loud)
+            goes_on = self.now - self.said_s < STALLED_S
+            self.loud_run = (self.loud_run * goes_on + 1) * loud
             self.said_s = self.now
             event = self.life.hear(piece(number, loud=loud), self.now)
             if event is not None:
@@ -366,7 +368,7 @@ class MovingSession:
     def hear_agent(self, event: events.AudioReceived) -> None:
         if not self.speaks and any(event.audio.pcm):
             self.answer()
-            self.speaks = True
+        self.speaks = True
         self.owed = None
         self.play(event.audio.duration_ms)
 

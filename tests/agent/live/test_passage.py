@@ -641,6 +641,21 @@ def test_deaf_session_right_after_a_loss_is_not_the_end() -> None:
     assert life.state is State.MOVING
 
 
+def test_deaf_session_with_a_talkative_caller_is_filled_anew() -> None:
+    """However much the caller says into it, the budget leaves time for the dial."""
+    life = serving()
+    answer(life, 5.0)
+    moved(life, 9.0)
+    now = 12.0
+    while life.state is State.SERVING:
+        now = ask(life, now, 600) + 3.2
+        run(life, now - 3.2, now)
+        assert now < 40.0
+    assert life.end is None
+    assert dial(closed(life, now)).handle is None
+    assert [event for _, event, _ in run(life, now, now + 3.9) if event == BudgetSpent()] == []
+
+
 def test_two_silences_in_a_row_end_the_call() -> None:
     """A person where there is one, else the apology; never a third session."""
     life = serving(moves=Moves(person="the owner"), transfer=PERSON)
