@@ -1,6 +1,6 @@
 """How long a caller hears nothing because of a move, for each kind of move.
 
-python -m tests.benchmarks.move_gap [--runs 100] [--only NAME] [--at-once 8]
+python -m tests.benchmarks.move_gap [--runs 100] [--only NAME] [--at-once 10]
 
 Worker and twins share a process; several such processes make calls with a few moves each. The gap
 is measured at the phone, from the numbers its audio carries: for an answer that was cut off, the
@@ -364,7 +364,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="the gap of a move, for each kind of move")
     parser.add_argument("--runs", type=int, default=100, help="moves of each kind")
     parser.add_argument("--only", choices=[kind.name for kind in KINDS[1:]], metavar="NAME")
-    parser.add_argument("--at-once", type=int, default=8, help="calls at once")
+    parser.add_argument("--at-once", type=int, default=10, help="calls at once")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
     options = parser.parse_args()
