@@ -44,7 +44,7 @@ LOSS = Close(
     answer=2,
     audio_ms=2_000,
     code=1011,
-    reason=f"Internal error, session of {CALLER} failed.",
+    reason=f"Internal error, session of {CALLER}.",
 )
 LATER = frozenset(range(2, 100))
 
@@ -74,7 +74,7 @@ async def test_move_is_reported_in_record_log_and_page_alike(tmp_path: Path) -> 
     assert 0 < move.held_ms < 1_000
     assert move.replayed_ms > 0
     assert move.model == "gemini-3.8-live"
-    assert f"code 1011: Internal error, session of {CALLER} failed." in move.detail
+    assert f"code 1011: Internal error, session of {CALLER}." in move.detail
     # In the log.
     names = {field.name for field in dataclasses.fields(MoveRecord)}
     assert names <= logged.keys()
@@ -83,7 +83,7 @@ async def test_move_is_reported_in_record_log_and_page_alike(tmp_path: Path) -> 
     for name in names - {"detail"}:
         value = getattr(move, name)
         assert logged[name] == (round(value, 2) if isinstance(value, float) else value), name
-    assert "code 1011: Internal error, session of [hidden] failed." in logged["detail"]
+    assert "code 1011: Internal error, session of [hidden]." in logged["detail"]
     for text in (GREETING, QUESTION, ANSWER, LONG[:20], REST):
         assert text not in rig.log_text
     # On the page: the place in the conversation, and all numbers.
@@ -180,10 +180,12 @@ async def test_hang_up_in_the_middle_of_a_move_leaves_a_report_and_nothing_open(
     assert move.gap_ms < 50
     assert 0.3 < move.done_s - move.left_s < 1.0
     assert 200 < move.held_ms < 1_000
+    # What the caller said into the gap is lost with them, and not silently.
+    assert move.lost_ms == move.held_ms
+    assert lost_ms(record) == round(move.lost_ms)
     assert logged["level"] == "warning"
     assert logged["kind"] is None
     assert agent_turns(record)[0].heard == GREETING
-    assert lost_ms(record) == 0
     assert "no connection" in render_page(record)
     assert "Traceback" not in rig.log_text
 
