@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pipecat.observers.base_observer import BaseObserver
 from agent.conversation.record import CallRecord, TurnRecord
 from agent.spec import AgentSpec, Greeting, Limits, Vad
 from tests.fakes.network import Network
+from workers.entrypoints.free_port import free_port
 from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import start_logs
 from workers.settings import load_settings
@@ -161,7 +161,7 @@ async def evercall(
 
     ``network`` lies between the worker and the Live API, where one is given.
     """
-    port = _free_port()
+    port = free_port()
     base_url = f"http://127.0.0.1:{port}"
     with _captured_logs() as log:
         async with (
@@ -248,12 +248,6 @@ async def _nothing_is_left(rig: Rig) -> None:
     await until(lambda: not rig.twilio.live_calls)
     await until(lambda: not rig.worker.runner.live and not len(rig.worker.active))
     await until(lambda: not rig.live.open_sessions and not rig.twilio.live_sockets)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from workers.dashboard.call_page.page import render_page
 from workers.dashboard.console import CallConsole
 from workers.dashboard.follow import CallFollower
 from workers.dashboard.transcript_text import transcript_text
+from workers.entrypoints.free_port import free_port
 from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import start_logs
 from workers.settings import load_settings
@@ -77,7 +77,7 @@ async def _call(console: Console, out: Path, *, resets: bool) -> CallRecord | No
     await asyncio.to_thread(shutil.rmtree, data_dir, ignore_errors=True)
     spec = load_agent(DATA / "demo-agent.yaml")
     spec = replace(spec, recording=replace(spec.recording, enabled=True))
-    port = _free_port()
+    port = free_port()
     script, person = ("resets-live", "resets-caller") if resets else ("demo-live", "demo-caller")
     async with (
         LiveTwin(
@@ -117,12 +117,6 @@ async def _call(console: Console, out: Path, *, resets: bool) -> CallRecord | No
             recording = worker.recorder.path(call.sid) if worker.recorder else None
     await asyncio.to_thread(_leave, told, out, record, recording)
     return record
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 async def _follow(told: CallConsole, worker: Worker, call: TwinCall) -> CallRecord | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from workers.entrypoints.drill import tools
 from workers.entrypoints.drill.finished import Finished, observe
 from workers.entrypoints.drill.observed import Observed
 from workers.entrypoints.drill.recipe import Callee, Recipe
+from workers.entrypoints.free_port import free_port
 from workers.entrypoints.worker import Worker, run_worker
 from workers.settings import WorkerSettings, load_settings
 from workers.twin import caller
@@ -118,7 +118,7 @@ async def stage(recipe: Recipe, *, recorded: bool = False) -> AsyncIterator[Stag
     """Start everything that one call of a recipe needs."""
     run = secrets.token_hex(4)
     agent = replace(recipe.agent, recording=replace(recipe.agent.recording, enabled=recorded))
-    port = _free_port()
+    port = free_port()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="evercall-drill-")))
         live = await stack.enter_async_context(
@@ -227,9 +227,3 @@ def _leave(out: Path, call: Finished) -> tuple[tuple[str, str], ...]:
     (out / "call.html").write_text(page, encoding="utf-8")
     names = {"page": "call.html", "phone": "phone.wav", "record": "record.json"}
     return tuple((what, str(out / name)) for what, name in names.items())
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
