@@ -118,15 +118,26 @@ class Ladder:
         """The model in use."""
         return self._models[self._index]
 
-    def proven(self) -> None:
-        """The model answers: what came before counts no more."""
-        self.stable()
+    def answered(self) -> None:
+        """The model answers; whether the connection holds is still to be seen."""
         self._silences = 0
         self._proven_once = True
+
+    def proven(self) -> None:
+        """A turn was answered and completed: what came before counts no more."""
+        self.answered()
+        self.stable()
 
     def stable(self) -> None:
         """The connection holds, whether or not its model has had anything to answer."""
         self._in_a_row = self._quotas = self._refusals = 0
+
+    def after_leaving(self, way: Way, *, age_s: float) -> Plan:
+        """Plan after a connection that was left on purpose; one hardly used counts as a failure."""
+        if age_s >= SHORT_LIVED_S:
+            return Plan(way, self.model)
+        self._in_a_row += 1
+        return self._again(way)
 
     def after_loss(
         self, trouble: Trouble, *, age_s: float, resumed: bool, proven: bool

@@ -84,7 +84,8 @@ class Dialogue:
         self._speech_ended_s: float | None = None
         self._regreeting: Regreeting | None = None
         self._greets_again = False
-        self._turns_done = 0
+        self._turn_has_calls = False
+        self._changes = 0
         self._now = now
         self._out: list[Command] = []
 
@@ -138,7 +139,9 @@ class Dialogue:
 
     def _agent_text(self, event: SessionEvent) -> None:
         assert isinstance(event, events.OutputTranscribed)
-        self._generating = True
+        if event.text.strip() and (self._spoke or self._watchdog.answer_due):
+            # Else it is late: transcripts come in no order with what they are of.
+            self._generating = True
         if self._regreeting is None:
             return
         match self._regreeting.text(event.text):
@@ -163,30 +166,42 @@ class Dialogue:
             if not self._in_progress:
                 self._judge_turn()
                 return
-        else:
+        elif self._watchdog.answer_due:
             self._generating = True
         self._watchdog.model_works(self._now)
 
     def _generated(self, _event: SessionEvent) -> None:
         self._trust_words()
-        self._empty_turn = not self._audible
+        self._empty_turn = not (self._audible or self._turn_has_calls)
         if self._empty_turn and self._spoke and self._watchdog.answer_due:
             # Audio near zero would be played for as long as an answer takes.
             self._clear()
-        self._generating = self._audible = self._spoke = False
+        self._begin_turn()
         self._judge_turn()
         if self._goodbye is not None:
             self._goodbye.turn_ended(self._now)
 
     def _turn_over(self, _event: SessionEvent) -> None:
         self._trust_words()
-        self._generating = self._audible = self._spoke = False
+        self._begin_turn()
         self._interrupted_s = None
         self._conversation_changed()
-        self._turns_done += 1
         self._judge_turn()
+        self._settled()
         if self._goodbye is not None:
             self._goodbye.turn_ended(self._now)
+
+    def _begin_turn(self) -> None:
+        """What the model says next belongs to another turn."""
+        self._generating = self._audible = self._spoke = False
+        self._turn_has_calls = False
+
+    def starved(self, now: float) -> None:
+        """The caller has heard all there is of an answer whose rest does not come."""
+        if self._generating and self._spoke and not self._tools.running:
+            self._cut_by_phantom = True
+            self._watchdog.expect_answer(now)
+            self._watchdog.hurry()
 
     def _judge_turn(self) -> None:
         """A turn that is over and could not be heard is no answer, and must not be waited for.
@@ -216,12 +231,16 @@ class Dialogue:
                     fresh_session=True,
                     detail=f"answers have become {drift_s * 1000:.0f} ms slower",
                 )
+        self._cut_by_phantom = False
         self._unanswered.clear()
         self.tape.answered(quiet_ms=quiet_ms)
         self._proven()
 
     def _proven(self) -> None:
-        """The connection works; ``Lifecycle`` takes note."""
+        """The model answers; ``Passage`` takes note."""
+
+    def _settled(self) -> None:
+        """A turn was completed; ``Passage`` takes note."""
 
     def _usage(self, event: SessionEvent) -> None:
         assert isinstance(event, events.UsageReported)
@@ -274,7 +293,8 @@ class Dialogue:
                 self._watchdog.expect_answer(self._now)
                 self._watchdog.hurry()
             return
-        self._interrupted_s = self._now
+        if not self._watchdog.line_quiet(self._now, PHANTOM_S):
+            self._interrupted_s = self._now
         self._clear()
         self._watchdog.expect_answer(self._now)
 
@@ -286,9 +306,8 @@ class Dialogue:
 
     def _stop_generating(self) -> None:
         self._trust_words()
-        self._generating = self._audible = self._spoke = self._in_progress = False
-        self._empty_turn = False
-        self._turns_done += 1
+        self._begin_turn()
+        self._in_progress = self._empty_turn = False
         self._conversation_changed()
 
     def _spoken_over(self, _event: SessionEvent) -> None:
@@ -322,7 +341,8 @@ class Dialogue:
             return
         self._answered()
         self._watchdog.answered(self._now)
-        self._generating = self._audible = self._spoke = False
+        self._begin_turn()
+        self._turn_has_calls = True
         self._note_tools_running()
         if self._profile.holds_audio_during_tools:
             self.tape.held = True
@@ -433,6 +453,7 @@ class Dialogue:
         self._watchdog.expect_answer(self._now, nudge=nudge)
 
     def _conversation_changed(self) -> None:
+        self._changes += 1
         self._handles.conversation_changed(self._now)
 
     def _release_caller_audio(self) -> None:

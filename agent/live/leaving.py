@@ -97,22 +97,28 @@ class Leaving(Dialogue):
             idle=idle,
             pending_ms=max(pending_ms, 1.0) if self._watchdog.agent_heard else pending_ms,
             prepared=told and not self._reserve.pending,
+            departure=self._departure,
         )
 
     # -- the connection in reserve -------------------------------------------------------------
 
     def _open_standby(self) -> None:
         """Open one, or a newer one where a turn has been completed since."""
-        if not self._reserve.needs_one(self._turns_done):
+        if not self._reserve.needs_one(self._changes):
             return
         self._close_standby()
         self._attempt += 1
         model = self._ladder.model
-        self._reserve.dialled(self._attempt, model, self._turns_done)
-        self._do(commands.OpenConnection(self._attempt, model, moved=True, standby=True))
+        self._reserve.dialled(self._attempt, model, self._changes)
+        untold = self._tools.orphans | self._tools.pending | self._untold.keys()
+        self._do(
+            commands.OpenConnection(
+                self._attempt, model, moved=True, standby=True, untold=frozenset(untold)
+            )
+        )
 
     def _take_standby(self) -> bool:
-        attempt = self._reserve.take(self._plan.model, self._turns_done)
+        attempt = self._reserve.take(self._plan.model, self._changes)
         if attempt is None:
             self._close_standby()
             self._refill_kind = MoveKind.REFILL

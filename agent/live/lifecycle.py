@@ -145,6 +145,9 @@ class Lifecycle(Passage):
         self._watchdog.agent_playing(playing, now)
         if not playing:
             self._greeting_playing = self._leftover_playing = self._filler_playing = False
+            self._watchdog.uninterruptible = False
+            if self._serving:
+                self.starved(now)
             self._quiet.disturbed(now)
             if self._goodbye is not None:
                 self._goodbye.playout_ended(now)
@@ -248,7 +251,7 @@ def _looking(state: State) -> dict[type[SessionEvent], _Row]:
         FillerDue: _to(state, then=_L._fill),
         BudgetSpent: _to(State.ENDED, then=_L._budget_spent),
         KeysPressed: _to(state, then=_L._keys_pressed),
-        CallerSpeechStarted: _to(state, then=_L._speech_started),
+        CallerSpeechStarted: _to(state, then=_L._speech_started_while_moving),
         CallerSpeechEnded: _to(state, then=_L._speech_ended),
         CaughtUp: _to(state),
         **_ENDS,

@@ -9,12 +9,13 @@ goes on, and so does its budget. Which of these actions is taken when stands in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent import commands, events
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, ask_for_greeting
 from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
 from agent.errors import LiveConnectRefused
-from agent.live.backoff import Plan, Trouble, Way, trouble_of_close
+from agent.live.backoff import SHORT_LIVED_S, Plan, Trouble, Way, trouble_of_close
 from agent.live.drift import LatencyDrift
 from agent.live.leaving import Leaving
 from agent.live.models import ModelProfile
@@ -60,6 +61,7 @@ class Passage(Leaving):
         self._handle: str | None = None
         self._resumed = False
         self._ever_served = False
+        self._ever_answered = False
         # When the trouble began that no connection has been proven to have ended.
         self._outage_s: float | None = None
         self._works = False
@@ -121,6 +123,9 @@ class Passage(Leaving):
             return
         refused = isinstance(error, LiveConnectRefused)
         trouble = Trouble.CONFIG if refused else trouble_of_close(error.code, error.reason)
+        if refused and error.setup_sent and self._ever_answered:
+            # The same setup was taken before in this call: it is not the agent's file.
+            trouble = Trouble.INVALID
         way = Way.REFILL if self._handle is None else Way.RESUME
         if self._handle is not None and not error.setup_sent:
             self._handles.give_back(self._handle)
@@ -130,6 +135,8 @@ class Passage(Leaving):
             self._give_up(reason, str(error))
             return
         self._last_trouble = str(error)
+        if self._reserve.fits(plan.model, self._changes):
+            plan = Plan(Way.REFILL, plan.model)
         self._dial_when_due(plan)
 
     def _open(self, event: SessionEvent) -> None:
@@ -148,7 +155,9 @@ class Passage(Leaving):
         self._move.opened(MoveKind.RESUME if self._resumed else self._refill_kind, self._now)
         self._memory.connected(resumed=self._resumed)
         greeting = self._opening.greeting
-        self._regreeting = Regreeting(greeting) if self._resumed and greeting else None
+        asked = any(command.opening for command in self._unanswered)
+        greeted = self._resumed and greeting is not None and not asked
+        self._regreeting = Regreeting(greeting or "") if greeted else None
         if not self._resumed:
             self._drift = LatencyDrift(self._spec.moves.latency_drift_s)
         self._close_standby()
@@ -217,7 +226,12 @@ class Passage(Leaving):
         departure = self._departure
         assert departure is not None
         way = Way.REFILL if departure.fresh_session else Way.RESUME
-        self._leave(departure, moment, Plan(way, self._ladder.model))
+        age_s = self._now - self._serves_since
+        plan = self._ladder.after_leaving(way, age_s=age_s)
+        if self._outage_s is None and age_s < SHORT_LIVED_S:
+            # A server that sends us on and on is an outage, too.
+            self._outage_s = self._now
+        self._leave(departure, moment, plan)
 
     def _lost(self, event: SessionEvent) -> None:
         assert isinstance(event, events.ConnectionLost)
@@ -228,6 +242,11 @@ class Passage(Leaving):
             resumed=self._resumed,
             proven=self._works,
         )
+        if plan is not None and any(
+            wish is not None and wish.fresh_session for wish in (self._departure, self._wish)
+        ):
+            # What was wrong with the session would be resumed with it.
+            plan = replace(plan, way=Way.REFILL)
         why = event.reason or "no reason given"
         detail = f"the Live connection closed with code {event.code}: {why}"
         wanted = self._departure
@@ -265,6 +284,7 @@ class Passage(Leaving):
             self._outage_s = now
         self._tools.connection_left()
         self._leftover_playing = self._watchdog.agent_heard
+        self._watchdog.uninterruptible = self._leftover_playing
         self._generating = self._in_progress = self._spoke = self._audible = False
         self._interrupted_s = None
         self._cut_by_phantom = self._greets_again = self._empty_turn = False
@@ -325,6 +345,16 @@ class Passage(Leaving):
         if self._deferred is None or event.transfer_to is not None:
             self._deferred = event
 
+    def _speech_started_while_moving(self, event: SessionEvent) -> None:
+        """Its first syllable went to the connection that was left, before it was speech to us."""
+        self._speech_started(event)
+        self.tape.rewind(in_flight_ms=0.0)
+
+    def _spoken_over(self, event: SessionEvent) -> None:
+        super()._spoken_over(event)
+        if self._move is not None:
+            self._move.cut_off = False
+
     def _fill(self, _event: SessionEvent) -> None:
         self._filler_playing = True
         self._do(commands.PlayFiller())
@@ -358,10 +388,14 @@ class Passage(Leaving):
         self._outage_s = None
         self._ladder.stable()
 
+    def _settled(self) -> None:
+        if self._works:
+            self._outage_s = None
+            self._ladder.proven()
+
     def _proven(self) -> None:
-        self._works = True
-        self._outage_s = None
-        self._ladder.proven()
+        self._works = self._ever_answered = True
+        self._ladder.answered()
         if self._move is not None and self._move.opened_s is not None:
             self._observe_move()
             self._move.voice_back = True

@@ -20,6 +20,9 @@ from agent.live.settings import LiveSettings
 from agent.spec import AgentSpec
 
 _QUOTA = re.compile(r"quota|rate.?limit|resource.?exhausted|overloaded", re.IGNORECASE)
+_PASSING = re.compile(
+    r"deadline expired|operation was aborted|currently unavailable|internal error", re.IGNORECASE
+)
 _KEY = re.compile(r"api.?key|permission|unauthenticated|credential|unauthorized", re.IGNORECASE)
 _VOICE = re.compile(r"voice", re.IGNORECASE)
 _MODEL = re.compile(r"models?\b|bidiGenerateContent", re.IGNORECASE)
@@ -71,6 +74,8 @@ def setup_refused(
     def failed(message: str) -> LiveConnectFailed:
         return LiveConnectFailed(f"{message}{said}", code=code, reason=reason, setup_sent=True)
 
+    if _PASSING.search(reason):
+        return failed(f"{_host(settings)} closed before the setup was complete")
     if _QUOTA.search(reason):
         return failed(f"the quota of {_key_setting(settings)} is used up")
     if _VOICE.search(reason):

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 from agent import events
 
-_WORDS = 2
-"""One word alone may begin any answer; the greeting's first two begin few others. A greeting of one
-word is not looked for."""
+_WORDS = 4
+"""Fewer may begin an answer, too ("Thank you, ..."). A greeting of one word is not looked for."""
 MAX_HELD_MS = 400.0
 """Audio that comes so far without a transcript is let through."""
 
@@ -44,11 +43,12 @@ class Regreeting:
         if not said:
             return None
         # Transcripts come in pieces: the last word may be a part of one.
-        *whole, last = said[:_WORDS]
+        *whole, last = said[: max(2, len(self._greeting))]
         begun = self._greeting[len(whole) :]
         if whole != self._greeting[: len(whole)] or not begun or not begun[0].startswith(last):
             return False
-        return True if len(whole) + 1 == _WORDS and begun[0] == last else None
+        complete = len(whole) + 1 == max(2, len(self._greeting))
+        return True if complete and begun[0] == last else None
 
     def take(self) -> Sequence[events.AudioReceived]:
         """Return what was kept back, to be played after all."""

@@ -1,7 +1,7 @@
 """A connection in reserve, opened while another is left, so that a failed resume costs no dial.
 
-It is told what was said up to then. A turn that is completed afterwards makes it stale, and a newer
-one takes its place, a few times.
+It is told what was said up to then. Whatever is said or done afterwards makes it stale, and with
+the next turn a newer one takes its place, a few times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Reserve:
         self._opened = 0
         self._attempt: int | None = None
         self._model = ""
-        self._turns_done = 0
+        self._changes = 0
         self._ready = False
 
     @property
@@ -34,28 +34,31 @@ class Reserve:
         """Another connection is going to be left: count anew."""
         self._opened = 0
 
-    def needs_one(self, turns_done: int) -> bool:
+    def needs_one(self, changes: int) -> bool:
         """Whether a stand-by should be opened, in place of one that is stale."""
-        fresh = self._attempt is not None and self._turns_done == turns_done
+        fresh = self._attempt is not None and self._changes == changes
         return self._wanted and not fresh and self._opened < MAX_STANDBYS
 
-    def dialled(self, attempt: int, model: str, turns_done: int) -> None:
+    def dialled(self, attempt: int, model: str, changes: int) -> None:
         """A stand-by is being dialled; it is told what was said up to now."""
         self._opened += 1
-        self._attempt, self._model, self._turns_done = attempt, model, turns_done
+        self._attempt, self._model, self._changes = attempt, model, changes
         self._ready = False
 
     def came_up(self) -> None:
         """Its setup is complete."""
         self._ready = True
 
-    def take(self, model: str, turns_done: int) -> int | None:
+    def take(self, model: str, changes: int) -> int | None:
         """Return the dial of a stand-by that may serve at once, and keep it no longer."""
-        usable = self._ready and (self._model, self._turns_done) == (model, turns_done)
-        if not usable:
+        if not self.fits(model, changes):
             return None
         attempt, self._attempt, self._ready = self._attempt, None, False
         return attempt
+
+    def fits(self, model: str, changes: int) -> bool:
+        """Whether it may serve at once."""
+        return self._ready and (self._model, self._changes) == (model, changes)
 
     def drop(self) -> bool:
         """Give it up; False where there was none."""

@@ -22,7 +22,12 @@ AGE_GRACE_SHARE = 1 / 12
 FORGOT_GRACE_S = 10.0
 """A session without memory answers nonsense; it is left soon, safe point or not."""
 HANDLE_WAIT_S = 2.0
-"""Handles come with the end of a turn, or not at all: after so much quiet none is waited for."""
+"""Handles come with the end of a turn, or not at all: after so much quiet none is waited for,"""
+LATE_S = 15.0
+"""once so little time is left. Before that the next turn may bring one, and the audio with it."""
+EARLY_S = 60.0
+"""The usual notice. A ``goAway`` further ahead (300 s, one second into the session: seen on 3.8,
+livekit/agents-js#2507) is no hurry: each connection may begin with one."""
 _SOON_S = 0.02
 
 
@@ -85,7 +90,15 @@ class QuietLine:
         """Another connection serves."""
         self._since_s = None
 
-    def is_safe(self, now: float, *, idle: bool, pending_ms: float, prepared: bool) -> bool:
+    def is_safe(
+        self,
+        now: float,
+        *,
+        idle: bool,
+        pending_ms: float,
+        prepared: bool,
+        departure: Departure,
+    ) -> bool:
         """Whether now is the moment.
 
         Args:
@@ -93,8 +106,12 @@ class QuietLine:
             idle: Nobody speaks, nothing is owed and nothing runs.
             pending_ms: Agent audio the caller has still to hear.
             prepared: The next connection can know all that was said, as far as that is up to us.
+            departure: What is waited for.
         """
         self.check_s = float("inf")
+        if now < departure.not_before_s:
+            self.check_s = departure.not_before_s
+            return False
         if not idle or pending_ms > 0:
             self._since_s = None
             if idle:
@@ -102,7 +119,8 @@ class QuietLine:
             return False
         if self._since_s is None:
             self._since_s = now
-        self.check_s = self._since_s + HANDLE_WAIT_S
+        late_s = departure.force_s - LATE_S
+        self.check_s = max(self._since_s + HANDLE_WAIT_S, late_s)
         return prepared or now >= self.check_s
 
 
@@ -117,6 +135,8 @@ class Departure:
     fresh_session: bool = False
     """What is wrong is in the session itself: do not resume it."""
     detail: str = ""
+    not_before_s: float = 0.0
+    """There is no hurry until then."""
 
 
 def after_go_away(event: events.GoAwayReceived, now: float) -> Departure:
@@ -124,7 +144,11 @@ def after_go_away(event: events.GoAwayReceived, now: float) -> Departure:
     left_s = GO_AWAY_DEFAULT_S if event.time_left_s is None else event.time_left_s
     margin_s = min(GO_AWAY_MARGIN_S, left_s / 4)
     return Departure(
-        MoveCause.GO_AWAY, now, now + left_s - margin_s, detail=f"goAway, {left_s:g} s left"
+        MoveCause.GO_AWAY,
+        now,
+        now + left_s - margin_s,
+        detail=f"goAway, {left_s:g} s left",
+        not_before_s=now + max(0.0, left_s - EARLY_S),
     )
 
 
@@ -148,4 +172,5 @@ def merged(old: Departure | None, new: Departure) -> Departure:
         min(old.force_s, new.force_s),
         old.fresh_session or new.fresh_session,
         old.detail,
+        min(old.not_before_s, new.not_before_s),
     )

@@ -96,6 +96,8 @@ class Watchdog:
         self._hurried = False
         self._given_up = False
         self._unproven = False
+        self.uninterruptible = False
+        """What is played comes from a connection that is gone."""
         self._audible_s: float | None = None
 
     @property
@@ -255,7 +257,10 @@ class Watchdog:
     def _speech_changed(self, change: Speech, now: float) -> None:
         self._active_s = now
         if isinstance(change, CallerSpeechStarted):
-            self._perhaps_echo = self._agent_playing
+            # Where no server can tell a barge-in from an echo, it is taken for one.
+            self._perhaps_echo = (
+                self._agent_playing and self._connected and not self.uninterruptible
+            )
             if self._due_s is not None and change.at_s - self._due_s >= _BREATH_S:
                 self._kept_waiting = True
         elif self._due_s is not None or (

@@ -11,7 +11,7 @@ from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
 from agent.errors import LiveConnectFailed, LiveConnectRefused, LiveError
 from agent.live.lifecycle import Lifecycle
 from agent.live.move import FILLER_AFTER_S, ReportMove
-from agent.live.resumption import HANDLE_WAIT_S
+from agent.live.resumption import EARLY_S, GO_AWAY_MARGIN_S, HANDLE_WAIT_S, LATE_S
 from agent.live.session_events import (
     BudgetSpent,
     CaughtUp,
@@ -39,6 +39,7 @@ from tests.agent.live.lives import (
     ANSWER,
     AUDIO,
     CALL,
+    LOUD,
     MODEL,
     QUIET,
     ask,
@@ -282,13 +283,51 @@ def test_slow_session_is_not_left_before_its_age_where_no_point_is_safe() -> Non
     assert found[-1][0] == pytest.approx(130.0)
 
 
-def test_no_handle_is_waited_for_for_long() -> None:
-    """Handles come with the end of a turn or not at all."""
+def test_no_handle_is_waited_for_once_time_is_short() -> None:
+    """Until then the next turn may bring one; after that a quiet line is left without."""
     life = serving()
     answer(life, 5.0, handle=None)
     life.receive(events.GoAwayReceived(50.0), 10.0)
+    ((when, event, _),) = run(life, 10.0, 50.0)
+    assert (when, event) == (10.0 + 50.0 - GO_AWAY_MARGIN_S - LATE_S, SafePointReached())
+
+
+def test_quiet_line_is_left_without_a_handle_where_time_is_short_from_the_start() -> None:
+    """Handles come with the end of a turn or not at all."""
+    life = serving()
+    answer(life, 5.0, handle=None)
+    life.receive(events.GoAwayReceived(12.0), 10.0)
     ((when, event, _),) = run(life, 10.0, 20.0)
     assert (when, event) == (10.0 + HANDLE_WAIT_S, SafePointReached())
+
+
+def test_go_away_far_ahead_is_no_hurry() -> None:
+    """Each connection may begin with one: nobody is moved for it before a minute is left."""
+    life = serving(limits=Limits(idle_s=600))
+    answer(life, 1.0)
+    life.receive(events.GoAwayReceived(300.0), 2.0)
+    ((when, event, _),) = run(life, 2.0, 245.0)
+    assert (when, event) == (2.0 + 300.0 - EARLY_S, SafePointReached())
+
+
+def test_connections_that_send_us_on_and_on_are_an_outage() -> None:
+    """Each says goAway as soon as it is up: tries are spread, and the budget ends them."""
+    life = serving(moves=Moves(budget_s=10))
+    answer(life, 1.0)
+    now, dials = 20.0, 0
+    while life.end is None and now < 60.0:
+        life.receive(events.GoAwayReceived(0.2), now)
+        run(life, now, now + 0.3)
+        if life.state is State.MOVING:
+            life.receive(ConnectionClosed(), now + 0.3)
+            run(life, now + 0.3, now + 5.0)
+        now += 5.0
+        if life.state is State.MOVING:
+            dials += 1
+            life.receive(Opened(dials + 1), now)
+            life.receive(CaughtUp(), now)
+    assert life.end is not None
+    assert dials < 10
 
 
 def test_old_handle_is_used_in_a_pause_although_it_does_not_know_the_last_turn() -> None:
@@ -296,7 +335,7 @@ def test_old_handle_is_used_in_a_pause_although_it_does_not_know_the_last_turn()
     life = serving()
     answer(life, 5.0)
     answer(life, 8.0, handle=None)
-    life.receive(events.GoAwayReceived(50.0), 10.0)
+    life.receive(events.GoAwayReceived(12.0), 10.0)
     run(life, 10.0, 12.5)
     assert dial(closed(life, 12.5)).handle == "h-1"
 
@@ -689,8 +728,10 @@ def test_session_that_forgot_is_left_for_a_fresh_one() -> None:
     life.receive(events.UsageReported(351, 0, 351), 10.0)
     found = run(life, 10.0, 25.0)
     assert isinstance(found[0][1], LeaveWanted)
-    assert dial(closed(life, 20.0)).handle is None
-    assert report(opened(life, 3, 20.0)).cause is MoveCause.FORGOT
+    closed(life, 20.0)
+    ((_, _, out),) = run(life, 20.0, 21.0)
+    assert dial(out).handle is None
+    assert report(opened(life, 3, 21.0)).cause is MoveCause.FORGOT
 
 
 def test_session_that_greets_again_is_left_before_that_is_heard() -> None:
@@ -699,7 +740,7 @@ def test_session_that_greets_again_is_left_before_that_is_heard() -> None:
     answer(life, 5.0)
     moved(life, 9.0)
     assert life.receive(AUDIO, 10.0) == [commands.DropAudio("kept back")]
-    life.receive(events.OutputTranscribed("Hello, this"), 10.0)
+    life.receive(events.OutputTranscribed("Hello, this is the"), 10.0)
     ((_, event, out),) = run(life, 10.0, 10.1)
     assert event == GreetsAgain()
     assert isinstance(out[0], commands.LeaveConnection)
@@ -728,7 +769,9 @@ def leaving_with_standby(*, ready: bool = True) -> Lifecycle:
     answer(life, 5.0)
     life.receive(events.ToolCallsRequested((CALL,)), 9.0)
     out = life.receive(events.GoAwayReceived(50.0), 10.0)
-    assert out == [commands.OpenConnection(2, MODEL, moved=True, standby=True)]
+    # The function runs: what it brings is to be told by whoever promotes the connection.
+    untold = frozenset({CALL.id})
+    assert out == [commands.OpenConnection(2, MODEL, moved=True, standby=True, untold=untold)]
     if ready:
         life.receive(Opened(2), 10.5)
     return life
@@ -889,3 +932,101 @@ def test_loss_after_a_go_away_says_both() -> None:
         "goAway, 50 s left; then the Live connection closed with code 1008: "
         "The operation was aborted."
     )
+
+
+# -- what strangers found ----------------------------------------------------------------------
+
+
+def test_answer_whose_rest_does_not_come_is_asked_for() -> None:
+    """Half an answer and then nothing: the model is told, and left if that does not help."""
+    life = serving()
+    ask(life, 1.0)
+    life.receive(AUDIO, 3.0)
+    life.agent_playing(True, 3.0)
+    life.agent_playing(False, 7.0)
+    found = run(life, 7.0, 30.0)
+    assert found[0][2] == [commands.SendText(CUT_OFF)]
+    assert isinstance(found[1][1], AnswerOverdue)
+    assert life.state is State.MOVING
+
+
+def test_first_words_of_an_answer_do_not_end_an_outage() -> None:
+    """A server that drops every answer in its middle is left when the budget is spent."""
+    life = serving(moves=Moves(budget_s=10))
+    now, dials = 5.0, 0
+    while life.end is None and now < 60.0:
+        life.receive(AUDIO, now)
+        life.receive(LOST, now + 0.2)
+        out = life.receive(ConnectionClosed(), now + 0.2)
+        brought = run(life, now + 0.2, now + 6.0)
+        dialled = [OpenConnection in map(type, out), *(RetryDue() == one for _, one, _ in brought)]
+        now += 6.0 if True in dialled[1:] else 0.5
+        if life.end is None:
+            dials += 1
+            life.receive(Opened(dials + 1), now)
+            life.receive(CaughtUp(), now)
+    assert life.end is not None
+    assert dials < 8
+
+
+def test_session_that_is_to_be_left_for_a_fresh_one_is_not_resumed_after_a_drop() -> None:
+    """What was wrong with it would come along."""
+    life = serving()
+    answer(life, 5.0)
+    life.receive(events.UsageReported(2_758, 0, 2_758), 5.0)
+    moved(life, 9.0)
+    life.receive(events.UsageReported(351, 0, 351), 10.0)
+    handle_comes(life, 10.0, "h-forgetful")
+    life.receive(LOST, 10.1)
+    closed(life, 10.1)
+    ((_, _, out),) = run(life, 10.1, 11.0)
+    assert dial(out).handle is None
+
+
+def test_onset_of_speech_at_a_safe_point_reaches_the_next_connection() -> None:
+    """Speech is known a tenth of a second after it began: by then its beginning was sent away."""
+    life = serving()
+    answer(life, 5.0)
+    speak(life, 5.0, 500, pcm=QUIET)
+    life.receive(events.GoAwayReceived(50.0), 5.5)
+    speak(life, 5.5, 80)
+    take_all(life)
+    life.receive(SafePointReached(), 5.6)
+    speak(life, 5.6, 500)
+    closed(life, 5.9)
+    life.receive(Opened(2), 6.2)
+    assert take_all(life).count(LOUD) == 29
+
+
+def test_caller_who_speaks_over_what_is_left_of_a_lost_answer_is_answered() -> None:
+    """No server can say that it was a barge-in; the model is not asked to go on instead."""
+    life = serving()
+    ask(life, 1.0)
+    take_all(life)
+    life.receive(AUDIO, 3.0)
+    life.agent_playing(True, 3.0)
+    life.receive(LOST, 4.0)
+    closed(life, 4.0)
+    speak(life, 4.2, 500)
+    life.agent_playing(False, 4.7)
+    speak(life, 4.7, 620, pcm=QUIET)
+    told = life.receive(Opened(2), 6.0)
+    assert not [command for command in told if isinstance(command, commands.SendText)]
+    assert take_all(life).count(LOUD) == 25
+
+
+def test_ready_standby_serves_at_once_where_the_resume_met_a_quota() -> None:
+    """Waiting is for those who have nothing in reserve."""
+    life = leaving_with_standby()
+    life.receive(LOST, 11.0)
+    closed(life, 11.0)
+    error = LiveConnectFailed("quota", code=1011, reason="quota", setup_sent=True)
+    assert fail(life, 3, 11.5, error) == [commands.PromoteStandby(2)]
+
+
+def test_greeting_that_is_asked_for_again_is_no_second_one() -> None:
+    """It was not heard the first time."""
+    life = serving(Opening("Be kind.", greeting="Hello, this is the bakery."))
+    handle_comes(life, 0.5)
+    moved(life, 1.0)
+    assert life.receive(AUDIO, 2.0) == []

@@ -15,18 +15,19 @@ AUDIO_100MS = events.AudioReceived(PcmChunk(bytes(4_800), 24_000))
 @pytest.mark.parametrize(
     ("said", "verdicts"),
     [
-        (["Hello, this"], [True]),
-        ([" Hello", ",", " this"], [None, None, True]),
-        (["HELLO THIS is"], [True]),
+        (["Hello, this is the"], [True]),
+        ([" Hello", ",", " this is", " the corner"], [None, None, None, True]),
+        (["HELLO THIS is the"], [True]),
+        (["Hello, this is a wrong number."], [False]),
         (["Hello", " again"], [None, False]),
         (["We open at seven."], [False]),
         (["", "Hello"], [None, None]),
-        (["Hel", "lo, th", "is"], [None, None, True]),
+        (["Hel", "lo, th", "is is th", "e bakery"], [None, None, None, True]),
         (["Hello, there"], [False]),
     ],
 )
-def test_first_two_words_tell(said: list[str], verdicts: list[bool | None]) -> None:
-    """One alone begins many an answer; case and punctuation make no difference."""
+def test_first_words_tell(said: list[str], verdicts: list[bool | None]) -> None:
+    """One or two begin many an answer; case and punctuation make no difference."""
     listener = Regreeting(GREETING)
     assert [listener.text(text) for text in said] == verdicts
 
