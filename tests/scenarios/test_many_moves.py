@@ -189,6 +189,7 @@ def assert_moved_once(record: CallRecord, failed: list[str]) -> None:
     assert move.tries <= 3
     # On an idle machine 0.3 s.
     assert move.gap_ms < 5_000
+    assert move.done_s - move.left_s < 5
     assert lost_ms(record) == 0
     assert len(record.streams) == 1
 
