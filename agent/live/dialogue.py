@@ -74,6 +74,8 @@ class Dialogue:
         # by the connection before. The server cannot interrupt either.
         self._greeting_playing = False
         self._leftover_playing = False
+        # Voice of the speech under way that came before the leftovers did.
+        self._voiced_before_ms = 0.0
         self._generating = False
         self._in_progress = False
         self._spoke = False
@@ -258,6 +260,7 @@ class Dialogue:
 
     def _speech_started(self, event: SessionEvent) -> None:
         assert isinstance(event, CallerSpeechStarted)
+        self._voiced_before_ms = 0.0
         self.tape.speech_started((self._now - event.at_s) * 1000)
         if self._goodbye is not None:
             self._goodbye.caller_speaks(True, self._now)

@@ -135,7 +135,8 @@ class Lifecycle(Passage):
         if self._move is not None:
             self._now = now
             self._observe_move()
-        if self._leftover_playing and self._watchdog.caller_voiced_ms >= SPOKEN_OVER_MS:
+        voiced_ms = self._watchdog.caller_voiced_ms - self._voiced_before_ms
+        if self._leftover_playing and voiced_ms >= SPOKEN_OVER_MS:
             return SpokenOver()
         return None
 

@@ -285,6 +285,7 @@ class Passage(Leaving):
         self._tools.connection_left()
         self._leftover_playing = self._watchdog.agent_heard
         self._watchdog.uninterruptible = self._leftover_playing
+        self._voiced_before_ms = self._watchdog.caller_voiced_ms
         self._generating = self._in_progress = self._spoke = self._audible = False
         self._interrupted_s = None
         self._cut_by_phantom = self._greets_again = self._empty_turn = False

@@ -9,6 +9,7 @@ from agent.commands import Command, OpenConnection
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, tool_result
 from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment, MoveRecord
 from agent.errors import LiveConnectFailed, LiveConnectRefused, LiveError
+from agent.live.caller_speech import CallerSpeechEnded
 from agent.live.lifecycle import Lifecycle
 from agent.live.move import FILLER_AFTER_S, ReportMove
 from agent.live.resumption import EARLY_S, GO_AWAY_MARGIN_S, HANDLE_WAIT_S, LATE_S
@@ -1030,3 +1031,17 @@ def test_greeting_that_is_asked_for_again_is_no_second_one() -> None:
     handle_comes(life, 0.5)
     moved(life, 1.0)
     assert life.receive(AUDIO, 2.0) == []
+
+
+def test_voice_from_before_the_loss_is_not_spoken_over_what_is_left() -> None:
+    """The question whose answer was cut off ended a moment ago; it is no barge-in."""
+    life = serving()
+    speak(life, 1.0, 800)
+    speak(life, 1.8, 400, pcm=QUIET)
+    take_all(life)
+    life.receive(AUDIO, 2.2)
+    life.agent_playing(True, 2.2)
+    life.receive(LOST, 2.3)
+    closed(life, 2.3)
+    assert [type(event) for event in speak(life, 2.3, 700, pcm=QUIET)] == [CallerSpeechEnded]
+    assert commands.SendText(CUT_OFF) in life.receive(Opened(2), 3.0)
