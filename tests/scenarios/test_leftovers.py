@@ -98,10 +98,15 @@ def _held(rig: Rig) -> dict[str, int]:
     kept = [found for found in sockets if getattr(found.raddr, "port", 0) == rig.worker.server.port]
     return {
         "tasks": len(asyncio.all_tasks()),
-        "threads": threading.active_count(),
+        "threads": len([thread for thread in threading.enumerate() if not _pooled(thread)]),
         "files": process.num_fds() - len(kept),
         "sockets": len(sockets) - len(kept),
     }
+
+
+def _pooled(thread: threading.Thread) -> bool:
+    """Whether it is one of a bounded pool, which grows when several are wanted at once."""
+    return thread.name.startswith(("asyncio_", "store-reader", "ThreadPoolExecutor"))
 
 
 def _more(before: Counter[str]) -> dict[str, int]:
