@@ -1,40 +1,32 @@
-"""Leaving a connection and moving to the next: when, how, what is said, and what is reported."""
+"""From one connection to the next: how, what is said there, and what is reported."""
 
 from __future__ import annotations
 
 import pytest
 
 from agent import commands, events
-from agent.commands import Command, OpenConnection
+from agent.commands import OpenConnection
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, tool_result
-from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment, MoveRecord
-from agent.errors import LiveConnectFailed, LiveConnectRefused, LiveError
+from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
+from agent.errors import LiveConnectFailed, LiveConnectRefused
 from agent.live.caller_speech import CallerSpeechEnded
-from agent.live.lifecycle import Lifecycle
 from agent.live.move import FILLER_AFTER_S, ReportMove
-from agent.live.resumption import EARLY_S, GO_AWAY_MARGIN_S, HANDLE_WAIT_S, LATE_S
 from agent.live.session_events import (
     BudgetSpent,
     CaughtUp,
-    ConnectFailed,
     ConnectionClosed,
     EndRequested,
     FillerDue,
     GoodbyeHeard,
-    GreetsAgain,
-    LeaveDeadlineReached,
-    LeaveWanted,
     Opened,
     RetryDue,
     SafePointReached,
-    SessionEvent,
     SpokenOver,
-    StandbyLost,
     Started,
 )
 from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue
-from agent.spec import Limits, Moves
+from agent.spec import Moves
 from agent.tools.runner import ClosingRequested, ToolAnswers
 from tests.agent.live.lives import (
     ANSWER,
@@ -50,298 +42,21 @@ from tests.agent.live.lives import (
     speak,
     take_all,
 )
-
-LOST = events.ConnectionLost(1006, "")
-FALLBACK = "gemini-2.5-flash-native-audio-latest"
-PERSON = {"the owner": "+15550100009"}
-LEAVE = commands.LeaveConnection(said_again=False)
-Out = list[Command | ReportMove]
-
-
-def handle_comes(life: Lifecycle, now: float, handle: str = "h-1") -> None:
-    life.receive(events.ResumptionUpdated(handle, True), now)
-
-
-def answer(life: Lifecycle, now: float, *, handle: str | None = "h-1") -> None:
-    """A whole turn of the model, which the caller hears at once."""
-    for event in (AUDIO, events.GenerationCompleted(), events.TurnCompleted()):
-        life.receive(event, now)
-    if handle is not None:
-        handle_comes(life, now, handle)
-
-
-def fail(life: Lifecycle, attempt: int, now: float, error: LiveError | None = None) -> Out:
-    return life.receive(ConnectFailed(error or LiveConnectFailed("no route"), attempt), now)
-
-
-def closed(life: Lifecycle, now: float) -> Out:
-    assert life.state is State.MOVING
-    return life.receive(ConnectionClosed(), now)
-
-
-def opened(life: Lifecycle, attempt: int, now: float) -> Out:
-    """The next connection is up and has got what was held."""
-    out = life.receive(Opened(attempt), now)
-    take_all(life)
-    return [*out, *life.receive(CaughtUp(), now)]
-
-
-def report(out: Out) -> MoveRecord:
-    (found,) = (item.record for item in out if isinstance(item, ReportMove))
-    return found
-
-
-def dial(out: Out) -> OpenConnection:
-    (found,) = (item for item in out if isinstance(item, OpenConnection))
-    return found
-
-
-def retried(life: Lifecycle, now: float) -> tuple[float, OpenConnection]:
-    """The dial that is due after a delay, and when."""
-    for when, event, out in run(life, now, now + 5.0):
-        if event == RetryDue():
-            return when, dial(out)
-    raise AssertionError("no dial is due")
-
-
-def texts(out: Out) -> list[str]:
-    return [item.text for item in out if isinstance(item, commands.SendText)]
-
-
-def moved(life: Lifecycle, now: float, *, by: SessionEvent = LOST) -> Out:
-    """Lose the connection and come up on the next one at once; what was commanded then."""
-    life.receive(by, now)
-    out = closed(life, now)
-    if not out:
-        now, again = retried(life, now)
-        return opened(life, again.attempt, now)
-    return opened(life, dial(out).attempt, now)
-
-
-# -- when to leave ---------------------------------------------------------------------------------
-
-
-def test_go_away_waits_for_the_end_of_the_turn_and_of_its_playout() -> None:
-    """The model generates, then the caller hears it, then a handle comes: now nothing is lost."""
-    life = serving()
-    life.receive(AUDIO, 10.0)
-    life.agent_playing(True, 10.0)
-    life.receive(events.GoAwayReceived(50.0), 10.1)
-    assert life.state is State.LEAVING
-    assert run(life, 10.1, 12.0, pending_ms=900) == []
-    life.receive(events.GenerationCompleted(), 12.0)
-    life.receive(events.TurnCompleted(), 12.0)
-    handle_comes(life, 12.1)
-    assert run(life, 12.1, 12.3, pending_ms=900) == []
-    life.agent_playing(False, 13.0)
-    ((when, event, out),) = run(life, 13.0, 13.1)
-    assert (when, event, out) == (13.0, SafePointReached(), [LEAVE])
-    assert dial(closed(life, 13.2)).handle == "h-1"
-    moved_to = report(opened(life, 2, 13.4))
-    assert (moved_to.cause, moved_to.moment) == (MoveCause.GO_AWAY, MoveMoment.SAFE_POINT)
-    assert moved_to.kind is MoveKind.RESUME
-    assert moved_to.wanted_s == pytest.approx(10.1)
-    assert moved_to.left_s == pytest.approx(13.0)
-    assert moved_to.gap_ms == 0
-
-
-def test_go_away_in_the_first_second_does_not_cut_the_greeting() -> None:
-    """A greeting that was asked for is waited for, and heard out."""
-    life = serving(Opening("Be kind.", greeting="Hello."))
-    life.receive(events.GoAwayReceived(50.0), 1.0)
-    assert run(life, 1.0, 2.0) == []
-    life.receive(AUDIO, 2.0)
-    life.agent_playing(True, 2.0)
-    life.receive(events.GenerationCompleted(), 2.2)
-    life.receive(events.TurnCompleted(), 2.2)
-    handle_comes(life, 2.2)
-    assert run(life, 2.2, 4.0, pending_ms=2_000) == []
-    life.agent_playing(False, 4.2)
-    assert [type(event) for _, event, _ in run(life, 4.2, 5.0)] == [SafePointReached]
-
-
-def test_go_away_while_a_kept_greeting_plays_waits_for_its_end() -> None:
-    """The server knows nothing of it, we do."""
-    greeting = Opening("Be kind.", greeting="Hello.", greeting_audio=AUDIO.audio)
-    life = serving(greeting)
-    handle_comes(life, 0.1)
-    life.agent_playing(True, 0.1)
-    life.receive(events.GoAwayReceived(50.0), 1.0)
-    assert run(life, 1.0, 2.0, pending_ms=1_000) == []
-    life.agent_playing(False, 3.0)
-    assert [type(event) for _, event, _ in run(life, 3.0, 3.1)] == [SafePointReached]
-
-
-@pytest.mark.parametrize("busy", ["caller", "owed", "tool", "keys", "in progress"])
-def test_no_point_is_safe_while_something_is_under_way(busy: str) -> None:
-    """A caller who speaks or waits, a function that runs, keys being pressed, a model at work."""
-    life = serving()
-    answer(life, 5.0)
-    match busy:
-        case "caller":
-            speak(life, 9.0, 1_000)
-        case "owed":
-            ask(life, 8.0)
-        case "tool":
-            life.receive(events.ToolCallsRequested((CALL,)), 10.0)
-        case "keys":
-            life.key_pressed("4", 10.0)
-        case "in progress":
-            life.receive(events.InteractionStatusChanged("IN_PROGRESS"), 10.0)
-    handle_comes(life, 10.0)
-    life.receive(events.GoAwayReceived(50.0), 10.0)
-    assert run(life, 10.0, 10.9) == []
-    assert life.state is State.LEAVING
-
-
-def test_deadline_forces_what_no_safe_point_allowed() -> None:
-    """Five seconds before the server closes; the answer under way is asked to go on."""
-    life = serving()
-    handle_comes(life, 5.0)
-    life.receive(events.GoAwayReceived(10.0), 10.0)
-    life.receive(AUDIO, 16.0)
-    life.agent_playing(True, 16.0)
-    found = run(life, 16.0, 20.0, pending_ms=400)
-    assert [(when, type(event)) for when, event, _ in found] == [(17.5, LeaveDeadlineReached)]
-    # The leftover is still heard.
-    assert found[0][2] == [LEAVE]
-    assert dial(closed(life, 17.6)).cut_off
-    out = life.receive(Opened(2), 18.0)
-    assert texts(out) == [CUT_OFF]
-    life.agent_playing(False, 18.1)
-    life.receive(CaughtUp(), 18.1)
-    out = life.receive(AUDIO, 18.9)
-    found_report = report(out)
-    assert found_report.moment is MoveMoment.FORCED
-    assert found_report.gap_ms == pytest.approx(800, abs=1)
-
-
-def test_go_away_without_time_left_is_given_thirty_seconds() -> None:
-    """What others assume; less a margin."""
-    life = serving()
-    life.receive(events.ToolCallsRequested((CALL,)), 9.0)
-    life.receive(events.GoAwayReceived(None), 10.0)
-    ((when, event, _),) = run(life, 10.0, 40.0)
-    assert (when, type(event)) == (35.0, LeaveDeadlineReached)
-
-
-def test_second_go_away_hurries_and_does_not_put_off() -> None:
-    """The sooner deadline counts."""
-    life = serving()
-    life.receive(events.ToolCallsRequested((CALL,)), 9.0)
-    for left_s in (50.0, 8.0, 100.0):
-        life.receive(events.GoAwayReceived(left_s), 10.0)
-    assert run(life, 10.0, 60.0)[0][0] == 16.0
-
-
-def test_old_connection_is_left_in_a_pause_without_a_word_from_the_server() -> None:
-    """Its age is enough, as the cap is not always announced."""
-    life = serving(moves=Moves(max_age_s=30), limits=Limits(idle_s=600))
-    answer(life, 10.0)
-    found = run(life, 10.0, 40.0)
-    assert [(when, type(event)) for when, event, _ in found] == [
-        (30.0, LeaveWanted),
-        (30.0, SafePointReached),
-    ]
-
-
-def test_old_connection_in_a_lively_call_is_left_in_the_end() -> None:
-    """A twelfth of its age is the grace."""
-    life = serving(moves=Moves(max_age_s=30), limits=Limits(idle_s=600))
-    life.receive(events.ToolCallsRequested((CALL,)), 29.0)
-    found = run(life, 29.0, 40.0)
-    assert [(when, type(event)) for when, event, _ in found] == [
-        (30.0, LeaveWanted),
-        (32.5, LeaveDeadlineReached),
-    ]
-
-
-def test_slow_session_is_left_for_a_fresh_one_at_a_safe_point() -> None:
-    """A handle would bring the slowness back."""
-    life = serving(moves=Moves(latency_drift_s=0.5))
-    now = 0.0
-    for delay in (0.7, 0.7, 0.7, 1.6, 1.6, 1.6):
-        now = ask(life, now + 3.0)
-        answer(life, now + delay - 0.62)
-    found = run(life, now + 2.0, now + 3.0)
-    assert [type(event) for _, event, _ in found] == [LeaveWanted, SafePointReached]
-    assert dial(closed(life, now + 3.0)).handle is None
-    moved_to = report(opened(life, 2, now + 3.2))
-    assert (moved_to.cause, moved_to.kind) == (MoveCause.LATENCY, MoveKind.REFILL)
-    assert moved_to.detail == "answers have become 900 ms slower"
-
-
-def test_slow_session_is_not_left_before_its_age_where_no_point_is_safe() -> None:
-    """Slow is better than cut, but old is not."""
-    life = serving(moves=Moves(latency_drift_s=0.5, max_age_s=120))
-    now = 0.0
-    for delay in (0.7, 0.7, 0.7, 1.6, 1.6, 1.6):
-        now = ask(life, now + 3.0)
-        answer(life, now + delay - 0.62)
-    life.receive(events.ToolCallsRequested((CALL,)), now + 1.0)
-    found = run(life, now + 1.0, 140.0)
-    assert [type(event) for _, event, _ in found] == [LeaveWanted, LeaveDeadlineReached]
-    assert found[-1][0] == pytest.approx(130.0)
-
-
-def test_no_handle_is_waited_for_once_time_is_short() -> None:
-    """Until then the next turn may bring one; after that a quiet line is left without."""
-    life = serving()
-    answer(life, 5.0, handle=None)
-    life.receive(events.GoAwayReceived(50.0), 10.0)
-    ((when, event, _),) = run(life, 10.0, 50.0)
-    assert (when, event) == (10.0 + 50.0 - GO_AWAY_MARGIN_S - LATE_S, SafePointReached())
-
-
-def test_quiet_line_is_left_without_a_handle_where_time_is_short_from_the_start() -> None:
-    """Handles come with the end of a turn or not at all."""
-    life = serving()
-    answer(life, 5.0, handle=None)
-    life.receive(events.GoAwayReceived(12.0), 10.0)
-    ((when, event, _),) = run(life, 10.0, 20.0)
-    assert (when, event) == (10.0 + HANDLE_WAIT_S, SafePointReached())
-
-
-def test_go_away_far_ahead_is_no_hurry() -> None:
-    """Each connection may begin with one: nobody is moved for it before a minute is left."""
-    life = serving(limits=Limits(idle_s=600))
-    answer(life, 1.0)
-    life.receive(events.GoAwayReceived(300.0), 2.0)
-    ((when, event, _),) = run(life, 2.0, 245.0)
-    assert (when, event) == (2.0 + 300.0 - EARLY_S, SafePointReached())
-
-
-def test_connections_that_send_us_on_and_on_are_an_outage() -> None:
-    """Each says goAway as soon as it is up: tries are spread, and the budget ends them."""
-    life = serving(moves=Moves(budget_s=10))
-    answer(life, 1.0)
-    now, dials = 20.0, 0
-    while life.end is None and now < 60.0:
-        life.receive(events.GoAwayReceived(0.2), now)
-        run(life, now, now + 0.3)
-        if life.state is State.MOVING:
-            life.receive(ConnectionClosed(), now + 0.3)
-            run(life, now + 0.3, now + 5.0)
-        now += 5.0
-        if life.state is State.MOVING:
-            dials += 1
-            life.receive(Opened(dials + 1), now)
-            life.receive(CaughtUp(), now)
-    assert life.end is not None
-    assert dials < 10
-
-
-def test_old_handle_is_used_in_a_pause_although_it_does_not_know_the_last_turn() -> None:
-    """What it lacks is told."""
-    life = serving()
-    answer(life, 5.0)
-    answer(life, 8.0, handle=None)
-    life.receive(events.GoAwayReceived(12.0), 10.0)
-    run(life, 10.0, 12.5)
-    assert dial(closed(life, 12.5)).handle == "h-1"
-
-
-# -- the way to the next connection ----------------------------------------------------------------
+from tests.agent.live.moving import (
+    FALLBACK,
+    LOST,
+    PERSON,
+    answer,
+    closed,
+    dial,
+    fail,
+    handle_comes,
+    moved,
+    opened,
+    report,
+    retried,
+    texts,
+)
 
 
 def test_lost_connection_is_resumed_by_its_newest_handle() -> None:
@@ -503,9 +218,6 @@ def test_caller_who_waits_for_nothing_hears_no_filler() -> None:
     assert [type(event) for _, event, _ in run(life, 9.0, 26.0)] == []
 
 
-# -- what the next connection is given -------------------------------------------------------------
-
-
 def test_callers_own_words_are_said_again_rather_than_asked_for() -> None:
     """Audio wakes the model by itself; a text beside it would be a second question."""
     life = serving()
@@ -653,228 +365,6 @@ def test_goodbye_asked_for_during_a_move_that_fails_is_the_end_that_was_wanted()
     assert (life.end.reason, life.end.transfer_to) == (EndReason.TRANSFERRED, "+15550100009")
 
 
-# -- proof that it worked --------------------------------------------------------------------------
-
-
-def test_resumed_session_that_hears_and_never_speaks_is_filled_anew() -> None:
-    """Eight seconds after the caller spoke, sooner than a model that has proved itself."""
-    life = serving()
-    answer(life, 5.0)
-    moved(life, 9.0)
-    run(life, 9.0, 20.0)
-    said = ask(life, 20.0)
-    found = run(life, said, 30.0)
-    overdue = [when for when, event, _ in found if isinstance(event, AnswerOverdue)]
-    assert overdue == [pytest.approx(said + 8.0, abs=0.05)]
-    assert dial(closed(life, 30.0)).handle is None
-    moved_to = report(opened(life, 3, 30.5))
-    assert (moved_to.cause, moved_to.kind) == (MoveCause.DEAF, MoveKind.REFILL)
-
-
-def test_deaf_session_right_after_a_loss_is_not_the_end() -> None:
-    """The loss was one trouble, the silence is another."""
-    life = serving()
-    answer(life, 5.0)
-    ask(life, 6.0)
-    moved(life, 8.0)
-    run(life, 8.0, 17.0)
-    assert life.state is State.MOVING
-
-
-def test_deaf_session_with_a_talkative_caller_is_filled_anew() -> None:
-    """However much the caller says into it, the budget leaves time for the dial."""
-    life = serving()
-    answer(life, 5.0)
-    moved(life, 9.0)
-    now = 12.0
-    while life.state is State.SERVING:
-        now = ask(life, now, 600) + 3.2
-        run(life, now - 3.2, now)
-        assert now < 40.0
-    assert life.end is None
-    assert dial(closed(life, now)).handle is None
-    assert [event for _, event, _ in run(life, now, now + 3.9) if event == BudgetSpent()] == []
-
-
-def test_two_silences_in_a_row_end_the_call() -> None:
-    """A person where there is one, else the apology; never a third session."""
-    life = serving(moves=Moves(person="the owner"), transfer=PERSON)
-    said = ask(life, 5.0)
-    run(life, said, 30.0)
-    assert life.state is State.MOVING
-    opened(life, dial(closed(life, 20.0)).attempt, 20.0)
-    run(life, 20.0, 40.0)
-    assert life.end is not None
-    assert (life.end.reason, life.end.transfer_to) == (EndReason.MODEL_SILENT, "+15550100009")
-
-
-def test_silence_after_an_answer_is_a_first_one() -> None:
-    """The session that came after the first silence has proved itself."""
-    life = serving()
-    for start in (5.0, 50.0):
-        said = ask(life, start)
-        run(life, said, start + 20.0)
-        assert life.state is State.MOVING
-        opened(life, dial(closed(life, start + 20.0)).attempt, start + 20.0)
-        answer(life, start + 21.0)
-    assert life.end is None
-
-
-def test_session_that_forgot_is_left_for_a_fresh_one() -> None:
-    """Its prompt has collapsed; what it says is nonsense, so it is left soon."""
-    life = serving()
-    answer(life, 5.0)
-    life.receive(events.UsageReported(2_758, 0, 2_758), 5.0)
-    moved(life, 9.0)
-    life.receive(events.UsageReported(351, 0, 351), 10.0)
-    found = run(life, 10.0, 25.0)
-    assert isinstance(found[0][1], LeaveWanted)
-    closed(life, 20.0)
-    ((_, _, out),) = run(life, 20.0, 21.0)
-    assert dial(out).handle is None
-    assert report(opened(life, 3, 21.0)).cause is MoveCause.FORGOT
-
-
-def test_session_that_greets_again_is_left_before_that_is_heard() -> None:
-    """Words come before their audio; audio that comes first is kept back a moment."""
-    life = serving(Opening("Be kind.", greeting="Hello, this is the bakery."))
-    answer(life, 5.0)
-    moved(life, 9.0)
-    assert life.receive(AUDIO, 10.0) == [commands.DropAudio("kept back")]
-    life.receive(events.OutputTranscribed("Hello, this is the"), 10.0)
-    ((_, event, out),) = run(life, 10.0, 10.1)
-    assert event == GreetsAgain()
-    assert isinstance(out[0], commands.LeaveConnection)
-    assert dial(closed(life, 10.1)).handle is None
-
-
-def test_first_answer_of_a_resumed_session_is_heard_when_it_is_no_greeting() -> None:
-    """What was kept back is played then, and whatever follows at once."""
-    life = serving(Opening("Be kind.", greeting="Hello, this is the bakery."))
-    answer(life, 5.0)
-    moved(life, 9.0)
-    life.receive(AUDIO, 10.0)
-    out = life.receive(events.OutputTranscribed("We open"), 10.0)
-    assert out == [commands.PlayAudio((AUDIO,))]
-    assert life.receive(AUDIO, 10.1) == []
-
-
-# -- the connection in reserve ---------------------------------------------------------------------
-
-STANDBY = Moves(standby=True)
-
-
-def leaving_with_standby(*, ready: bool = True) -> Lifecycle:
-    """A session that is to be left while a function runs; its standby is dial 2."""
-    life = serving(moves=STANDBY)
-    answer(life, 5.0)
-    life.receive(events.ToolCallsRequested((CALL,)), 9.0)
-    out = life.receive(events.GoAwayReceived(50.0), 10.0)
-    # The function runs: what it brings is to be told by whoever promotes the connection.
-    untold = frozenset({CALL.id})
-    assert out == [commands.OpenConnection(2, MODEL, moved=True, standby=True, untold=untold)]
-    if ready:
-        life.receive(Opened(2), 10.5)
-    return life
-
-
-def test_refused_handle_is_followed_by_the_standby() -> None:
-    """A failed resume costs no second dial."""
-    life = leaving_with_standby()
-    life.receive(LOST, 11.0)
-    assert dial(closed(life, 11.0)).handle == "h-1"
-    error = LiveConnectFailed("closed", code=1007, setup_sent=True)
-    assert fail(life, 3, 11.5, error) == [commands.PromoteStandby(2)]
-    found = report(opened(life, 2, 11.5))
-    assert (found.kind, found.tries) == (MoveKind.STANDBY, 1)
-
-
-def test_standby_that_a_turn_has_passed_by_is_not_promoted() -> None:
-    """It does not know what was said since; a newer one takes its place."""
-    life = leaving_with_standby()
-    life.receive(ToolAnswers((ANSWER,)), 11.0)
-    life.receive(AUDIO, 11.5)
-    out = life.receive(events.TurnCompleted(), 12.0)
-    assert out == [
-        commands.CloseStandby(),
-        commands.OpenConnection(3, MODEL, moved=True, standby=True),
-    ]
-    life.receive(Opened(2), 12.1)
-    life.receive(LOST, 12.5)
-    closed(life, 12.5)
-    error = LiveConnectFailed("closed", code=1007, setup_sent=True)
-    out = fail(life, 4, 13.0, error)
-    assert out[0] == commands.CloseStandby()
-    assert dial(out).attempt == 5
-    assert report(opened(life, 5, 13.5)).kind is MoveKind.REFILL
-
-
-def test_standby_that_a_barge_in_has_passed_by_is_not_promoted() -> None:
-    """An interrupted turn is one that it does not know, either."""
-    life = leaving_with_standby()
-    life.receive(ToolAnswers((ANSWER,)), 11.0)
-    life.receive(AUDIO, 11.5)
-    speak(life, 11.5, 500)
-    life.receive(events.Interrupted(), 12.0)
-    life.receive(LOST, 12.1)
-    closed(life, 12.1)
-    out = fail(life, 3, 12.5, LiveConnectFailed("closed", code=1007, setup_sent=True))
-    assert out[0] == commands.CloseStandby()
-    assert dial(out).attempt == 4
-
-
-def test_standby_that_is_lost_is_not_promoted() -> None:
-    """Nor one that never came up."""
-    for gone in (StandbyLost(2), ConnectFailed(LiveConnectFailed("no route"), 2)):
-        life = leaving_with_standby(ready=isinstance(gone, StandbyLost))
-        life.receive(gone, 10.8)
-        life.receive(LOST, 11.0)
-        closed(life, 11.0)
-        out = fail(life, 3, 11.5, LiveConnectFailed("closed", code=1007, setup_sent=True))
-        assert dial(out).attempt == 4
-
-
-def test_standby_that_is_not_needed_is_closed() -> None:
-    """The handle worked."""
-    life = leaving_with_standby()
-    life.receive(LOST, 11.0)
-    closed(life, 11.0)
-    out = life.receive(Opened(3), 11.5)
-    assert commands.CloseStandby() in out
-
-
-def test_standby_of_the_model_before_does_not_serve_as_the_fallback() -> None:
-    """The quota of its model is used up, and the profile of the other is not its own."""
-    life = serving(moves=Moves(standby=True, fallback_models=(FALLBACK,)))
-    life.receive(events.ToolCallsRequested((CALL,)), 9.0)
-    life.receive(events.GoAwayReceived(50.0), 10.0)
-    life.receive(Opened(2), 10.5)
-    life.receive(events.ConnectionLost(1011, "You exceeded your current quota"), 11.0)
-    out = closed(life, 11.0)
-    assert out[0] == commands.CloseStandby()
-    assert dial(out).model == FALLBACK
-
-
-def test_standbys_are_few_however_long_leaving_takes() -> None:
-    """Each costs a connection; three for one leave, whatever is wished in between."""
-    life = leaving_with_standby()
-    dials = 1
-    for turn in range(8):
-        life.receive(events.GoAwayReceived(50.0), 11.0 + turn)
-        out = life.receive(events.TurnCompleted(), 11.0 + turn)
-        dials += sum(isinstance(item, OpenConnection) for item in out)
-    assert dials == 3
-
-
-def test_agent_without_standbys_opens_none() -> None:
-    """Where concurrency is scarce."""
-    life = serving()
-    assert life.receive(events.GoAwayReceived(50.0), 10.0) == []
-
-
-# -- reports ---------------------------------------------------------------------------------------
-
-
 def test_first_connection_is_no_move() -> None:
     """However many tries it took."""
     life = lifecycle()
@@ -933,9 +423,6 @@ def test_loss_after_a_go_away_says_both() -> None:
         "goAway, 50 s left; then the Live connection closed with code 1008: "
         "The operation was aborted."
     )
-
-
-# -- what strangers found ----------------------------------------------------------------------
 
 
 def test_answer_whose_rest_does_not_come_is_asked_for() -> None:
@@ -1014,15 +501,6 @@ def test_caller_who_speaks_over_what_is_left_of_a_lost_answer_is_answered() -> N
     told = life.receive(Opened(2), 6.0)
     assert not [command for command in told if isinstance(command, commands.SendText)]
     assert take_all(life).count(LOUD) == 25
-
-
-def test_ready_standby_serves_at_once_where_the_resume_met_a_quota() -> None:
-    """Waiting is for those who have nothing in reserve."""
-    life = leaving_with_standby()
-    life.receive(LOST, 11.0)
-    closed(life, 11.0)
-    error = LiveConnectFailed("quota", code=1011, reason="quota", setup_sent=True)
-    assert fail(life, 3, 11.5, error) == [commands.PromoteStandby(2)]
 
 
 def test_greeting_that_is_asked_for_again_is_no_second_one() -> None:
