@@ -13,6 +13,8 @@ with warnings.catch_warnings():
 # ai.google.dev/gemini-api/docs/live-api: input is natively 16 kHz, output always 24 kHz.
 INPUT_RATE_HZ = 16_000
 OUTPUT_RATE_HZ = 24_000
+INPUT_BYTES_PER_MS = INPUT_RATE_HZ * 2 // 1000
+"""Of caller audio."""
 # -66 dBFS: what arrives below it is not heard on a telephone.
 AUDIBLE_RMS = 16
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from agent.audio import INPUT_RATE_HZ, loudness
+from agent.audio import INPUT_BYTES_PER_MS, loudness
 
 START_MS = 100.0
 """Shorter than a syllable is a click."""
@@ -29,7 +29,6 @@ _MAX_THRESHOLD = 2_500
 _NOISE_FACTOR = 3
 _WINDOW_MS = 500.0
 _WINDOWS = 4
-_BYTES_PER_MS = INPUT_RATE_HZ * 2 // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class CallerSpeech:
 
     def push(self, pcm: bytes, now: float) -> CallerSpeechStarted | CallerSpeechEnded | None:
         """Hear one piece of audio, of any length, whose end arrived at ``now``."""
-        duration_ms = len(pcm) / _BYTES_PER_MS
+        duration_ms = len(pcm) / INPUT_BYTES_PER_MS
         level = loudness(pcm)
         self._last_s = now
         self._follow_noise(level, duration_ms)

@@ -81,7 +81,7 @@ class Dialogue:
         self._spoke = False
         self._audible = False
         self._empty_turn = False
-        self._cut_by_phantom = False
+        self._cut_short = False
         self._interrupted_s: float | None = None
         self._speech_ended_s: float | None = None
         self._regreeting: Regreeting | None = None
@@ -201,7 +201,7 @@ class Dialogue:
     def starved(self, now: float) -> None:
         """The caller has heard all there is of an answer whose rest does not come."""
         if self._generating and self._spoke and not self._tools.running:
-            self._cut_by_phantom = True
+            self._cut_short = True
             self._watchdog.expect_answer(now)
             self._watchdog.hurry()
 
@@ -233,7 +233,7 @@ class Dialogue:
                     fresh_session=True,
                     detail=f"answers have become {drift_s * 1000:.0f} ms slower",
                 )
-        self._cut_by_phantom = False
+        self._cut_short = False
         self._unanswered.clear()
         self.tape.answered(quiet_ms=quiet_ms)
         self._proven()
@@ -292,7 +292,7 @@ class Dialogue:
         if phantom:
             # Nobody spoke: what there is of the answer is worth hearing, and its rest is missing.
             if was_generating:
-                self._cut_by_phantom = True
+                self._cut_short = True
                 self._watchdog.expect_answer(self._now)
                 self._watchdog.hurry()
             return
@@ -427,8 +427,8 @@ class Dialogue:
     # -- silence and ends ----------------------------------------------------------------------
 
     def _answer_slow(self, _event: SessionEvent) -> None:
-        text = CUT_OFF if self._cut_by_phantom else WAITING
-        self._cut_by_phantom = False
+        text = CUT_OFF if self._cut_short else WAITING
+        self._cut_short = False
         # Not to be said again elsewhere: it asks for what is said again anyway.
         self._do(commands.SendText(text))
 

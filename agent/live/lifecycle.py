@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent import events
-from agent.audio import INPUT_RATE_HZ
+from agent.audio import INPUT_BYTES_PER_MS
 from agent.commands import Command
 from agent.errors import LocalProtocolError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
@@ -54,7 +54,6 @@ from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
 from agent.tools.runner import ClosingRequested, ToolAnswers
 
-_BYTES_PER_MS = INPUT_RATE_HZ * 2 // 1000
 STABLE_S = 10.0
 """A connection that lived so long works, even if nobody has said anything."""
 
@@ -131,7 +130,7 @@ class Lifecycle(Passage):
             and not self.tape.in_speech
         ):
             # The caller goes on after a pause in which the model had begun to answer.
-            self.tape.speech_started(len(pcm) / _BYTES_PER_MS)
+            self.tape.speech_started(len(pcm) / INPUT_BYTES_PER_MS)
         if self._move is not None:
             self._now = now
             self._observe_move()

@@ -288,7 +288,7 @@ class Passage(Leaving):
         self._voiced_before_ms = self._watchdog.caller_voiced_ms
         self._generating = self._in_progress = self._spoke = self._audible = False
         self._interrupted_s = None
-        self._cut_by_phantom = self._greets_again = self._empty_turn = False
+        self._cut_short = self._greets_again = self._empty_turn = False
         self._regreeting = None
         self._watchdog.disconnected()
         if self._first and self._ever_served:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from agent.audio import INPUT_RATE_HZ
+from agent.audio import INPUT_BYTES_PER_MS
 from agent.live.caller_speech import PAUSE_MS
 
 MAX_UNSENT_MS = 30_000.0
@@ -26,7 +26,6 @@ IN_FLIGHT_MS = 1_000.0
 _KEPT_MS = IN_FLIGHT_MS + ONSET_MS
 # A caller whose voice was not heard for so long had come to an end when the answer began.
 _ENDED_MS = 200.0
-_BYTES_PER_MS = INPUT_RATE_HZ * 2 // 1000
 
 
 class CallerTape:
@@ -64,7 +63,7 @@ class CallerTape:
     @property
     def unsent_ms(self) -> float:
         """What waits to be sent."""
-        return self._unsent_bytes / _BYTES_PER_MS
+        return self._unsent_bytes / INPUT_BYTES_PER_MS
 
     @property
     def in_speech(self) -> bool:
@@ -80,13 +79,13 @@ class CallerTape:
         """Append what the caller said."""
         self._unsent.append(pcm)
         self._unsent_bytes += len(pcm)
-        self.offered_ms += len(pcm) / _BYTES_PER_MS
-        while self._unsent_bytes > MAX_UNSENT_MS * _BYTES_PER_MS and len(self._unsent) > 1:
+        self.offered_ms += len(pcm) / INPUT_BYTES_PER_MS
+        while self._unsent_bytes > MAX_UNSENT_MS * INPUT_BYTES_PER_MS and len(self._unsent) > 1:
             self._severed_bytes += self._uncounted_to(self._position)
             dropped = len(self._unsent.popleft())
             self._unsent_bytes -= dropped
             self._position += dropped
-            self.lost_ms += dropped / _BYTES_PER_MS
+            self.lost_ms += dropped / INPUT_BYTES_PER_MS
             self._counted_to = self._position
             # What lies before a hole cannot be said again in front of what lies behind it.
             self._sent.clear()
@@ -102,7 +101,7 @@ class CallerTape:
         else:
             pieces: list[bytes] = []
             size = 0
-            while self._unsent and size < max_ms * _BYTES_PER_MS:
+            while self._unsent and size < max_ms * INPUT_BYTES_PER_MS:
                 piece = self._unsent.popleft()
                 pieces.append(piece)
                 size += len(piece)
@@ -117,7 +116,7 @@ class CallerTape:
 
     def speech_started(self, ago_ms: float) -> None:
         """The caller began to speak, so long ago."""
-        start = self._end - round(ago_ms * _BYTES_PER_MS)
+        start = self._end - round(ago_ms * INPUT_BYTES_PER_MS)
         self._speech_start = max(start, self._answered_to)
         if self._unanswered is None:
             self._unanswered = self._speech_start
@@ -128,7 +127,7 @@ class CallerTape:
             self._unanswered = None
             self._severed_bytes = 0
         self._speech_start = None
-        self._speech_end = self._end - round(PAUSE_MS * _BYTES_PER_MS)
+        self._speech_end = self._end - round(PAUSE_MS * INPUT_BYTES_PER_MS)
 
     def answered(self, *, quiet_ms: float) -> None:
         """The model answers what the caller has said.
@@ -141,19 +140,19 @@ class CallerTape:
             self._answered_to = self._unanswered = self._speech_start
             return
         # What has not been sent yet cannot be what is answered.
-        spoken_to = min(self._end - round(quiet_ms * _BYTES_PER_MS), self._position)
+        spoken_to = min(self._end - round(quiet_ms * INPUT_BYTES_PER_MS), self._position)
         self._answered_to = max(self._answered_to, spoken_to)
         ended_at = self._speech_end
         if self._speech_start is not None:
             # If the same speech goes on after this pause, that is new speech.
-            ended_at, self._speech_start = self._end - round(quiet_ms * _BYTES_PER_MS), None
+            ended_at, self._speech_start = self._end - round(quiet_ms * INPUT_BYTES_PER_MS), None
         if self._unanswered is not None:
             rest_unsent = ended_at > self._position
             self._unanswered = max(self._unanswered, self._position) if rest_unsent else None
 
     def give_up(self) -> None:
         """There will be no connection: what was never sent is lost."""
-        self.lost_ms += max(0, self._end - max(self._sent_to, self._position)) / _BYTES_PER_MS
+        self.lost_ms += max(0, self._end - max(self._sent_to, self._position)) / INPUT_BYTES_PER_MS
         self._counted_to = self._end
 
     def rewind(self, *, in_flight_ms: float) -> None:
@@ -162,12 +161,12 @@ class CallerTape:
         Args:
             in_flight_ms: Sent so recently that it may never have arrived.
         """
-        target = self._position - round(in_flight_ms * _BYTES_PER_MS)
+        target = self._position - round(in_flight_ms * INPUT_BYTES_PER_MS)
         if self._unanswered is not None:
-            target = min(target, self._unanswered - round(ONSET_MS * _BYTES_PER_MS))
+            target = min(target, self._unanswered - round(ONSET_MS * INPUT_BYTES_PER_MS))
             kept_from = self._position - self._sent_bytes
             gone_bytes = self._severed_bytes + self._uncounted_to(kept_from)
-            self.lost_ms += gone_bytes / _BYTES_PER_MS
+            self.lost_ms += gone_bytes / INPUT_BYTES_PER_MS
             self._counted_to = max(self._counted_to, kept_from)
         self._severed_bytes = 0
         while (
@@ -180,7 +179,7 @@ class CallerTape:
             self._unsent_bytes += len(piece)
             self._sent_bytes -= len(piece)
             self._position -= len(piece)
-            self.replayed_ms += len(piece) / _BYTES_PER_MS
+            self.replayed_ms += len(piece) / INPUT_BYTES_PER_MS
 
     def _uncounted_to(self, position: int) -> int:
         """Return how much unanswered speech before ``position`` is not in ``lost_ms``."""
@@ -194,10 +193,10 @@ class CallerTape:
 
     def _forget(self) -> None:
         """Let go of what need not be said again."""
-        kept_from = self._position - round(_KEPT_MS * _BYTES_PER_MS)
+        kept_from = self._position - round(_KEPT_MS * INPUT_BYTES_PER_MS)
         if self._unanswered is not None:
-            kept_from = min(kept_from, self._unanswered - round(ONSET_MS * _BYTES_PER_MS))
-        kept_from = max(kept_from, self._position - round(MAX_SENT_MS * _BYTES_PER_MS))
+            kept_from = min(kept_from, self._unanswered - round(ONSET_MS * INPUT_BYTES_PER_MS))
+        kept_from = max(kept_from, self._position - round(MAX_SENT_MS * INPUT_BYTES_PER_MS))
         start = self._position - self._sent_bytes
         while self._sent and start + len(self._sent[0]) <= kept_from:
             dropped = len(self._sent.popleft())
