@@ -197,7 +197,7 @@ def _publish(moved: Carried, unmoved: Carried, load: report.Load, file: Path | N
     at_marks = [moved.at_move(mark) for mark in marks]
     # The call without moves at the same moments.
     beside = [
-        min(unmoved.samples, key=lambda one, at=at: abs(one.at_s - at.at_s)).memory_mib  # type: ignore[misc]
+        min(unmoved.samples, key=lambda one, at=at: abs(one.at_s - at.at_s)).memory_mib  # type: ignore[misc]  # bound early
         for at in at_marks
     ]
     lost = lost_audio(seen)

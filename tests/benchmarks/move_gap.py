@@ -356,7 +356,7 @@ def measure(kinds: Iterable[Kind], runs: int, at_once: int, seed: int) -> dict[s
 
 def _hush() -> None:
     # Until the process ends: nobody reads what its workers log.
-    start_logs("ERROR", stream=Path(os.devnull).open("w"), console=False)  # noqa: SIM115
+    start_logs("ERROR", stream=Path(os.devnull).open("w"), console=False)  # noqa: SIM115  # as long as the process
 
 
 def main() -> None:

@@ -190,7 +190,7 @@ def evercall_here(agent: AgentSpec | None = None) -> Starts:
 
             async def record(call_sid: str) -> CallRecord | None:
                 async with asyncio.timeout(_SETTLE_S):
-                    while call_sid in worker.runner.live or len(worker.active):  # noqa: ASYNC110
+                    while call_sid in worker.runner.live or len(worker.active):  # noqa: ASYNC110  # plain data
                         await asyncio.sleep(0.02)
                 await worker.store.flush()
                 stored = await worker.store.load_call(call_sid)

@@ -259,7 +259,7 @@ def measure(name: str, bot: BotName, seed: int, log: Path | None) -> Figures:
 
 def _hush() -> None:
     # Until the process ends: the far ends' own log says nothing about the bots.
-    start_logs("ERROR", stream=Path(os.devnull).open("w"), console=False)  # noqa: SIM115
+    start_logs("ERROR", stream=Path(os.devnull).open("w"), console=False)  # noqa: SIM115  # as long as the process
 
 
 def main() -> None:
