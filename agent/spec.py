@@ -21,7 +21,7 @@ from agent.errors import AgentSpecError, SpecIssue
 from agent.text import UNSENDABLE
 from agent.yaml_source import FieldPath, YamlSource, field_name, read_yaml
 
-BUILT_IN_TOOLS = ("end_call", "transfer_call", "send_digits", "opt_out")
+BUILT_IN_TOOLS = ("end_call", "transfer_call", "send_digits", "opt_out", "remember")
 # More than 20 tools and models begin to speak their calls as text (reported by users of roomkit).
 MAX_TOOLS = 20
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
@@ -132,6 +132,48 @@ class Moves:
 
 
 @dataclass(frozen=True, slots=True)
+class SummarySettings:
+    """How the running summary of a call is kept."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _CONFIG
+    model: Annotated[str, Field(pattern=r"^[\w./-]+$")] | None = None
+    """A text model (``generate_content``); None: sentences with facts are kept word for word."""
+    every_turns: Annotated[int, Field(ge=2, le=100)] = 6
+    """Turns of either side after which the summary is brought up to date."""
+    timeout_s: Annotated[float, Field(gt=0, le=120)] = 20.0
+    max_chars: Annotated[int, Field(ge=400, le=8_000)] = 2_400
+    """Bound on the summary; about four characters are a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the model remembers of a long call."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _CONFIG
+    compression: bool = True
+    """``contextWindowCompression``: the server cuts the oldest turns; without it an audio session
+    ends after 15 minutes (ai.google.dev/gemini-api/docs/live-session)."""
+    trigger_tokens: Annotated[int, Field(ge=1_000)] | None = None
+    """The server cuts when the context is larger; None takes the model's default."""
+    target_tokens: Annotated[int, Field(ge=500)] | None = None
+    """What it cuts down to; None is half of the trigger."""
+    seed_tokens: Annotated[int, Field(ge=500, le=32_000)] = 6_000
+    """Bound on what a fresh session is told of the call, at four characters a token."""
+    briefing: bool = True
+    """Whoever a call is transferred to hears a short briefing before they are connected."""
+    summary: SummarySettings = SummarySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What is taken out of everything stored and logged, beside card numbers."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _CONFIG
+    emails: bool = False
+    phone_numbers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Thinking:
     """How much the model thinks before it speaks; which of the two counts depends on the model."""
 
@@ -177,6 +219,8 @@ class AgentSpec:
     vad: Vad = Vad()
     limits: Limits = Limits()
     moves: Moves = Moves()
+    context: Context = Context()
+    redaction: Redaction = Redaction()
     transfer: Mapping[Text, Annotated[str, AfterValidator(_number)]] = field(
         default_factory=lambda: MappingProxyType({})
     )

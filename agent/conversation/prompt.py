@@ -89,7 +89,7 @@ def open_call(
         nudge = _CONTINUE
         if notice:
             nudge = (
-                f"Note from the phone system, not from the caller: {_one_line(notice)} Tell the "
+                f"Note from the phone system, not from the caller: {one_line(notice)} Tell the "
                 f"caller in one short sentence, then go on. {_NO_GREETING}"
             )
         return Opening(
@@ -127,7 +127,7 @@ def go_on(opening: Opening, told: str) -> str:
 
 def fill(text: str, variables: Mapping[str, str]) -> str:
     """Put values in place of ``{{ name }}``."""
-    return PLACEHOLDER.sub(lambda match: _one_line(variables.get(match[1], "")), text)
+    return PLACEHOLDER.sub(lambda match: one_line(variables.get(match[1], "")), text)
 
 
 def turn_line(turn: TurnRecord, *, cut_off: bool = False) -> str:
@@ -137,7 +137,7 @@ def turn_line(turn: TurnRecord, *, cut_off: bool = False) -> str:
         turn: What was said.
         cut_off: It is the agent's, and its end never came.
     """
-    text = _one_line(turn.heard)
+    text = one_line(turn.heard)
     if not text:
         return ""
     if turn.interrupted:
@@ -178,9 +178,10 @@ def join_newest(lines: Sequence[str]) -> str:
 
 
 def _json(value: object) -> str:
-    return _one_line(json.dumps(value, ensure_ascii=False, default=str))
+    return one_line(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return ``text`` as one line without the characters that end a session."""
     # Control characters end a session; a line break would let a caller's words pose as a new line.
     return " ".join(UNSENDABLE.sub(" ", text).split())

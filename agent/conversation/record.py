@@ -81,6 +81,10 @@ class MoveCause(StrEnum):
     """The session resumed and never answered: a poisoned handle."""
     FORGOT = "forgot"
     """The session resumed without its memory: amnesia."""
+    CONTEXT = "context"
+    """The context was nearly full, or was about to be cut and held what nothing else did."""
+    UPDATE = "update"
+    """There was something to tell the model, and it takes that at a move only."""
 
 
 class MoveKind(StrEnum):
@@ -165,6 +169,106 @@ class UsageRecord:
     context_tokens: int = 0
     response_tokens: int = 0
     total_tokens: int = 0
+    summary_tokens: int = 0
+    """Of the text model that keeps the running summary, prompts and answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactRecord:
+    """Something the agent was told to remember (``remember``)."""
+
+    key: str
+    value: str
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRecord:
+    """The running summary: what the first ``turns`` turns of the call were about."""
+
+    caller: str = ""
+    """Who is calling."""
+    wants: str = ""
+    """What they want."""
+    facts: tuple[str, ...] = ()
+    """Names, numbers, dates, amounts and the like, each with what it is."""
+    promises: tuple[str, ...] = ()
+    """What the agent has promised."""
+    open_points: tuple[str, ...] = ()
+    """What has not been settled."""
+    language: str = ""
+    """What is being spoken, in its own words or as a BCP 47 tag."""
+    turns: int = 0
+    """How many turns of the record it covers, from the first on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSample:
+    """How many tokens the model held at a moment."""
+
+    at_s: float
+    tokens: int
+    reported: bool
+    """By the server; else estimated from what was said since."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutRecord:
+    """The server cut the oldest turns off the context, as seen in its token counts."""
+
+    at_s: float
+    before_tokens: int
+    after_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryMade:
+    """One attempt to bring the running summary up to date."""
+
+    at_s: float
+    took_s: float
+    outcome: Literal["ok", "failed", "timeout", "discarded"]
+    """``discarded``: what came back had the wrong shape, was empty or far too long."""
+    turns: int
+    """How many turns were folded in, or would have been."""
+    by: str
+    """The text model; ``extract`` where none is configured, or none answered."""
+    tokens: int = 0
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class UpdateRecord:
+    """Something the model was told in the middle of the call; the text itself is not kept here."""
+
+    at_s: float
+    kind: Literal["context", "instruction"]
+    how: Literal["system_content", "context_update", "next_move"]
+    """How it reaches the model; ``next_move``: in the instruction of the next connection."""
+    done_s: float | None = None
+    """When it was sent to the model; None while it waits."""
+
+
+@dataclass(slots=True)
+class ContextRecord:
+    """What the model held in the course of the call, and what was done about it."""
+
+    window_tokens: int = 0
+    trigger_tokens: int | None = None
+    """``contextWindowCompression.triggerTokens``; None where compression is off."""
+    target_tokens: int | None = None
+    tokens: int = 0
+    """At the end, or by now."""
+    most_tokens: int = 0
+    caller_tokens_per_s: float = 0.0
+    """Of speech, as learned from the server's counts."""
+    model_tokens_per_s: float = 0.0
+    left_s: float | None = None
+    """At the present rate, until the next cut or else until the window is full; None: unknown."""
+    samples: list[ContextSample] = field(default_factory=list)
+    cuts: list[CutRecord] = field(default_factory=list)
+    summaries: list[SummaryMade] = field(default_factory=list)
+    updates: list[UpdateRecord] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -200,6 +304,10 @@ class CallRecord:
     moves: list[MoveRecord] = field(default_factory=list)
     """Reset reports, one for each move between Live connections."""
     usage: UsageRecord = field(default_factory=UsageRecord)
+    context: ContextRecord = field(default_factory=ContextRecord)
+    summary: SummaryRecord | None = None
+    facts: list[FactRecord] = field(default_factory=list)
+    """What the agent was told to remember, newest value of each key."""
     opted_out: bool = False
     counters: dict[str, int] = field(default_factory=dict)
     """What was skipped or lost, by name: ``live_malformed``, ``caller_audio_lost_ms`` and so on."""
