@@ -171,6 +171,11 @@ class LiveTwin:
         """The connections that are up."""
         return [log for log in self.sessions if log.open]
 
+    @property
+    def authority(self) -> trustme.CA:
+        """Who issued the server's certificate; another server it certifies is trusted as well."""
+        return self._authority
+
     def client_ssl(self) -> ssl.SSLContext:
         """Return a client's context that trusts this server."""
         return ssl.create_default_context(cafile=self.ca_file)
