@@ -7,9 +7,19 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from agent.conversation.record import CallRecord, EndReason, MoveRecord
+from agent.conversation.record import CallRecord, EndReason, MoveRecord, SummaryMade
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# Just above the default trigger (80 %), where a refill is due (90 %) and the window itself, for
+# models that hold 32k and 128k (ai.google.dev/gemini-api/docs/models); below, even steps.
+CONTEXT_BUCKETS = (
+    1_000, 2_500, 5_000, 10_000, 18_000, 26_500, 29_500, 32_768, 50_000, 75_000, 105_000, 118_000,
+    131_072,
+)  # fmt: skip
+
+# ``SummaryMade.by`` where no text model made the summary.
+EXTRACT = "extract"
 
 
 class Metrics:
@@ -104,6 +114,42 @@ class Metrics:
             buckets=(1, 2, 3, 5, 8, 13),
             registry=registry,
         )
+        self.context_tokens = Histogram(
+            "evercall_context_tokens",
+            "Most tokens that the model held in a call.",
+            buckets=CONTEXT_BUCKETS,
+            registry=registry,
+        )
+        self.context_cuts = Counter(
+            "evercall_context_cuts_total",
+            "Times the server cut the oldest turns off a context.",
+            registry=registry,
+        )
+        self.context_updates = Counter(
+            "evercall_context_updates_total",
+            "What models were told in the middle of calls: as context or instruction (kind), and by"
+            " which way (how).",
+            ["kind", "how"],
+            registry=registry,
+        )
+        self.summaries = Counter(
+            "evercall_summaries_total",
+            "Attempts to bring a running summary up to date, by outcome and by whom: a text model,"
+            " or word for word (extract).",
+            ["outcome", "by"],
+            registry=registry,
+        )
+        self.summary_s = Histogram(
+            "evercall_summary_seconds",
+            "How long one took, whatever came of it.",
+            buckets=(0.01, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 60),
+            registry=registry,
+        )
+        self.summary_tokens = Counter(
+            "evercall_summary_tokens_total",
+            "Tokens of the text model that keeps running summaries, prompts and answers.",
+            registry=registry,
+        )
         self.barge_ins = Counter("evercall_barge_ins_total", "Barge-ins.", registry=registry)
         self.tools = Counter(
             "evercall_tools_total", "Tools run, by outcome.", ["outcome"], registry=registry
@@ -137,8 +183,22 @@ class Metrics:
         self.move_lost_s.observe(max(0.0, record.lost_ms) / 1000)
         self.move_tries.observe(record.tries)
 
+    def summary_made(self, made: SummaryMade) -> None:
+        """One attempt to summarise is over; to be told when it happens, not when the call ends.
+
+        A text model that fails is to be seen while hour-long calls still go on.
+        """
+        # Agents' files name text models: what they say there is not ours to bound.
+        by = EXTRACT if made.by == EXTRACT else "model"
+        self.summaries.labels(made.outcome, by).inc()
+        self.summary_s.observe(max(0.0, made.took_s))
+        self.summary_tokens.inc(max(0, made.tokens))
+
     def call_ended(self, record: CallRecord) -> None:
-        """Observe the record of a call, once it is complete; ``move_done`` was told its moves."""
+        """Observe the record of a call, once it is complete.
+
+        ``move_done`` and ``summary_made`` were told its moves and summaries.
+        """
         if record.ended_s is not None:
             self.call_seconds.observe(record.ended_s)
         for turn in record.turns:
@@ -148,6 +208,12 @@ class Metrics:
         for tool in record.tools:
             self.tools.labels(tool.outcome).inc()
         self.tokens.inc(max(0, record.usage.total_tokens))
+        context = record.context
+        if context.samples:
+            self.context_tokens.observe(context.most_tokens)
+        self.context_cuts.inc(len(context.cuts))
+        for update in context.updates:
+            self.context_updates.labels(update.kind, update.how).inc()
         for name, count in record.counters.items():
             if count > 0:
                 self.counted.labels(name).inc(count)

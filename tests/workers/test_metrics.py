@@ -5,13 +5,18 @@ from __future__ import annotations
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    ContextRecord,
+    ContextSample,
+    CutRecord,
     EndReason,
     MoveCause,
     MoveKind,
     MoveMoment,
     MoveRecord,
+    SummaryMade,
     ToolRecord,
     TurnRecord,
+    UpdateRecord,
     UsageRecord,
 )
 from workers.metrics import Metrics
@@ -85,6 +90,69 @@ def test_move_is_counted_when_it_is_done_and_only_then() -> None:
     ):
         assert line in text
     assert "1011" not in text
+
+
+def long_call() -> CallRecord:
+    context = ContextRecord(
+        window_tokens=131_072,
+        tokens=9_000,
+        most_tokens=20_500,
+        samples=[ContextSample(1.0, 20_500, reported=True), ContextSample(9.0, 9_000, True)],
+        cuts=[CutRecord(5.0, 20_500, 8_000)],
+        summaries=[SummaryMade(4.0, 1.5, "ok", 6, "text-secret", 900)],
+        updates=[
+            UpdateRecord(2.0, "context", "context_update", 2.1),
+            UpdateRecord(3.0, "context", "context_update", 3.1),
+            UpdateRecord(6.0, "instruction", "next_move"),
+        ],
+    )
+    return CallRecord("CA0", "a", "m", context=context)
+
+
+def test_context_is_observed_when_the_call_ends() -> None:
+    """The largest size, not the last; every cut and update, by kind and way."""
+    metrics = Metrics()
+    metrics.call_ended(long_call())
+    text = metrics.render().decode()
+    for line in (
+        "evercall_context_tokens_sum 20500.0",
+        'evercall_context_tokens_bucket{le="18000.0"} 0.0',
+        'evercall_context_tokens_bucket{le="26500.0"} 1.0',
+        "evercall_context_cuts_total 1.0",
+        'evercall_context_updates_total{how="context_update",kind="context"} 2.0',
+        'evercall_context_updates_total{how="next_move",kind="instruction"} 1.0',
+    ):
+        assert line in text
+
+
+def test_a_call_without_samples_has_no_context() -> None:
+    """A call that ended before the model said anything does not count as one of no tokens."""
+    metrics = Metrics()
+    metrics.call_ended(CallRecord("CA0", "a", "m"))
+    assert "evercall_context_tokens_count 0.0" in metrics.render().decode()
+
+
+def test_summary_is_counted_when_it_is_made_and_only_then() -> None:
+    """By outcome and by whom; no model is named, and the call's end adds nothing."""
+    metrics = Metrics()
+    for made in (
+        SummaryMade(4.0, 1.5, "ok", 6, "text-secret", 900),
+        SummaryMade(9.0, 20.0, "timeout", 6, "text-secret", 0),
+        SummaryMade(9.5, 0.25, "ok", 6, "extract"),
+    ):
+        metrics.summary_made(made)
+    metrics.call_ended(long_call())
+    text = metrics.render().decode()
+    for line in (
+        'evercall_summaries_total{by="model",outcome="ok"} 1.0',
+        'evercall_summaries_total{by="model",outcome="timeout"} 1.0',
+        'evercall_summaries_total{by="extract",outcome="ok"} 1.0',
+        'evercall_summary_seconds_bucket{le="0.25"} 1.0',
+        "evercall_summary_seconds_sum 21.75",
+        "evercall_summary_tokens_total 900.0",
+    ):
+        assert line in text
+    assert "text-secret" not in text
 
 
 def test_processes_do_not_share_counters() -> None:
