@@ -39,3 +39,21 @@ call_events = Table(
     Column("kind", String(64), nullable=False),
     Column("payload", Text, nullable=False),
 )
+
+# What operators leave for the agent of a live call (workers.store.messages).
+call_messages = Table(
+    "call_messages",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("call_sid", String(64), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    # Which worker has it; never changes once it is set.
+    Column("taken_by", String(128)),
+    Column("taken_at", DateTime(timezone=True)),
+    Column("outcome", String(32)),
+    Column("outcome_at", DateTime(timezone=True)),
+    # A sentence for the operator, such as why it was refused.
+    Column("detail", Text, nullable=False, default=""),
+)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.conversation.record import CallRecord
+from workers.store import message_queries
 from workers.store.calls import CallEvent, CallRow, StoredCall, StoreUnavailable
+from workers.store.messages import CallMessage, MessageKind, MessageOutcome, MessageState
 from workers.store.schema import call_events, call_records, calls, metadata
 from workers.store.writer import Write, Writer
 
@@ -41,6 +44,8 @@ class SqlCallStore:
         self._writer.put(lambda _connection: None)
         # Reads that hang in a slow database take up these threads and no more.
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="store-reader")
+        # Asked every second: where one question hangs, the next must not take the other thread.
+        self._taking = threading.Lock()
 
     @property
     def lost(self) -> int:
@@ -116,6 +121,43 @@ class SqlCallStore:
 
         return await self._read(read, deadline_s)
 
+    async def leave_message(
+        self, call_sid: str, kind: MessageKind, text: str, *, deadline_s: float = 2.0
+    ) -> int:
+        """Leave a message for the agent of a call."""
+        return await self._write(
+            message_queries.leave(call_sid, kind, text, at=self._now()), deadline_s
+        )
+
+    async def take_messages(
+        self, call_sids: Collection[str], *, taker: str, deadline_s: float = 2.0
+    ) -> list[CallMessage]:
+        """Take the messages for these calls, oldest first."""
+        take = message_queries.take(sorted(call_sids), taker=taker, at=self._now())
+
+        def work() -> list[CallMessage]:
+            if not self._taking.acquire(blocking=False):
+                raise StoreUnavailable("the last question hangs")
+            try:
+                with self._engine.connect() as connection:
+                    return take(connection)
+            finally:
+                self._taking.release()
+
+        return await self._in_reader(work, deadline_s)
+
+    def settle_message(self, number: int, outcome: MessageOutcome, detail: str = "") -> None:
+        """Say what has become of a message."""
+        self._writer.put(message_queries.settle(number, outcome, detail, at=self._now()))
+
+    async def message_state(self, number: int, *, deadline_s: float = 2.0) -> MessageState | None:
+        """How far a message has got."""
+        return await self._read(message_queries.state(number), deadline_s)
+
+    async def withdraw_message(self, number: int, *, deadline_s: float = 2.0) -> bool:
+        """Take a message back; False where somebody has taken it."""
+        return await self._write(message_queries.withdraw(number, at=self._now()), deadline_s)
+
     async def flush(self, *, deadline_s: float = 5.0) -> bool:
         """Wait until everything handed over before is written or given up."""
         return await asyncio.to_thread(self._writer.flush, deadline_s)
@@ -131,6 +173,25 @@ class SqlCallStore:
             with self._engine.connect() as connection:
                 return read(connection)
 
+        return await self._in_reader(work, deadline_s)
+
+    async def _write(self, write: Callable[[Connection], T], deadline_s: float) -> T:
+        """Write now, not behind; what is not written by the deadline is not written at all."""
+        given_up = threading.Event()
+
+        def work() -> T:
+            with self._engine.begin() as connection:
+                done = write(connection)
+                if given_up.is_set():
+                    raise StoreUnavailable("nobody waits for it any more")
+                return done
+
+        try:
+            return await self._in_reader(work, deadline_s)
+        finally:
+            given_up.set()
+
+    async def _in_reader(self, work: Callable[[], T], deadline_s: float) -> T:
         try:
             async with asyncio.timeout(deadline_s):
                 return await asyncio.get_running_loop().run_in_executor(self._readers, work)

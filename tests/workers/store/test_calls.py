@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from agent.conversation.record import (
@@ -17,25 +15,7 @@ from agent.conversation.record import (
 )
 from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallRow, CallStore
-from workers.store.schema import metadata
 from workers.store.sql import SqlCallStore, open_engine
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CallStore]:
-    if request.param == "memory":
-        yield MemoryCallStore()
-        return
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'deep' / 'calls.sqlite3'}"
-    else:
-        url = request.getfixturevalue("postgresql_url")
-        engine = open_engine(url)
-        metadata.drop_all(engine)
-        engine.dispose()
-    sql = SqlCallStore(url)
-    yield sql
-    await sql.close()
 
 
 def row(call_sid: str = "CA1", state: str = "in_progress") -> CallRow:

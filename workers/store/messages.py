@@ -1,0 +1,65 @@
+"""Messages that operators leave for the agent of a live call, as plain data.
+
+A message waits in the store until the worker that serves the call takes it. It is void after
+``MESSAGE_LIFE_S``: what was meant for this moment must not arrive an hour later, even where the
+command that left it was killed before it could withdraw it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# Ten times what a worker that is well takes to ask, and far less than until it would surprise.
+MESSAGE_LIFE_S = 60.0
+
+
+class MessageKind(StrEnum):
+    """What a message is for."""
+
+    CONTEXT = "context"
+    """To be known from now on."""
+    INSTRUCTION = "instruction"
+    """Replaces the agent's own instruction."""
+
+
+class MessageOutcome(StrEnum):
+    """What has become of a message that was taken."""
+
+    TOLD = "told"
+    """It was sent to the model."""
+    NEXT_MOVE = "next_move"
+    """The model takes it at a move only; one was asked for at the next quiet moment."""
+    WAITS = "waits"
+    """It is to be sent as soon as the connection takes it."""
+    REFUSED = "refused"
+    """The session would not have it; the detail says why."""
+    OVER = "over"
+    """The call, or this stream of it, ended before it was told."""
+    WITHDRAWN = "withdrawn"
+    """Nobody had taken it, and whoever left it waits no longer."""
+
+    @property
+    def final(self) -> bool:
+        """It stays at that."""
+        return self not in (MessageOutcome.NEXT_MOVE, MessageOutcome.WAITS)
+
+
+@dataclass(frozen=True, slots=True)
+class CallMessage:
+    """One message as a worker takes it."""
+
+    id: int
+    call_sid: str
+    kind: MessageKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageState:
+    """How far a message has got."""
+
+    taken: bool
+    outcome: MessageOutcome | None = None
+    """None while nobody has said."""
+    detail: str = ""
