@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.conversation.record import EndReason, MoveRecord, Speaker
+from agent.conversation.record import (
+    CutRecord,
+    EndReason,
+    FactRecord,
+    MoveRecord,
+    Speaker,
+    SummaryMade,
+    UpdateRecord,
+)
+from workers.dashboard.memory import cut_words, fact_words, made_tone, made_words, update_words
 from workers.dashboard.moves import move_words, tone_of
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
@@ -125,6 +134,26 @@ class CallConsole:
         if move.detail and tone != "good":
             line.append(f"  {one_line(move.detail)}", style="default not bold")
         self._line(self._time(at_s), "move", _TONES[tone], line)
+
+    def cut(self, cut: CutRecord, *, at_s: float | None = None) -> None:
+        """Tell that the server cut the oldest turns off the model's context."""
+        self._line(self._time(at_s), "cut", "cyan", Text(cut_words(cut), "dim"))
+
+    def summary(self, made: SummaryMade, *, at_s: float | None = None) -> None:
+        """Tell that the running summary was brought up to date, or why not."""
+        tone = made_tone(made)
+        line = Text(made_words(made), "dim" if tone == "good" else _TONES[tone])
+        if made.detail and tone != "good":
+            line.append(f"  {one_line(made.detail)}", style="default not bold")
+        self._line(self._time(at_s), "summary", "cyan" if tone == "good" else _TONES[tone], line)
+
+    def told(self, update: UpdateRecord, *, at_s: float | None = None) -> None:
+        """Tell that the model was told something in the middle of the call."""
+        self._line(self._time(at_s), "update", "cyan", Text(update_words(update), "dim"))
+
+    def fact(self, fact: FactRecord, *, at_s: float | None = None) -> None:
+        """Tell what the agent was told to remember."""
+        self._line(self._time(at_s), "fact", "cyan", Text(one_line(fact_words(fact))))
 
     def ended(
         self, reason: EndReason | None, detail: str = "", *, at_s: float | None = None

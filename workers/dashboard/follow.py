@@ -7,13 +7,18 @@ from collections import Counter
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    CutRecord,
+    FactRecord,
     MoveRecord,
     StreamRecord,
+    SummaryMade,
     ToolRecord,
     TurnRecord,
+    UpdateRecord,
 )
 from workers.dashboard.console import CallConsole
-from workers.dashboard.story import KEY_PAUSE_S, Happening, happenings, heard_and_not
+from workers.dashboard.memory import fact_of
+from workers.dashboard.story import KEY_PAUSE_S, Happening, KeysPressed, happenings, heard_and_not
 
 # Late words of a turn arrive within half a second of the next (dograh's measure), so a turn is
 # told when it has been over for longer.
@@ -36,8 +41,11 @@ class CallFollower:
         now_s = record.ended_s or 0.0
         counts: Counter[str] = Counter()
         for at_s, happening in happenings(record):
-            # Of one kind, and of one speaker, none is ever put before another.
+            # Of one kind, and of one speaker, none is ever put before another; but the newest value
+            # of a fact takes the place of the one before.
             kind = getattr(happening, "speaker", type(happening).__name__)
+            if isinstance(happening, FactRecord):
+                kind = f"{kind} {happening.key} {happening.at_s}"
             counts[kind] += 1
             key = (kind, counts[kind])
             if key in self._told:
@@ -59,6 +67,8 @@ class CallFollower:
                     not_heard=missed,
                     at_s=at_s,
                 )
+            case ToolRecord() if fact := fact_of(happening):
+                console.fact(fact, at_s=at_s)
             case ToolRecord():
                 took_ms = (happening.ended_s - happening.started_s) * 1000
                 console.tool(happening.name, happening.args, happening.response, took_ms, at_s=at_s)
@@ -68,6 +78,14 @@ class CallFollower:
                 console.move(happening, at_s=at_s)
             case StreamRecord():
                 console.answered("the call goes on in another stream")
+            case CutRecord():
+                console.cut(happening, at_s=at_s)
+            case SummaryMade():
+                console.summary(happening, at_s=at_s)
+            case UpdateRecord():
+                console.told(happening, at_s=at_s)
+            case FactRecord():
+                console.fact(happening, at_s=at_s)
             case keys:
                 for digit in keys.digits:
                     console.digit(digit, sent=keys.sent, at_s=at_s)
@@ -80,7 +98,7 @@ def _settled(happening: Happening, now_s: float) -> bool:
             return whole and now_s - happening.ended_s >= SETTLED_S
         case ToolRecord():
             return happening.response is not None or happening.outcome == "cancelled"
-        case BargeInRecord() | MoveRecord() | StreamRecord():
+        case KeysPressed():
+            return now_s - happening.at_s >= KEY_PAUSE_S
+        case _:
             return True
-        case keys:
-            return now_s - keys.at_s >= KEY_PAUSE_S

@@ -11,12 +11,16 @@ import orjson
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    CutRecord,
     DigitRecord,
     EndReason,
+    FactRecord,
     MoveRecord,
     StreamRecord,
+    SummaryMade,
     ToolRecord,
     TurnRecord,
+    UpdateRecord,
 )
 
 # All but white space; and halves of surrogate pairs, which UTF-8 cannot carry.
@@ -30,6 +34,10 @@ KEY_PAUSE_S = 3.0
 SLOW_ANSWER_S = 2.0
 # A tool may return a whole page; its beginning tells what it was.
 PLAIN_LETTERS = 300
+# The built-in tool that pins a fact.
+REMEMBER = "remember"
+# A fact is pinned while its tool runs; longer than any built-in tool takes. Our own.
+_PINNED_WITHIN_S = 5.0
 
 _ENDS: dict[EndReason, tuple[Tone, str]] = {
     EndReason.CALLER_HUNG_UP: ("good", "The caller hung up"),
@@ -55,7 +63,18 @@ class KeysPressed:
     sent: bool
 
 
-Happening = TurnRecord | ToolRecord | BargeInRecord | KeysPressed | MoveRecord | StreamRecord
+Happening = (
+    TurnRecord
+    | ToolRecord
+    | BargeInRecord
+    | KeysPressed
+    | MoveRecord
+    | StreamRecord
+    | CutRecord
+    | SummaryMade
+    | UpdateRecord
+    | FactRecord
+)
 
 
 def end_of(reason: EndReason | None) -> tuple[Tone, str]:
@@ -73,13 +92,16 @@ def duration_s(record: CallRecord) -> float:
     ends += [digit.at_s for digit in record.digits]
     ends += [move.done_s for move in record.moves]
     ends += [stream.ended_s or stream.started_s for stream in record.streams]
+    ends += [sample.at_s for sample in record.context.samples]
+    ends += [made.at_s + made.took_s for made in record.context.summaries]
     return max(ends, default=0.0)
 
 
 def happenings(record: CallRecord) -> list[tuple[float, Happening]]:
     """Everything in the call with its time, earliest first; streams only from the second on.
 
-    A move stands where the old connection was given up.
+    A move stands where the old connection was given up. A fact that a tool pinned is told by that
+    tool.
     """
     found: list[tuple[float, Happening]] = [(turn.started_s, turn) for turn in record.turns]
     found += [(tool.started_s, tool) for tool in record.tools]
@@ -87,7 +109,22 @@ def happenings(record: CallRecord) -> list[tuple[float, Happening]]:
     found += [(keys.at_s, keys) for keys in grouped_keys(record.digits)]
     found += [(move.left_s, move) for move in record.moves]
     found += [(stream.started_s, stream) for stream in record.streams[1:]]
+    context = record.context
+    found += [(cut.at_s, cut) for cut in context.cuts]
+    found += [(made.at_s, made) for made in context.summaries]
+    found += [(update.at_s, update) for update in context.updates]
+    found += [(fact.at_s, fact) for fact in record.facts if not _pinned_by_tool(fact, record)]
     return sorted(found, key=lambda happening: happening[0])
+
+
+def _pinned_by_tool(fact: FactRecord, record: CallRecord) -> bool:
+    # By key and time: what is stored of the value may have lost a card number on either way.
+    return any(
+        tool.name == REMEMBER
+        and 0 <= fact.at_s - tool.started_s < _PINNED_WITHIN_S
+        and one_line(str(tool.args.get("key"))).casefold() == fact.key.casefold()
+        for tool in record.tools
+    )
 
 
 def grouped_keys(digits: list[DigitRecord]) -> list[KeysPressed]:

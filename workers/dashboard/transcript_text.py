@@ -1,4 +1,4 @@
-"""A call's transcript as plain text: what was said, what was heard, what happened in between."""
+"""A call's transcript as plain text: what was said and heard, and what is remembered of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ import textwrap
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    CutRecord,
+    FactRecord,
     MoveRecord,
     StreamRecord,
+    SummaryMade,
     ToolRecord,
     TurnRecord,
+    UpdateRecord,
+)
+from workers.dashboard.memory import (
+    covered_words,
+    cut_words,
+    fact_of,
+    fact_words,
+    made_words,
+    summary_parts,
+    update_words,
 )
 from workers.dashboard.moves import move_words
 from workers.dashboard.story import (
@@ -48,12 +61,26 @@ def transcript_text(record: CallRecord) -> str:
             lines.append(_wrapped(one_line(line), start if number == 0 else " " * len(start)))
     if not found:
         lines.append("Nobody said a word.")
+    lines += _remembered(record)
     return "\n".join(lines) + "\n"
 
 
 def _wrapped(line: str, start: str) -> str:
     rest = " " * len(start)
     return textwrap.fill(line, _WIDTH, initial_indent=start, subsequent_indent=rest) or start
+
+
+def _remembered(record: CallRecord) -> list[str]:
+    lines: list[str] = []
+    if record.summary is not None:
+        lines += ["", f"Summary, {covered_words(record.summary, record)}"]
+        for name, parts in summary_parts(record.summary):
+            lines.append(_wrapped(one_line(parts[0]), f"  {name + ':':<13}"))
+            lines += [_wrapped(one_line(part), " " * 15) for part in parts[1:]]
+    if record.facts:
+        lines += ["", "What the agent was told to remember"]
+        lines += [_wrapped(one_line(f"{fact.key}: {fact.value}"), "  ") for fact in record.facts]
+    return lines
 
 
 def _told(happening: Happening) -> list[str]:
@@ -68,6 +95,8 @@ def _told(happening: Happening) -> list[str]:
             return ["agent", *lines]
         case TurnRecord():
             return ["caller", happening.said]
+        case ToolRecord() if fact := fact_of(happening):
+            return ["-", fact_words(fact)]
         case ToolRecord(name=name, outcome=outcome):
             took = long(happening.ended_s - happening.started_s)
             result = f" -> {plain(happening.response)}" if happening.response else ""
@@ -81,3 +110,11 @@ def _told(happening: Happening) -> list[str]:
             return ["-", f"move: {move_words(happening)}", *([f"[{detail}]"] if detail else [])]
         case StreamRecord(stream_sid=sid):
             return ["-", f"a further media stream took over ({sid})"]
+        case CutRecord():
+            return ["-", cut_words(happening)]
+        case SummaryMade(detail=detail):
+            return ["-", made_words(happening), *([f"[{detail}]"] if detail else [])]
+        case UpdateRecord():
+            return ["-", update_words(happening)]
+        case FactRecord():
+            return ["-", fact_words(happening)]

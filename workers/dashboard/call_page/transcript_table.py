@@ -5,12 +5,17 @@ from __future__ import annotations
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    CutRecord,
+    FactRecord,
     MoveRecord,
     StreamRecord,
+    SummaryMade,
     ToolRecord,
     TurnRecord,
+    UpdateRecord,
 )
 from workers.dashboard.call_page.markup import Markup, element
+from workers.dashboard.memory import cut_words, fact_of, made_tone, made_words, update_words
 from workers.dashboard.moves import move_words, tone_of
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
@@ -94,6 +99,8 @@ def _event_row(at_s: float, happening: Happening) -> Markup:
 
 def _told(happening: Happening) -> tuple[str, str, list[str]]:
     match happening:
+        case ToolRecord() if fact := fact_of(happening):
+            return _told(fact)
         case ToolRecord(name=name, args=args, response=response, outcome=outcome):
             took = long(happening.ended_s - happening.started_s)
             verdict = took if outcome == "ok" else f"{outcome} after {took}"
@@ -118,6 +125,16 @@ def _told(happening: Happening) -> tuple[str, str, list[str]]:
                 "stream",
                 ["A further media stream took over ", element("code", None, sid)],
             )
+        case CutRecord():
+            return "forgot", "cut", [cut_words(happening)]
+        case SummaryMade(detail=detail):
+            tone = made_tone(happening)
+            more = f" {detail}" if detail and tone != "good" else ""
+            return f"summary {tone}", "summary", [made_words(happening), more]
+        case UpdateRecord():
+            return "update", "update", [update_words(happening)]
+        case FactRecord(key=key, value=value):
+            return "fact", "fact", [f"remembers {key}: ", element("b", None, value)]
         case TurnRecord():
             raise TypeError("a turn has a row of its own")
 
