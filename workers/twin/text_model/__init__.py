@@ -1,0 +1,1 @@
+"""A simulated text model: ``generateContent`` on loopback, with recipes for what goes wrong."""
