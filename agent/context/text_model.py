@@ -13,16 +13,20 @@ class TextModelFailed(AgentError):
     """A text model gave no usable answer; the text is a sentence for the operator.
 
     Args:
-        message: What went wrong and, where it can be mended, where to look.
-        retryable: The same request may succeed later; else it meets the same until somebody mends
-            a setting.
+        message: What went wrong.
+        retryable: A later request may succeed, or one with other words; else each meets the same
+            until somebody mends a setting.
+        setting: The setting to look at: an environment variable or a field of the agent's file.
         tokens: What the attempt cost all the same; 0 where nothing was counted.
     """
 
-    def __init__(self, message: str, *, retryable: bool, tokens: int = 0) -> None:
+    def __init__(
+        self, message: str, *, retryable: bool, setting: str | None = None, tokens: int = 0
+    ) -> None:
         self.retryable = retryable
+        self.setting = setting
         self.tokens = tokens
-        super().__init__(message)
+        super().__init__(f"{setting}: {message}" if setting else message)
 
 
 @dataclass(frozen=True, slots=True)
