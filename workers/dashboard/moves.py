@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agent.conversation.record import MoveKind, MoveMoment, MoveRecord
+from agent.conversation.record import MoveCause, MoveKind, MoveMoment, MoveRecord
 from workers.dashboard.story import Tone, long
 
+_CAUSES: dict[MoveCause, str] = {
+    MoveCause.GO_AWAY: "the server said that it would close the connection",
+    MoveCause.AGE: "the connection had reached its age limit",
+    MoveCause.LATENCY: "answers had become slow",
+    MoveCause.LOST: "the connection had ended",
+    MoveCause.SILENT: "the model did not answer, or not audibly",
+    MoveCause.DEAF: "the session was resumed and never answered",
+    MoveCause.FORGOT: "the session was resumed without its memory",
+    MoveCause.CONTEXT: "the context was nearly full, or about to lose what nothing else held",
+    MoveCause.UPDATE: "there was something to tell the model, which it takes at a move only",
+}
 _MOMENTS: dict[MoveMoment, str] = {
     MoveMoment.SAFE_POINT: "at a safe point",
     MoveMoment.FORCED: "at the deadline",
@@ -41,6 +52,11 @@ def tone_of(move: MoveRecord) -> Tone:
 def worst_tone(moves: Iterable[MoveRecord]) -> Tone:
     """The tone of the gravest of them; good where there are none."""
     return max(map(tone_of, moves), key=_GRAVITY.__getitem__, default="good")
+
+
+def cause_words(cause: MoveCause) -> str:
+    """Why a connection was left, for somebody who does not know the cause's name."""
+    return _CAUSES[cause]
 
 
 def move_words(move: MoveRecord) -> str:

@@ -133,8 +133,14 @@ def ruler(axis: Axis) -> Markup:
         seconds = number * small_s
         whole = abs(seconds / step_s - round(seconds / step_s)) < 1e-6
         named = whole and axis.share(seconds) < 96.5  # the last would be cut in two
+        label: str = ""
+        if named:
+            label = element("b", None, _tick(seconds))
+        elif axis.crowded and not whole:
+            # Hidden until somebody zooms in so far that labels have room.
+            label = element("b", {"class": "fine"}, _tick(seconds))
         style = {"class": "tick" if whole else "tick small", "style": axis.place(seconds)}
-        ticks.append(element("i", style, element("b", None, _tick(seconds)) if named else ""))
+        ticks.append(element("i", style, label))
     return element("div", {"class": "ruler"}, *ticks)
 
 

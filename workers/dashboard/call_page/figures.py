@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from agent.conversation.record import CallRecord
+from agent.conversation.record import CallRecord, ContextRecord
 from workers.dashboard.call_page.waveform import Waves
 from workers.dashboard.moves import milliseconds, whole, worst_tone
 from workers.dashboard.story import SLOW_ANSWER_S, Tone, long
@@ -13,6 +13,9 @@ from workers.dashboard.story import SLOW_ANSWER_S, Tone, long
 # A side whose speech stays below this is silence to a listener; the field saw full-length audio
 # at near-zero loudness in 5.9 % of calls (gemini-live-api-examples issue 40). Our own line.
 INAUDIBLE_DBFS = -50.0
+
+# Of the window: from here on the session is refilled, and answers may fail.
+NEARLY_FULL = 0.9
 
 # Counters that mean that the caller's words did not arrive: lost here, or before they came here.
 CALLER_LOST = "caller_audio_lost_ms"
@@ -31,7 +34,10 @@ class Figure:
 
 
 def headline(record: CallRecord) -> list[Figure]:
-    """The numbers one looks at first: four, and the longest gap where the session moved."""
+    """The numbers one looks at first.
+
+    Four; the longest gap where the session moved; how much the model held where it was counted.
+    """
     delays = _delays(record)
     median_s, longest_s = (statistics.median(delays), max(delays)) if delays else (0.0, 0.0)
     lost_ms = _caller_lost_ms(record) + record.counters.get(MEDIA_GAP, 0)
@@ -65,6 +71,8 @@ def headline(record: CallRecord) -> list[Figure]:
     ]
     if record.moves:
         found.append(_longest_gap(record))
+    if record.context.samples:
+        found.append(_most_context(record.context))
     return found
 
 
@@ -95,8 +103,11 @@ def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
     found += [
         Figure("Tokens in all", f"{usage.total_tokens:,}"),
         Figure("Tokens of answers", f"{usage.response_tokens:,}"),
-        Figure("Tokens in context", f"{usage.context_tokens:,}"),
     ]
+    if record.context.samples:
+        found += _context(record)
+    else:
+        found.append(Figure("Tokens in context", f"{usage.context_tokens:,}"))
     if waves:
         found += [
             _loudness("Caller's loudness", waves.caller.speech_dbfs),
@@ -143,6 +154,53 @@ def _longest_gap(record: CallRecord) -> Figure:
         "; ".join(notes),
         "bad" if len(notes) > 1 else "good",
     )
+
+
+def _context(record: CallRecord) -> list[Figure]:
+    """Make the figures of what the model held; those of summaries where there were any."""
+    context = record.context
+    most = _most_context(context)
+    left = "–" if context.left_s is None else long(context.left_s)
+    found = [
+        Figure("Context, most", most.value, most.tone, most.note),
+        Figure("Context, at the end", f"{context.tokens:,}"),
+        Figure("Context lasts", left, note="until the next cut or until the window is full"),
+        Figure("Context cuts", str(len(context.cuts))),
+        Figure("Caller, tokens/s", f"{context.caller_tokens_per_s:.1f}", note="as learned"),
+        Figure("Agent, tokens/s", f"{context.model_tokens_per_s:.1f}", note="as learned"),
+    ]
+    if context.summaries:
+        made = sum(made.outcome == "ok" for made in context.summaries)
+        failed = len(context.summaries) - made
+        tokens = sum(made.tokens for made in context.summaries)
+        found += [
+            Figure("Summaries made", str(made)),
+            Figure("Summaries failed", str(failed), "odd" if failed else "good"),
+            Figure("Tokens of summaries", f"{max(tokens, record.usage.summary_tokens):,}"),
+        ]
+    waiting = sum(update.done_s is None for update in context.updates)
+    if context.updates:
+        found.append(
+            Figure(
+                "Updates",
+                str(len(context.updates)),
+                "odd" if waiting else "good",
+                f"{waiting} not sent" if waiting else "",
+            )
+        )
+    return found
+
+
+def _most_context(context: ContextRecord) -> Figure:
+    """Make the figure of the largest context, which the window bounds."""
+    cuts = len(context.cuts)
+    notes = [f"{cuts} cuts" if cuts > 1 else "one cut" if cuts else "never cut"]
+    tone: Tone = "good"
+    if context.window_tokens:
+        share = context.most_tokens / context.window_tokens
+        tone = "bad" if share > 1 else "odd" if share > NEARLY_FULL else "good"
+        notes.insert(0, f"{share:.0%} of window")
+    return Figure("Most in context", f"{context.most_tokens:,}", tone, "; ".join(notes))
 
 
 def _caller_lost_ms(record: CallRecord) -> int:

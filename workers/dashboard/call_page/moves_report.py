@@ -8,7 +8,7 @@ from agent.conversation.record import CallRecord, MoveRecord
 from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed
 from workers.dashboard.call_page.markup import Markup, element
 from workers.dashboard.call_page.transcript_table import time_cell
-from workers.dashboard.moves import milliseconds, move_words, tone_of, whole
+from workers.dashboard.moves import cause_words, milliseconds, move_words, tone_of, whole
 from workers.dashboard.story import Tone, at, long
 
 _HEADINGS = (
@@ -35,7 +35,7 @@ def moves_lane(moves: Sequence[MoveRecord], axis: Axis) -> Lane | None:
             move.left_s,
             max(move.left_s, move.done_s),
             f"{move.cause.value} → {_kind(move)} · gap {milliseconds(move.gap_ms)}",
-            f"{at(move.left_s)}  {move_words(move)}",
+            f"{at(move.left_s)}  {move_words(move)}; {cause_words(move.cause)}",
             tone_of(move),
         )
         for move in moves
@@ -75,7 +75,6 @@ def moves_section(record: CallRecord) -> Markup:
 
 def _row(move: MoveRecord, first_model: str) -> Markup:
     cells: list[tuple[str, Tone]] = [
-        (move.cause.value, "good"),
         (move.moment.value.replace("_", " "), "good"),
         (_kind(move), "good" if move.kind else "bad"),
         (milliseconds(move.gap_ms), "odd" if whole(move.gap_ms) else "good"),
@@ -94,7 +93,12 @@ def _row(move: MoveRecord, first_model: str) -> Markup:
         "tr",
         {"class": tone_of(move)},
         time_cell(move.left_s),
-        *(_cell(number, *cell) for number, cell in enumerate(cells, start=1)),
+        element(
+            "td",
+            {"data-name": _HEADINGS[1][0], "title": cause_words(move.cause)},
+            move.cause.value,
+        ),
+        *(_cell(number, *cell) for number, cell in enumerate(cells, start=2)),
         element("td", {"class": "words", "dir": "auto"}, Markup(" ".join(detail))),
     )
 

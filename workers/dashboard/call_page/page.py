@@ -14,12 +14,14 @@ from string import Template
 from urllib.parse import quote
 
 from agent.conversation.record import CallRecord
+from workers.dashboard.call_page.context_plot import context_legend
 from workers.dashboard.call_page.figures import Figure, figures, headline
 from workers.dashboard.call_page.markup import Markup, element, escaped, joined
+from workers.dashboard.call_page.memory_report import remembers_section, work_section
 from workers.dashboard.call_page.moves_report import moves_section
 from workers.dashboard.call_page.page_audio import data_uri
 from workers.dashboard.call_page.timeline import timeline
-from workers.dashboard.call_page.transcript_table import transcript_rows
+from workers.dashboard.call_page.transcript_table import transcript_table
 from workers.dashboard.call_page.waveform import (
     Recording,
     RecordingUnreadable,
@@ -67,8 +69,11 @@ def render_page(record: CallRecord, *, wav: bytes | None = None, wav_name: str =
         player=player,
         note=_note(note, wav_name if recording else ""),
         timeline=timeline(record, waves),
-        rows=joined(*transcript_rows(record)),
+        legend=context_legend(record),
+        remembers=remembers_section(record),
+        transcript=transcript_table(record),
         moves=moves_section(record),
+        work=work_section(record),
         figures=joined(*(_figure_row(figure) for figure in figures(record, waves))),
     )
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 from agent.conversation.record import CallRecord, Speaker, TurnRecord
 from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed, ruler
+from workers.dashboard.call_page.context_plot import context_lane
 from workers.dashboard.call_page.markup import Markup, element, joined
+from workers.dashboard.call_page.memory_report import summaries_lane, updates_lane
 from workers.dashboard.call_page.moves_report import move_lines, moves_lane
 from workers.dashboard.call_page.waveform import Waveform, Waves
 from workers.dashboard.story import (
@@ -71,6 +73,9 @@ def _lanes(record: CallRecord, waves: Waves | None, axis: Axis) -> Iterable[Lane
     yield _tools(record, axis)
     yield _keys(record, axis)
     yield moves_lane(record.moves, axis)
+    yield context_lane(record, axis)
+    yield summaries_lane(record.context.summaries, axis)
+    yield updates_lane(record.context.updates, axis)
 
 
 def _side(record: CallRecord, speaker: Speaker, waves: Waves | None, axis: Axis) -> Lane:

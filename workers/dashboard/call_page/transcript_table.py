@@ -28,6 +28,38 @@ from workers.dashboard.story import (
     plain,
 )
 
+# About as many rows as the numbers beside them are high; more would bury what comes after them.
+_MOST_ROWS = 40
+
+
+def transcript_table(record: CallRecord) -> Markup:
+    """A table of what was said and what happened; of a long call, in a box to be scrolled in."""
+    rows = transcript_rows(record)
+    head = (
+        element("th", {"scope": "col"}, "Time"),
+        element("th", {"scope": "col"}, "Speaker"),
+        element("th", {"scope": "col"}, "Said ", element("del", None, "not heard")),
+        element("th", {"scope": "col"}, "Heard"),
+        element("th", {"scope": "col"}, "Delay"),
+    )
+    table = element(
+        "table",
+        {"class": "transcript"},
+        element("thead", None, element("tr", None, *head)),
+        element("tbody", None, *rows),
+    )
+    return boxed(table, "Transcript", tall=len(rows) > _MOST_ROWS)
+
+
+def boxed(table: Markup, label: str, *, tall: bool) -> Markup:
+    """``table``, in a box of its own where it is ``tall``; on paper it is whole all the same."""
+    if not tall:
+        return table
+    # Without a place in the order of tabs, nobody could scroll it by keys.
+    return element(
+        "div", {"class": "box", "tabindex": 0, "role": "region", "aria-label": label}, table
+    )
+
 
 def transcript_rows(record: CallRecord) -> list[Markup]:
     """Rows of five cells: time, speaker, words, how much was heard, answer delay."""

@@ -62,6 +62,13 @@
   }
   document.body.classList.add("sounding");
 
+  // A long transcript has a box of its own: what is said stays in sight there, and nothing else moves.
+  const box = document.querySelector(".box:has(.transcript)");
+  const reveal = (row) => {
+    if (!box || audio.paused) return;
+    const top = row.offsetTop - box.scrollTop;
+    if (top < 40 || top + row.offsetHeight > box.clientHeight) box.scrollTop = row.offsetTop - 80;
+  };
   const show = () => {
     const now = audio.currentTime;
     const share = Math.min(now / callS, 1);
@@ -69,6 +76,7 @@
     const started = audio.currentTime > 0;
     for (const { row, bar, from, until } of rows) {
       const speaks = started && from <= now && now < until;
+      if (speaks && !row.classList.contains("now")) reveal(row);
       row.classList.toggle("now", speaks);
       if (bar) bar.classList.toggle("now", speaks);
     }
