@@ -13,6 +13,9 @@ from agent.conversation.record import (
 )
 from workers.dashboard.story import REMEMBER, Tone, long
 
+LISTS = ("Facts", "Promises", "Open points")
+"""Parts of a summary that are several points."""
+
 _KINDS = {
     "context": "the agent was told something",
     "instruction": "the agent's instruction was changed",

@@ -17,6 +17,7 @@ from agent.conversation.record import (
     UpdateRecord,
 )
 from workers.dashboard.memory import (
+    LISTS,
     covered_words,
     cut_words,
     fact_of,
@@ -75,8 +76,10 @@ def _remembered(record: CallRecord) -> list[str]:
     if record.summary is not None:
         lines += ["", f"Summary, {covered_words(record.summary, record)}"]
         for name, parts in summary_parts(record.summary):
-            lines.append(_wrapped(one_line(parts[0]), f"  {name + ':':<13}"))
-            lines += [_wrapped(one_line(part), " " * 15) for part in parts[1:]]
+            dash = "- " if name in LISTS else ""
+            for number, part in enumerate(parts):
+                start = f"  {name + ':' if number == 0 else '':<13}{dash}"
+                lines.append(_wrapped(one_line(part), start))
     if record.facts:
         lines += ["", "What the agent was told to remember"]
         lines += [_wrapped(one_line(f"{fact.key}: {fact.value}"), "  ") for fact in record.facts]

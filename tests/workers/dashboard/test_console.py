@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.conversation.record import EndReason
+from agent.conversation.record import CutRecord, EndReason, FactRecord, SummaryMade, UpdateRecord
 from tests.fakes.sample_call import sample_moves
 from workers.dashboard.console import MOST_LETTERS, CallConsole
 
@@ -94,6 +94,25 @@ def test_a_noticed_move_stands_out() -> None:
         assert f"\x1b[{style}m{move.cause.value} " in screen.text
 
 
+def test_what_is_done_for_the_memory_is_told_in_a_line() -> None:
+    """A cut, a summary, something told and a fact; a failure with what explains it."""
+    screen = Screen(110)
+    call = screen.call
+    call.fact(FactRecord("name", "Ann"), at_s=1)
+    call.summary(SummaryMade(2, 1, "ok", 12, "extract", detail="unsaid"), at_s=2)
+    call.summary(SummaryMade(3, 20, "timeout", 6, "model", detail="look at it"), at_s=3)
+    call.told(UpdateRecord(4, "instruction", "context_update", 4.2), at_s=4)
+    call.cut(CutRecord(5, 104_900, 52_000), at_s=5)
+    assert screen.lines == [
+        "  0:01.0 fact       remembers name: Ann",
+        "  0:02.0 summary    summary brought up to date, 12 turns",
+        "  0:03.0 summary    summary not brought up to date, 6 turns: no answer in time (20 s)"
+        "  look at it",
+        "  0:04.0 update     the agent's instruction was changed; it reached the model in 200 ms",
+        "  0:05.0 cut        the server cut the oldest turns: from 104,900 to 52,000 tokens",
+    ]
+
+
 def test_columns_stay_together_on_a_wide_terminal() -> None:
     """The delay is not torn away from its words."""
     screen = Screen(300)
@@ -133,6 +152,8 @@ def test_no_text_steers_the_terminal() -> None:
         screen.call.turn("agent", evil, not_heard=evil)
         screen.call.tool(evil, {evil: evil}, {"error": evil}, 5)
         screen.call.move(replace(sample_moves()[1], detail=evil))
+        screen.call.fact(FactRecord(evil, evil))
+        screen.call.summary(SummaryMade(0, 1, "failed", 1, evil, detail=evil))
         screen.call.ended(None, evil)
         screen.call.saved("page", Path(f"x{evil}"))
     assert not {letter for letter in screen.text if letter < " " or "\x7f" <= letter < "\xa0"} - {

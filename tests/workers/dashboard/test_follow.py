@@ -6,7 +6,15 @@ import io
 
 from rich.console import Console
 
-from agent.conversation.record import CallRecord
+from agent.conversation.record import (
+    CallRecord,
+    ContextRecord,
+    CutRecord,
+    FactRecord,
+    SummaryMade,
+    ToolRecord,
+    UpdateRecord,
+)
 from tests.fakes.sample_call import sample_moves
 from workers.dashboard.console import CallConsole
 from workers.dashboard.follow import CallFollower
@@ -25,3 +33,33 @@ def test_each_move_is_told_once_and_at_once() -> None:
     follower.update(record, final=True)
     assert screen.getvalue().count("move ") == 2
     assert "  0:27.4 move " in screen.getvalue()
+
+
+def test_what_is_done_for_the_memory_is_told_once_and_a_changed_fact_again() -> None:
+    """A fact that a tool pinned is told by it; its newest value is news."""
+    screen = io.StringIO()
+    follower = CallFollower(CallConsole(Console(file=screen, width=110)))
+    args = {"key": "name", "value": "Ann"}
+    record = CallRecord(
+        "CA0",
+        "a",
+        "m",
+        ended_s=9.0,
+        tools=[ToolRecord("1", "remember", args, 1.0, 1.1, "ok", {"output": "done"})],
+        facts=[FactRecord("name", "Ann", 1.05), FactRecord("order", "7", 2.0)],
+        context=ContextRecord(
+            cuts=[CutRecord(3.0, 900, 400)],
+            summaries=[SummaryMade(4.0, 1.0, "ok", 6, "extract")],
+            updates=[UpdateRecord(5.0, "context", "next_move")],
+        ),
+    )
+    follower.update(record)
+    record.context.updates[0].done_s = 8.0
+    follower.update(record)
+    lines = [line[9:] for line in screen.getvalue().splitlines()]
+    assert [line.split()[0] for line in lines] == ["fact", "fact", "cut", "summary", "update"]
+    record.facts[1] = FactRecord("order", "8", 8.0)
+    follower.update(record, final=True)
+    assert screen.getvalue().splitlines()[5:] == [
+        "  0:08.0 fact       remembers order: 8".ljust(110)
+    ]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from agent.conversation.record import MoveCause, MoveKind, MoveMoment, MoveRecord
-from workers.dashboard.moves import move_words, tone_of, worst_tone
+from workers.dashboard.moves import cause_words, move_words, tone_of, worst_tone
 from workers.dashboard.story import Tone
 
 RESUME = MoveKind.RESUME
@@ -54,3 +54,10 @@ def test_every_move_has_words(cause: MoveCause, moment: MoveMoment, kind: MoveKi
     words = move_words(MoveRecord(cause, moment, kind, 1, 2, 4.4, tries=2))
     assert words.startswith(f"{cause.value} ")
     assert words.endswith(" in 2.4 s, 2 tries; gap 0 ms, 0 ms lost")
+
+
+def test_every_cause_is_explained_in_its_own_words() -> None:
+    """No two causes read the same, and none is told by its name alone."""
+    words = [cause_words(cause) for cause in MoveCause]
+    assert len(set(words)) == len(MoveCause)
+    assert min(len(text.split()) for text in words) >= 4

@@ -9,14 +9,20 @@ from hypothesis import strategies as st
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    ContextRecord,
+    ContextSample,
+    CutRecord,
     DigitRecord,
     EndReason,
+    FactRecord,
     MoveCause,
     MoveMoment,
     MoveRecord,
     StreamRecord,
+    SummaryMade,
     ToolRecord,
     TurnRecord,
+    UpdateRecord,
 )
 from tests.fakes.sample_call import sample_record
 from workers.dashboard.story import (
@@ -53,6 +59,36 @@ def test_a_move_stands_where_the_old_connection_was_left() -> None:
     record = CallRecord("CA0", "a", "m", moves=[move])
     assert happenings(record) == [(8.0, move)]
     assert duration_s(record) == 28.0
+
+
+def test_what_was_done_for_the_memory_is_told_among_the_rest() -> None:
+    """Cuts, summaries, updates and facts stand where they happened."""
+    cut, made = CutRecord(5.0, 900, 400), SummaryMade(3.0, 1.0, "ok", 4, "extract")
+    update, fact = UpdateRecord(4.0, "context", "next_move"), FactRecord("name", "Ann", 2.0)
+    turn = TurnRecord("caller", "Ann", "Ann", 1.0, 3.5)
+    context = ContextRecord(cuts=[cut], summaries=[made], updates=[update])
+    record = CallRecord("CA0", "a", "m", turns=[turn], context=context, facts=[fact])
+    assert [found for _, found in happenings(record)] == [turn, fact, made, update, cut]
+
+
+def test_a_fact_that_a_tool_pinned_is_told_once() -> None:
+    """The tool tells it; a fact of another key, or of another time, tells itself."""
+    args = {"key": " Name", "value": "4111 1111 1111 1111"}
+    tool = ToolRecord("1", "remember", args, 2.0, 2.1, "ok", {"output": "done"})
+    pinned, other = FactRecord("name", "[card]", 2.05), FactRecord("order", "7", 2.05)
+    later = FactRecord("name", "Bob", 60.0)
+    record = CallRecord("CA0", "a", "m", tools=[tool], facts=[pinned, other])
+    assert [found for _, found in happenings(record)] == [tool, other]
+    record.facts = [later]
+    assert [found for _, found in happenings(record)] == [tool, later]
+
+
+def test_a_call_lasts_as_long_as_its_context_is_known() -> None:
+    """Where a record breaks off, samples and summaries are the last that is known."""
+    context = ContextRecord(samples=[ContextSample(8.0, 100, reported=True)])
+    assert duration_s(CallRecord("CA0", "a", "m", context=context)) == 8.0
+    context.summaries.append(SummaryMade(7.5, 2.0, "ok", 4, "extract"))
+    assert duration_s(CallRecord("CA0", "a", "m", context=context)) == 9.5
 
 
 def test_keys_without_a_pause_belong_together() -> None:

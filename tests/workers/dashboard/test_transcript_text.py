@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.conversation.record import CallRecord, TurnRecord
+from agent.conversation.record import CallRecord, FactRecord, SummaryMade, SummaryRecord, TurnRecord
+from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import sample_moves, sample_record
+from workers.dashboard.story import at
 from workers.dashboard.transcript_text import transcript_text
 
 
@@ -50,6 +52,53 @@ def test_a_move_is_told_with_what_explains_it() -> None:
     ]
 
 
+def test_a_long_call_is_told_with_what_was_done_for_its_memory() -> None:
+    """Facts, summaries, updates and cuts stand among the turns, each on a line of its own."""
+    record = long_record()
+    cut = record.context.cuts[0]
+    sizes = f"from {cut.before_tokens:,} to {cut.after_tokens:,} tokens"
+    lines = transcript_text(record).splitlines()
+    for line in (
+        " 0:21.0  -       remembers name: Ann Taylor",
+        " 1:20.1  -       summary brought up to date, 7 turns",
+        f" {at(cut.at_s)}  -       the server cut the oldest turns: {sizes}",
+        "10:12.0  -       the agent was told something; it reached the model at a move, 7 min 18 s",
+        "                 later",
+        "24:33.5  -       summary not brought up to date, 14 turns: the text model failed (1.7 s)",
+        "                 [503: the model is overloaded]",
+    ):
+        assert line in lines
+    assert not [line for line in lines if "tool remember" in line]
+    assert max(map(len, lines)) <= 96
+
+
+def test_transcript_ends_with_what_is_remembered() -> None:
+    """The summary, part by part, then the facts; a part that says nothing is left out."""
+    summary = SummaryRecord(
+        caller="Ann Taylor", facts=("order 7", "loaves " * 14), promises=("a call",), turns=1
+    )
+    turns = [TurnRecord("caller", "Hi.", "Hi.", 0, 1), TurnRecord("agent", "Hi.", "Hi.", 2, 3)]
+    record = CallRecord("CA0", "a", "m", turns=turns, summary=summary)
+    record.facts = [FactRecord("name", "Ann", 9.0)]
+    assert transcript_text(record).partition("\n\n")[2] == (
+        """\
+0:00.0  caller  Hi.
+0:02.0  agent   Hi.
+0:09.0  -       remembers name: Ann
+
+Summary, after 1 of 2 turns
+  Caller:      Ann Taylor
+  Facts:       - order 7
+               - loaves loaves loaves loaves loaves loaves loaves loaves loaves loaves loaves
+                 loaves loaves loaves
+  Promises:    - a call
+
+What the agent was told to remember
+  name: Ann
+"""
+    )
+
+
 def test_silence_is_said() -> None:
     """A call without a word has a transcript that says so, and its reason."""
     text = transcript_text(CallRecord("CA0", "a", "m", detail="No key was set."))
@@ -61,7 +110,10 @@ def test_silence_is_said() -> None:
 def test_no_text_steers_a_terminal(said: str) -> None:
     """Whatever is said, the transcript holds only printable text and line feeds."""
     turns = [TurnRecord("agent", said, "", 0, 1), TurnRecord("caller", said, said, 2, 3)]
-    text = transcript_text(CallRecord("CA0", "a", "m", turns=turns))
+    record = CallRecord("CA0", "a", "m", turns=turns, facts=[FactRecord(said, said)])
+    record.summary = SummaryRecord(said, said, (said,), language=said)
+    record.context.summaries = [SummaryMade(1, 1, "failed", 2, said, detail=said)]
+    text = transcript_text(record)
     assert not {letter for letter in text if letter < " "} - {"\n"}
     assert "\x9b" not in text
     text.encode()

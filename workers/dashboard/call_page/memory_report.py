@@ -16,6 +16,7 @@ from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed
 from workers.dashboard.call_page.markup import Markup, element
 from workers.dashboard.call_page.transcript_table import boxed, time_cell
 from workers.dashboard.memory import (
+    LISTS,
     covered_words,
     made_tone,
     made_words,
@@ -42,8 +43,6 @@ _WAYS = {
     "context_update": "as new instruction",
     "next_move": "at a move",
 }
-# Parts of a summary that are several points.
-_LISTS = ("Facts", "Promises", "Open points")
 # A table longer than this gets a box of its own to be scrolled in.
 _MOST_ROWS = 12
 
@@ -106,7 +105,7 @@ def _summary(summary: SummaryRecord, record: CallRecord) -> Markup:
             *(
                 element(
                     "div",
-                    {"class": "part list" if name in _LISTS else "part"},
+                    {"class": "part list" if name in LISTS else "part"},
                     element("dt", None, name),
                     *(element("dd", {"dir": "auto"}, line) for line in lines),
                 )

@@ -229,9 +229,16 @@ def _name(name: str) -> Markup:
 
 
 def _summary(record: CallRecord, axis: Axis) -> str:
+    context = record.context
+    held = (
+        f" Below them the size of the model's context: at most {context.most_tokens:,} tokens,"
+        f" {len(context.cuts)} cuts."
+        if context.samples
+        else ""
+    )
     return (
         f"Time axis of {long(axis.until_s)} with {len(record.turns)} turns,"
         f" {len(record.barge_ins)} barge-ins, {len(record.tools)} tool calls,"
         f" {len(record.digits)} keys and {len(record.moves)} moves between Live connections;"
-        " the transcript below lists the same in order."
+        f" the transcript below lists the same in order.{held}"
     )
