@@ -1,19 +1,22 @@
 """Summarises a phone call by simple rules, in whatever JSON shape the request asks for.
 
 It reads the prompt as a model would: lines of the form ``Caller: …`` and ``You: …``, quoted or
-indented as they may be, and a summary made earlier, found as a JSON object with the same fields.
-What goes into a field is decided by the field's name.
+indented as they may be, and what was noted earlier: a JSON object with the same fields, or lines
+that say ``label: “value”`` and lists below a label. What goes into a field is decided by the
+field's name, what comes out of a list by its label.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_LINE = re.compile(r"^[^\w\n]*(Caller|You)\s*:\s*(.+)$", re.MULTILINE)
+_LINE = re.compile(r"[^\w\n]*(Caller|You)\s*:\s*(.+)")
+_CALL = re.compile(r"[^\w\n]*You called (\w+)\(.*\)\. Its result: (.+)")
+_NOTE = re.compile(r"(?:Notes so far:\s*)?(?:([^“”]*?)\s*:\s*“([^“”]*)”|-\s*“([^“”]*)”|([^“”]*):)")
 _SENTENCE = re.compile(r"[^.!?]+(?:[.!?]+(?=\s|$)|[.!?](?=\S)[^.!?]*)*[.!?]*")
 _NAME = re.compile(
     r"\b(?i:my name is|my name's|this is|I am called|I'm called)\s+"
@@ -25,6 +28,17 @@ _WANT = re.compile(
     r"\b(?:I want|I need|I would like|I'd like|I am calling|I'm calling|I wish|can you|could you)\b"
 )
 _PROMISE = re.compile(r"\b(?:I will|I'll|we will|we'll|I promise|I am going to)\b", re.IGNORECASE)
+_BOUND = re.compile(r"at most ([\d,]+) characters")
+# The first that fits a name or label; the last one fits them all.
+_FIELDS = {
+    "want|request|purpose|reason": "wants",
+    "promise|commit": "promises",
+    "open|pending|unsettled": "open_points",
+    "lang": "language",
+    "fact|detail": "facts",
+    "call|who|name": "caller",
+    "": "",
+}
 
 
 @dataclass(slots=True)
@@ -41,21 +55,28 @@ class Gist:
 
 def summarise(prompt: str, shape: Mapping[str, Any]) -> dict[str, Any]:
     """Return a summary of the lines in ``prompt`` as an object of the JSON Schema ``shape``."""
-    before = earlier(prompt, shape)
-    gist = gist_of(prompt)
-    return {
-        name: _fold(before.get(name), _value(gist, name, kind), kind)
-        for name, kind in _properties(shape).items()
-    }
+    lines = [_unquoted(line) for line in prompt.splitlines()]
+    before, noted, gist = earlier(prompt, shape), notes_of(lines), gist_of(lines)
+    found: dict[str, Any] = {}
+    for name, kind in _properties(shape).items():
+        known = _fold(before.get(name), _value(noted, name, kind), kind)
+        found[name] = _fold(known, _value(gist, name, kind), kind)
+    if match := _BOUND.search(prompt):
+        _shorten(found, int(match[1].replace(",", "")))
+    return found
 
 
-def gist_of(prompt: str) -> Gist:
+def gist_of(lines: Iterable[str]) -> Gist:
     """Collect what was said."""
     gist = Gist()
     asked = ""
-    for speaker, text in _LINE.findall(prompt):
-        for sentence in _sentences(text):
-            if speaker == "You":
+    for line in lines:
+        if call := _CALL.fullmatch(line):
+            _add(gist.facts, f"{call[1]}: {call[2]}")
+        if (said := _LINE.fullmatch(line)) is None:
+            continue
+        for sentence in _sentences(said[2]):
+            if said[1] == "You":
                 asked = ""
                 if _PROMISE.search(sentence):
                     _add(gist.promises, sentence)
@@ -74,6 +95,27 @@ def gist_of(prompt: str) -> Gist:
     return gist
 
 
+def notes_of(lines: Iterable[str]) -> Gist:
+    """Collect what was noted earlier in lines such as ``Who is calling: “Ada”``."""
+    gist = Gist()
+    label = ""
+    for line in lines:
+        match = _NOTE.fullmatch(line)
+        if match is None:
+            label = ""
+            continue
+        label = match[4] if match[4] is not None else label if match[3] else match[1]
+        value = match[3] or match[2]
+        place = _FIELDS[next((n for n in _FIELDS if re.search(n, label, re.IGNORECASE)), "")]
+        if value and place:
+            held = getattr(gist, place)
+            if isinstance(held, list):
+                _add(held, value)
+            else:
+                setattr(gist, place, value)
+    return gist
+
+
 def earlier(prompt: str, shape: Mapping[str, Any]) -> dict[str, Any]:
     """Find the newest JSON object in ``prompt`` that has fields of ``shape`` and no others."""
     known = set(_properties(shape))
@@ -87,6 +129,17 @@ def earlier(prompt: str, shape: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and value and value.keys() <= known:
             found = value
     return found
+
+
+def _unquoted(line: str) -> str:
+    """Return what a line says that is written as one JSON string."""
+    line = line.strip()
+    if line.startswith('"') and line.endswith('"'):
+        try:
+            return str(json.loads(line))
+        except ValueError:
+            pass
+    return line
 
 
 def _properties(shape: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -117,17 +170,9 @@ def _value(gist: Gist, name: str, kind: Mapping[str, Any]) -> Any:
 
 
 def _by_name(gist: Gist, name: str) -> str | list[str]:
-    for words, value in (
-        (("want", "request", "purpose", "reason"), gist.wants),
-        (("promise", "commit"), gist.promises),
-        (("open", "pending", "unsettled"), gist.open_points),
-        (("lang",), gist.language),
-        (("fact", "detail"), gist.facts),
-        (("caller", "who", "name"), gist.caller),
-    ):
-        if any(word in name for word in words):
-            return value
-    return ""
+    place = _FIELDS[next((n for n in _FIELDS if re.search(n, name)), "")]
+    found: str | list[str] = getattr(gist, place) if place else ""
+    return found
 
 
 def _many(found: str | list[str]) -> list[str]:
@@ -154,3 +199,12 @@ def _fold(before: Any, now: Any, kind: Mapping[str, Any]) -> Any:
 def _add(items: list[Any], item: Any) -> None:
     if item not in items:
         items.append(item)
+
+
+def _shorten(found: dict[str, Any], max_chars: int) -> None:
+    """Leave out from the middle of the longest list, what holds no number first."""
+    lists = [value for value in found.values() if isinstance(value, list)]
+    while len(json.dumps(found, ensure_ascii=False)) > max_chars and any(lists):
+        longest = max(lists, key=len)
+        plain = [item for item in longest if not re.search(r"\d", str(item))] or longest
+        longest.remove(plain[len(plain) // 2])

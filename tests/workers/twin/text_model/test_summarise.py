@@ -87,3 +87,45 @@ def test_numbers_with_a_point_stay_whole() -> None:
     """A sentence does not end inside an amount or an address."""
     found = summarise("Caller: I paid 12.50 to a.b@mail.example. Thanks.", SHAPE)
     assert found["facts"] == ["I paid 12.50 to a.b@mail.example."]
+
+
+def test_notes_in_lines_are_folded_in() -> None:
+    """A prompt may quote the notes so far line by line, each as a JSON string."""
+    prompt = """You keep notes. Between the marks stand the notes so far:
+DATA
+"Notes so far: Who is calling: “Ada”"
+"Notes so far: Facts, older first:"
+"Notes so far: - “Order: 4711”"
+"Notes so far: - “Floor: 3”"
+"Notes so far: You have promised:"
+"Notes so far: - “A call on Monday”"
+"Notes so far: Spoken language: “de”"
+"Caller: They said \\"yes\\" to 12 euros. And my floor is 4."
+"You called find_order({\\"id\\": 1}). Its result: {\\"total\\": \\"12.50\\"}"
+DATA"""
+    found = summarise(prompt, SHAPE)
+    assert found == {
+        "caller": "Ada",
+        "wants": "",
+        "facts": [
+            "Order: 4711",
+            "Floor: 3",
+            'They said "yes" to 12 euros.',
+            "And my floor is 4.",
+            'find_order: {"total": "12.50"}',
+        ],
+        "promises": ["A call on Monday"],
+        "open_points": [],
+        "language": "en",
+    }
+
+
+def test_bound_of_the_prompt_is_kept() -> None:
+    """What holds no number goes first, and the first and newest stay longest."""
+    told = "\n".join(f"Caller: My thing is {'x' * 20}{n:c}." for n in range(97, 117))
+    prompt = f"Write at most 600 characters.\nCaller: It is 4711.\n{told}\nCaller: It is 4712."
+    found = summarise(prompt, SHAPE)
+    assert len(json.dumps(found)) <= 600
+    assert found["facts"][:2] == ["It is 4711.", f"My thing is {'x' * 20}a."]
+    assert found["facts"][-2:] == [f"My thing is {'x' * 20}t.", "It is 4712."]
+    assert 8 < len(found["facts"]) < 22
