@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic import field_validator as check
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agent.context.settings import TextModelSettings
 from agent.live.settings import LiveSettings
 from telephony.settings import TwilioSettings
 
@@ -51,6 +52,10 @@ class WorkerSettings(BaseSettings):
     google_project: str | None = Field(None, validation_alias="GOOGLE_CLOUD_PROJECT")
     google_location: str | None = Field(None, validation_alias="GOOGLE_CLOUD_LOCATION")
     ssl_cert_file: Path | None = Field(None, validation_alias="SSL_CERT_FILE")
+
+    # The text model, where it differs from the Live API.
+    text_base_url: str | None = Field(None, validation_alias="EVERCALL_TEXT_BASE_URL")
+    text_location: str | None = Field(None, validation_alias="EVERCALL_TEXT_LOCATION")
 
     # Twilio. twilio_base_url stands before public_url, which is checked against it.
     twilio_account_sid: str | None = Field(None, validation_alias="TWILIO_ACCOUNT_SID")
@@ -90,7 +95,13 @@ class WorkerSettings(BaseSettings):
             raise ValueError("must be a number in E.164 form, such as +15550100001")
         return value
 
-    @check("google_base_url", "google_vertex_base_url", "twilio_base_url", "public_url")
+    @check(
+        "google_base_url",
+        "google_vertex_base_url",
+        "text_base_url",
+        "twilio_base_url",
+        "public_url",
+    )
     @classmethod
     def _url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
@@ -152,6 +163,27 @@ class WorkerSettings(BaseSettings):
             project=self.google_project,
             location=self.google_location,
             ca_file=str(self.ssl_cert_file) if self.ssl_cert_file else None,
+        )
+
+    def text_model(self) -> TextModelSettings:
+        """The text model's settings: the Live side's, and its own address and location if set.
+
+        The Live API's address stands in for it, as it does in the SDK itself: a gateway is rarely
+        meant for half of the traffic, and where a wall around the network needs one, transcripts
+        must not go past it. One that knows nothing but the Live API says so, at the first summary
+        and in ``evercall doctor``.
+        """
+        live = self.live()
+        own = self.text_base_url
+        live_name = "GOOGLE_VERTEX_BASE_URL" if live.vertexai else "GOOGLE_GEMINI_BASE_URL"
+        return TextModelSettings(
+            api_key=live.api_key,
+            base_url=own or live.base_url,
+            base_url_setting=live_name if live.base_url and not own else "EVERCALL_TEXT_BASE_URL",
+            vertexai=live.vertexai,
+            project=live.project,
+            location=self.text_location or live.location,
+            ca_file=live.ca_file,
         )
 
     def twilio(self) -> TwilioSettings:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent.context.settings import TextModelSettings
 from agent.live.settings import LiveSettings
 from workers.settings import SettingsError, WorkerSettings, load_settings
 
@@ -48,6 +50,7 @@ def test_defaults_need_nothing() -> None:
         ("EVERCALL_PUBLIC_URL", "https://my_host.example", "no underscore"),
         ("EVERCALL_PUBLIC_URL", "https://voice.example/?a=1", "no query"),
         ("EVERCALL_PUBLIC_URL", "https://voice.example:x", "Port"),
+        ("EVERCALL_TEXT_BASE_URL", "text.example", "must be an address"),
         ("EVERCALL_FORWARD_NUMBER", "555 1234", "E.164"),
         ("EVERCALL_DATABASE_URL", "mysql://x", "must begin with sqlite:/// or postgresql://"),
         ("EVERCALL_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),
@@ -159,6 +162,46 @@ def test_live_base_url_is_that_of_the_service(monkeypatch: pytest.MonkeyPatch) -
     assert load_settings(None).live().base_url == "https://developer.example"
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "1")
     assert load_settings(None).live().base_url == "https://vertex.example"
+
+
+def test_text_model_has_the_live_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key, project and trust are the same; the address stands in until it has its own."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "key")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "https://live.example")
+    monkeypatch.setenv("SSL_CERT_FILE", __file__)
+    assert load_settings(None).text_model() == TextModelSettings(
+        api_key="key",
+        base_url="https://live.example",
+        base_url_setting="GOOGLE_GEMINI_BASE_URL",
+        ca_file=__file__,
+    )
+    monkeypatch.setenv("EVERCALL_TEXT_BASE_URL", "https://text.example/")
+    assert load_settings(None).text_model() == TextModelSettings(
+        api_key="key", base_url="https://text.example", ca_file=__file__
+    )
+
+
+def test_text_model_of_vertex_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live models are served in regions, new text models often globally alone."""
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "mine")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "europe-west4")
+    monkeypatch.setenv("GOOGLE_VERTEX_BASE_URL", "https://vertex.example")
+    there = TextModelSettings(
+        base_url="https://vertex.example",
+        base_url_setting="GOOGLE_VERTEX_BASE_URL",
+        vertexai=True,
+        project="mine",
+        location="europe-west4",
+    )
+    assert load_settings(None).text_model() == there
+    monkeypatch.setenv("EVERCALL_TEXT_LOCATION", "global")
+    assert load_settings(None).text_model() == replace(there, location="global")
+
+
+def test_text_model_needs_no_address() -> None:
+    """Without any it is Google's own."""
+    assert load_settings(None).text_model() == TextModelSettings()
 
 
 def test_example_explains_every_setting() -> None:
