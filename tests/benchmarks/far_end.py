@@ -19,6 +19,7 @@ import ssl
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -190,11 +191,12 @@ def _spread(values: list[float]) -> dict[str, float]:
     }
 
 
-async def _serve() -> None:
+async def serve(make: Callable[[], FarEnd] = FarEnd) -> None:
+    """Do what standard input asks for, with the far end that ``make`` makes."""
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    far_end = FarEnd()
+    far_end = make()
     while line := await commands.readline():
         try:
             answer = await far_end.do(json.loads(line))
@@ -204,4 +206,4 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    uvloop.run(serve())

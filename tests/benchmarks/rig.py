@@ -97,12 +97,20 @@ def judge(window: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def rig(name: BotName, *, log: Path | None = None) -> Iterator[Rig]:
+def rig(
+    name: BotName,
+    *,
+    log: Path | None = None,
+    agent: Path = _AGENT,
+    far_end: str = "tests.benchmarks.far_end",
+) -> Iterator[Rig]:
     """Start one bot and its far ends; stop both at the end.
 
     Args:
         name: Which bot.
         log: Where the bot's output goes; nowhere by default.
+        agent: The file of evercall's agent.
+        far_end: The module that plays the far ends.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -111,9 +119,9 @@ def rig(name: BotName, *, log: Path | None = None) -> Iterator[Rig]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evercall-bench-")))
         output = stack.enter_context(Path(log or os.devnull).open("ab"))
         certificate, key, trust = _certificates(folder)
-        far_end = stack.enter_context(
+        far_ends = stack.enter_context(
             _process(
-                [sys.executable, "-m", "tests.benchmarks.far_end"],
+                [sys.executable, "-m", far_end],
                 core=cores[-1],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -125,11 +133,11 @@ def rig(name: BotName, *, log: Path | None = None) -> Iterator[Rig]:
         stack.callback(os.sched_setaffinity, 0, set(cores))
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        listening = Rig(bot=far_end, far_end=far_end).ask(
+        listening = Rig(bot=far_ends, far_end=far_ends).ask(
             do="listen", certificate=str(certificate), key=str(key)
         )
         live = f"https://127.0.0.1:{listening['port']}"
-        command, environment = _bot(name, port, live, folder)
+        command, environment = _bot(name, port, live, folder, agent)
         bot = stack.enter_context(
             _process(
                 command,
@@ -139,7 +147,7 @@ def rig(name: BotName, *, log: Path | None = None) -> Iterator[Rig]:
                 env={**os.environ, "SSL_CERT_FILE": str(trust), **environment},
             )
         )
-        running = Rig(bot=bot, far_end=far_end, core=cores[0])
+        running = Rig(bot=bot, far_end=far_ends, core=cores[0])
         _wait_for_port(bot, port)
         running.ask(
             do="line",
@@ -152,10 +160,12 @@ def rig(name: BotName, *, log: Path | None = None) -> Iterator[Rig]:
         yield running
 
 
-def _bot(name: BotName, port: int, live: str, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _bot(
+    name: BotName, port: int, live: str, folder: Path, agent: Path
+) -> tuple[list[str], dict[str, str]]:
     if name == "stock":
         return [sys.executable, "-m", "tests.benchmarks.stock_bot", str(port), live], {}
-    command = ["serve", "--host", "127.0.0.1", "--port", str(port), "--agent", str(_AGENT)]
+    command = ["serve", "--host", "127.0.0.1", "--port", str(port), "--agent", str(agent)]
     return [str(Path(sys.executable).with_name("evercall")), *command], {
         "EVERCALL_PUBLIC_URL": _PUBLIC_URL,
         "EVERCALL_DATA_DIR": str(folder / "data"),

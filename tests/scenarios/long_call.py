@@ -47,12 +47,12 @@ _TURN_S = 15.0
 """From one utterance of the caller to the next."""
 _PIECE_MS = 100
 """Of caller audio at once; the phone's 20 ms would be the same call with five times the work."""
+_STEP_MS = 100
+"""Utterances are whole multiples of it, and so of every length of pieces."""
 _WORD_MS = 320
 _ANSWER_S = 30.0
 _SPAN_S = 560.0
 """Age at which the server begins to send a connection away."""
-_SILENCE = bytes(INPUT_RATE_HZ * 2 * _PIECE_MS // 1000)
-
 
 # -- what is said ------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class Utterance:
 
     @property
     def frames(self) -> int:
-        return math.ceil(len(self.text.split()) * _WORD_MS / _PIECE_MS) * _PIECE_MS // FRAME_MS
+        return math.ceil(len(self.text.split()) * _WORD_MS / _STEP_MS) * _STEP_MS // FRAME_MS
 
 
 def dialogue(minutes: float) -> list[Utterance]:
@@ -277,7 +277,7 @@ class Phone:
 class Person:
     """The caller: one piece of audio after the other, on an absolute schedule."""
 
-    def __init__(self, session: LiveSession, phone: Phone, seed: int) -> None:
+    def __init__(self, session: LiveSession, phone: Phone, *, piece_ms: int, seed: int) -> None:
         self.spoken: list[tuple[float, Codes]] = []
         """When each utterance began, and its position codes."""
         self._session = session
@@ -286,6 +286,8 @@ class Person:
         self._loop = asyncio.get_running_loop()
         self._next_s = self._began_s = self._loop.time()
         self._code = 0
+        self._piece_s = piece_ms / 1000
+        self._silence = bytes(INPUT_RATE_HZ * 2 * piece_ms // 1000)
 
     async def talk(self, said: Iterable[Utterance]) -> None:
         """Say it all, each when the model has answered what was said before."""
@@ -305,7 +307,7 @@ class Person:
             assert now < max(began_s, due_s) + _ANSWER_S, (
                 f"no answer to utterance {len(self.spoken)}, {now - START_S:.1f} s into the call"
             )
-            await self._send(_SILENCE)
+            await self._send(self._silence)
 
     async def _say(self, one: Utterance) -> None:
         if self._code + one.frames > CODES:
@@ -313,11 +315,12 @@ class Person:
         first, self._code = self._code, self._code + one.frames
         self.spoken.append((self._loop.time() - START_S, (first, self._code - 1)))
         pcm = encode_run(first, one.frames, rate_hz=INPUT_RATE_HZ)
-        for at in range(0, len(pcm), len(_SILENCE)):
-            await self._send(pcm[at : at + len(_SILENCE)])
+        size = len(self._silence)
+        for at in range(0, len(pcm), size):
+            await self._send(pcm[at : at + size])
 
     async def _send(self, pcm: bytes) -> None:
-        self._next_s += _PIECE_MS / 1000
+        self._next_s += self._piece_s
         await asyncio.sleep(self._next_s - self._loop.time())
         await self._session.send_caller_audio(pcm)
 
@@ -403,8 +406,17 @@ def hold_call(
     seed: int = 0,
     spec: AgentSpec | None = None,
     vertexai: bool = False,
+    piece_ms: int = _PIECE_MS,
 ) -> LongCall:
-    """Hold the call and return what became of it; the same seed makes the same call."""
+    """Hold the call and return what became of it; the same seed makes the same call.
+
+    Args:
+        minutes: How long.
+        seed: For everything that varies.
+        spec: The agent.
+        vertexai: Which surface of the Live API.
+        piece_ms: Of caller audio at once, a divisor of 100.
+    """
     # Delays between tries come from the module's own source.
     random.seed(seed)
     said = dialogue(minutes)
@@ -412,7 +424,7 @@ def hold_call(
     call = LongCall(logs=twin.sessions)
     began_s = time.process_time()
     with twin.reached():
-        run(_hold(call, twin, said, spec or agent(), vertexai=vertexai, seed=seed))
+        run(_hold(call, twin, said, spec or agent(), vertexai, piece_ms, seed))
     call.cpu_s = time.process_time() - began_s
     return call
 
@@ -422,8 +434,8 @@ async def _hold(
     twin: TwinInProcess,
     said: Sequence[Utterance],
     spec: AgentSpec,
-    *,
     vertexai: bool,
+    piece_ms: int,
     seed: int,
 ) -> None:
     clock = asyncio.get_running_loop().time
@@ -445,7 +457,7 @@ async def _hold(
     )
     phone.session = session
     session.listen(phone)
-    person = Person(session, phone, seed)
+    person = Person(session, phone, piece_ms=piece_ms, seed=seed)
     call.spoken = person.spoken
     holding = asyncio.create_task(session.run(), name="session")
     sampling = asyncio.create_task(_sample(call, twin), name="sampler")
