@@ -62,8 +62,8 @@ def test_a_long_call_is_told_with_what_was_done_for_its_memory() -> None:
         " 0:21.0  -       remembers name: Ann Taylor",
         " 1:20.1  -       summary brought up to date, 7 turns",
         f" {at(cut.at_s)}  -       the server cut the oldest turns: {sizes}",
-        "10:12.0  -       the agent was told something; it reached the model at a move, 7 min 18 s",
-        "                 later",
+        "10:12.0  -       the agent was told something; it reached the model at a move, 7 min 18 s"
+        " later",
         "24:33.5  -       summary not brought up to date, 14 turns: the text model failed (1.7 s)",
         "                 [503: the model is overloaded]",
     ):

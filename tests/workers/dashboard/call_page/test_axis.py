@@ -20,6 +20,12 @@ def test_the_ruler_stays_readable(seconds: float) -> None:
     assert 1 <= ruler(Axis(seconds)).count("<b>") <= 15
 
 
+def test_the_ruler_of_a_long_call_names_more_where_somebody_zooms_in() -> None:
+    """Names of small ticks are there, and hidden until labels have room; not in a short call."""
+    assert ruler(Axis(3_600.0)).count('<b class="fine">') == 48
+    assert ruler(Axis(60.0)).count('class="fine"') == 0
+
+
 @pytest.mark.parametrize("seconds", [1.0, 61.0, 3480.0])
 def test_labels_have_room_within_bounds(seconds: float) -> None:
     """A short call is not squeezed, a long one does not make an endless page."""

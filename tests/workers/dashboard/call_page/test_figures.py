@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from agent.conversation.record import CallRecord
+import pytest
+
+from agent.conversation.record import CallRecord, ContextRecord, ContextSample
+from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import sample_moves, sample_record
 from workers.dashboard.call_page.figures import Figure, figures, headline
 from workers.dashboard.call_page.waveform import Waveform, Waves
+from workers.dashboard.story import Tone
 
 
 def by_label(found: list[Figure]) -> dict[str, Figure]:
@@ -64,6 +68,45 @@ def test_loss_and_failure_of_moves_are_told_beside_the_gap() -> None:
     found = by_label(figures(record, None))
     assert found["Caller audio lost"].value == "1.0 s"
     assert found["Moves"].tone == "bad"
+
+
+def test_context_is_told_where_it_was_counted() -> None:
+    """The most is among the first numbers; size, cuts, rates and summaries among all."""
+    record = long_record()
+    assert headline(record)[-1] == Figure(
+        "Most in context", "20,885", "good", "64% of window; 12 cuts"
+    )
+    found = by_label(figures(record, None))
+    assert {label: found[label].value for label in found if "Context" in label} == {
+        "Context, most": "20,885",
+        "Context, at the end": f"{record.context.tokens:,}",
+        "Context lasts": "3 min 34 s",
+        "Context cuts": "12",
+    }
+    assert found["Summaries made"].value == "36"
+    assert found["Summaries failed"] == Figure("Summaries failed", "4", "odd")
+    assert found["Tokens of summaries"].value == "68,310"
+    assert found["Caller, tokens/s"].value == "31.7"
+    assert found["Updates"].note == "1 not sent"
+    assert "Tokens in context" not in found
+
+
+def test_context_is_not_told_where_it_was_not_counted() -> None:
+    """The last size that was reported, as ever, and nothing else."""
+    record = sample_record()
+    assert len(headline(record)) == 4
+    found = by_label(figures(record, None))
+    assert found["Tokens in context"].value == "1,840"
+    assert not [label for label in found if label.startswith(("Context", "Summar", "Update"))]
+
+
+@pytest.mark.parametrize(("most", "tone"), [(80_000, "good"), (120_000, "odd"), (140_000, "bad")])
+def test_a_context_that_nears_its_window_stands_out(most: int, tone: Tone) -> None:
+    """From nine tenths on it is odd; over the window it is bad."""
+    record = sample_record()
+    record.context = ContextRecord(131_072, most_tokens=most, samples=[ContextSample(1, 1, True)])
+    assert headline(record)[-1].tone == tone
+    assert by_label(figures(record, None))["Context, most"].tone == tone
 
 
 def test_a_failed_tool_is_bad() -> None:

@@ -15,15 +15,22 @@ from hypothesis import strategies as st
 from agent.conversation.record import (
     BargeInRecord,
     CallRecord,
+    ContextRecord,
+    ContextSample,
+    CutRecord,
     DigitRecord,
     EndReason,
+    FactRecord,
     MoveCause,
     MoveMoment,
     MoveRecord,
     StreamRecord,
+    SummaryMade,
+    SummaryRecord,
     ToolRecord,
     TurnRecord,
 )
+from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import (
     HOURS,
     HOURS_HEARD,
@@ -139,6 +146,24 @@ def test_moves_are_marked_and_reported() -> None:
     ]
 
 
+def test_an_hour_long_call_stays_readable() -> None:
+    """What is remembered comes before 300 turns, which have a box; the page is small."""
+    page = render_page(long_record())
+    Outline(page)
+    order = [page.index(f'id="{name}"') for name in ("remembers", "transcript", "moves", "work")]
+    assert order == sorted(order)
+    assert 'class="box" tabindex="0" role="region" aria-label="Transcript"' in page
+    assert len(page) < 500_000
+
+
+def test_a_short_transcript_has_no_box() -> None:
+    """Nor has the page anything of a context that was never counted."""
+    page = render_page(sample_record())
+    assert 'class="box"' not in page
+    for absent in ('class="plot"', 'class="legend"', 'id="remembers"', 'id="work"'):
+        assert absent not in page
+
+
 def test_header_says_how_it_ended_and_why() -> None:
     """Reason and detail stand at the top, graver ends look graver."""
     record = CallRecord(
@@ -186,6 +211,12 @@ def test_everything_is_escaped() -> None:
             MoveRecord(MoveCause.LOST, MoveMoment.ABRUPT, None, 6, 6, 9, model=evil, detail=evil)
         ],
         counters={evil: 1},
+        context=ContextRecord(
+            samples=[ContextSample(1, 5, reported=True)],
+            summaries=[SummaryMade(3, 1, "failed", 2, evil, detail=evil)],
+        ),
+        summary=SummaryRecord(evil, evil, (evil,), (evil,), (evil,), evil),
+        facts=[FactRecord(evil, evil)],
     )
     page = render_page(record, wav=sample_wav(dataclasses.replace(record, turns=[])), wav_name=evil)
     outline = Outline(page)
@@ -216,3 +247,18 @@ def test_any_record_makes_a_page(turns: list[TurnRecord], ended_s: float | None)
     """However odd the times and texts, the page is whole and can be written."""
     page = render_page(CallRecord("CA0", "a", "m", turns=turns, ended_s=ended_s))
     Outline(page.encode().decode())
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=30)
+@given(
+    st.lists(st.builds(ContextSample, st.floats(-10, 200), st.integers(-5, 10**7), st.booleans())),
+    st.lists(st.builds(CutRecord, st.floats(-10, 200), st.integers(0), st.integers(0)), max_size=3),
+    st.integers(0, 10**6),
+    st.none() | st.integers(0, 10**6),
+)
+def test_any_context_makes_a_page(
+    samples: list[ContextSample], cuts: list[CutRecord], window: int, trigger: int | None
+) -> None:
+    """However odd sizes and times are, nothing fails."""
+    context = ContextRecord(window, trigger, samples=samples, cuts=cuts)
+    Outline(render_page(CallRecord("CA0", "a", "m", ended_s=100.0, context=context)))

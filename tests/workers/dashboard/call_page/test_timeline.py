@@ -7,7 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from agent.conversation.record import CallRecord, DigitRecord, StreamRecord, ToolRecord
+from agent.conversation.record import (
+    CallRecord,
+    ContextRecord,
+    DigitRecord,
+    StreamRecord,
+    ToolRecord,
+)
+from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import sample_moves, sample_record, sample_wav
 from workers.dashboard.call_page.timeline import timeline
 from workers.dashboard.call_page.waveform import Waves, read_recording, waveform
@@ -90,6 +97,16 @@ def test_a_move_lasts_from_the_old_connection_to_the_next() -> None:
         assert placed(drawing, f"line move {tone}") == [(left_s, 0.0)]
     assert "go_away → resume · gap 0 ms" in lane
     assert "lost → refill · gap 640 ms" in lane
+
+
+def test_context_and_summaries_have_lanes_on_the_same_axis() -> None:
+    """Below the moves; a call whose context was never counted has none of them."""
+    drawing = timeline(long_record(), None)
+    assert lanes(drawing)[-4:] == ["moves", "context", "summaries", "updates"]
+    assert "at most 20,885 tokens, 12 cuts" in drawing
+    drawing = timeline(replace(long_record(), context=ContextRecord()), None)
+    assert lanes(drawing)[-1] == "moves"
+    assert "model's context" not in drawing
 
 
 def test_a_long_call_begins_crowded() -> None:
