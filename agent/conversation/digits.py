@@ -1,0 +1,150 @@
+"""Digits in texts, as people write and say them, and how far apart they stand.
+
+Transcripts hold one number in many ways: ``4111 1111``, ``4111, 1111.``, ``four one double one``,
+and its second half in the next turn. So the digits of one or several texts are read as one row of
+pieces, each with the gap before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+Span = tuple[int, int]
+"""From where to where in a text."""
+
+_WORDS: Final = {
+    "zero": "0",
+    "oh": "0",
+    "o": "0",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+}
+_TIMES: Final = {"double": 2, "triple": 3}
+# English alone: each further language has words that mean something else in another.
+_WORD: Final = rf"(?:{'|'.join(_WORDS)})\b"
+# For lower-case texts. It opens with what a piece may begin with, which makes it thrice as fast.
+_PIECE: Final = re.compile(
+    rf"(?=[\dzotfsedn])(?:\d+|\b(?:{'|'.join(_TIMES)})[\s-]{{1,3}}(?:\d(?!\d)|{_WORD})|\b{_WORD})"
+)
+# What may stand within a number. A colon may not: it makes a time.
+_MARKS: Final = r"[\s\x00-\x1f.,;/()|_·\-‐-―−\u00ad\u200b-\u200f\u2060\ufeff]{0,8}"
+_FILLERS: Final = (
+    "and|then|dash|hyphen|space|uh|uhm|um|er|erm|ah|so|yes|yeah|okay|ok|sorry|wait|it's|it is|is"
+)
+_TIGHT: Final = re.compile(rf"{_MARKS}(?:\b(?:{_FILLERS})\b{_MARKS}){{0,3}}", re.IGNORECASE)
+# Spoken around the parts of a number: "are the first four, and the next ones are".
+_LOOSE_CHARS: Final = 40
+# Marks and fillers at their longest; a longer text need not be compared with them.
+_FAR_CHARS: Final = 100
+REMOVED: Final = "removed]"
+"""Ends every text that stands in the place of something; nothing joins across it."""
+
+# Digits that are no part of a longer number, whatever stands beside them: identifiers, dates, and
+# numbers with a decimal mark or thousands.
+_ALONE: Final = re.compile(
+    r"(?<![0-9A-Za-z])[A-Z]{2}[0-9a-f]{32}(?![0-9A-Za-z])"
+    r"|(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
+    r"|(?<![0-9A-Za-z])(?=[0-9]{0,63}[a-f])[0-9a-f]{24,64}(?![0-9A-Za-z])"
+    r"|(?<![\d.-])(?:19|20)\d\d-(?:0\d|1[0-2])-(?:[0-2]\d|3[01])(?!\d|-\d)"
+    r"|(?<![\d./-])(?:0?[1-9]|[12]\d|3[01])([./-])(?:0?[1-9]|[12]\d|3[01])\1(?:19|20)\d\d"
+    r"(?![./-]?\d)"
+    r"|(?<![\d.,])\d{1,3}(?:[.,]\d{3}){0,2}[.,]\d{1,2}(?!\d|[.,]\d)"
+    r"|(?<![\d.,])\d{1,3}(?:[.,]\d{3}){1,2}(?!\d|[.,]\d)"
+    r"|(?<![\d.,])\d{1,3}\.\d{5,}(?!\d|\.\d)"
+    r"|(?<![\d.,])1\d{9}\.\d{1,9}(?!\d|\.\d)"
+)
+
+
+class Gap(IntEnum):
+    """What lies between two pieces."""
+
+    TIGHT = 0
+    """Marks and fillers at most, within one text."""
+    TURN = 1
+    """The same, but the second piece is in a later text."""
+    LOOSE = 2
+    """A few words."""
+    WIDE = 3
+    """Too much to be within one number."""
+
+
+class Piece(NamedTuple):
+    """Digits without anything between them."""
+
+    text: int
+    """Which text of the row."""
+    start: int
+    end: int
+    digits: str
+    gap: Gap
+    """Before it."""
+
+
+def read_pieces(texts: Sequence[str], *, loose: bool = False) -> list[Piece]:
+    """Read the digits of texts that follow one another.
+
+    Args:
+        texts: In their order.
+        loose: Pieces with a few words between them may belong together, too.
+    """
+    pieces: list[Piece] = []
+    # What lies between the last piece and the text at hand.
+    before = ""
+    for number, text in enumerate(texts):
+        end = 0
+        for found in _PIECE.finditer(_lower(text)):
+            between = before + text[end : found.start()]
+            if not pieces or len(between) > _FAR_CHARS:
+                gap = Gap.WIDE
+            elif _TIGHT.fullmatch(between):
+                gap = Gap.TIGHT if pieces[-1].text == number else Gap.TURN
+            elif loose and len(between) <= _LOOSE_CHARS and REMOVED not in between:
+                gap = Gap.LOOSE
+            else:
+                gap = Gap.WIDE
+            end, before = found.end(), ""
+            pieces.append(Piece(number, found.start(), end, _value(found.group()), gap))
+        before += text[end:] + "\n"
+    return pieces
+
+
+def without_lone(pieces: Sequence[Piece], texts: Sequence[str]) -> list[Piece]:
+    """Leave out digits that stand for themselves: identifiers, dates, amounts."""
+    lone = [[found.span() for found in _ALONE.finditer(text)] for text in texts]
+    kept: list[Piece] = []
+    cut = False
+    for piece in pieces:
+        if any(since < piece.end and piece.start < until for since, until in lone[piece.text]):
+            cut = True
+            continue
+        if cut:
+            piece = Piece(piece.text, piece.start, piece.end, piece.digits, Gap.WIDE)
+        kept.append(piece)
+        cut = False
+    return kept
+
+
+def _value(word: str) -> str:
+    if word.isdecimal():
+        return word if word.isascii() else "".join(str(int(digit)) for digit in word)
+    *times, last = word.replace("-", " ").split()
+    digit = _WORDS.get(last) or str(int(last))
+    return digit * (_TIMES[times[0]] if times else 1)
+
+
+def _lower(text: str) -> str:
+    """Return ``text`` in lower case, letter by letter where that would make it longer."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
