@@ -27,6 +27,7 @@ from pipecat.workers.runner import WorkerRunner
 from agent.audio import INPUT_RATE_HZ, OUTPUT_RATE_HZ
 from agent.conversation.prompt import open_call
 from agent.conversation.record import EndReason, StreamRecord
+from agent.conversation.redaction import Redactor
 from agent.conversation.transcript import Transcript
 from agent.live.dialer import Dialer
 from agent.live.filler import load_filler
@@ -105,6 +106,7 @@ class CallRunner:
         self._observers = observers
         self._clock = clock
         self._filler = load_filler(spec)
+        self._redactor = Redactor(spec.redaction)
         self._processors = {
             side: [cast(type[FrameProcessor], import_reference(name, spec)) for name in names]
             for side, names in (
@@ -275,7 +277,8 @@ class CallRunner:
         record.detail = call.stream.detail
         call.entry.record = record
         call.entry.history = list(record.turns)
-        self._store.save_record(call.entry.call_sid, record)
+        # The next stream of this call works with what was said; what is stored must not hold it.
+        self._store.save_record(call.entry.call_sid, self._redactor.redact_record(record))
 
 
 async def _run_to_the_end(runner: WorkerRunner, pipeline: Pipeline) -> None:
