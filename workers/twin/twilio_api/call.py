@@ -15,6 +15,7 @@ from workers.twin.caller import (
 from workers.twin.performer import Doing, KeyPressed
 from workers.twin.twilio_api import states
 from workers.twin.twilio_api.acts import do_to_stream, shown
+from workers.twin.twilio_api.call_result import call_result
 from workers.twin.twilio_api.callee import CalleeBehaviour, ring
 from workers.twin.twilio_api.connect import second_stream
 from workers.twin.twilio_api.desk import Desk
@@ -113,7 +114,7 @@ class TwinCall:
             raise self._error
         if self.line.callbacks:
             await asyncio.wait(list(self.line.callbacks), timeout=CALLBACKS_TIMEOUT_S)
-        return self._result()
+        return call_result(self.line, self._ended_at_s)
 
     async def run(self) -> None:
         """Run the call to its end; the twin does this in a task."""
@@ -245,25 +246,6 @@ class TwinCall:
                 self._extras.append(line.spawn(work, "second stream"))
         if stream is not None:
             do_to_stream(stream, doing)
-
-    def _result(self) -> CallResult:
-        line = self.line
-        heard = line.party.heard
-        size = heard.position(heard.start_s + self._ended_at_s)
-        return CallResult(
-            sid=self.sid,
-            status=self.status,
-            answered_at_s=line.answered_at_s,
-            duration_s=self._ended_at_s,
-            heard=heard.until(size),
-            spoken=bytes(line.party.spoken[:size]).ljust(size, b"\xff"),
-            played_ms=heard.spans_ms(),
-            events=tuple(line.journal.events),
-            warnings=tuple(line.journal.warnings),
-            webhooks=tuple(line.journal.webhooks),
-            script_finished=line.party.performer.finished,
-            open_sockets=sum(stream.is_connected for stream in line.streams),
-        )
 
 
 def _future() -> asyncio.Future[Finish | Fetch | DocumentFetched]:

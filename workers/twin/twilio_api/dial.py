@@ -1,4 +1,4 @@
-"""``<Dial>``: rings numbers, bridges the first that answers, reports how it went."""
+"""``<Dial>``: rings numbers, connects the first that answers, reports how it went."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 
 from workers.twin import dtmf
 from workers.twin.caller import HangUp
-from workers.twin.performer import Doing
+from workers.twin.performer import Doing, KeyPressed
 from workers.twin.twilio_api import states, twiml
 from workers.twin.twilio_api.callee import CalleeBehaviour, ring
 from workers.twin.twilio_api.line import Line
 from workers.twin.twilio_api.program import VerbEnded
 from workers.twin.twilio_api.resources import CallFacts
+from workers.twin.twilio_api.whisper import whisper
 
 
 class Leg:
@@ -35,10 +36,12 @@ class Leg:
             ),
             self.behaviour.script,
             on_doing=self._on_doing,
+            faults=parent.faults,
         )
+        parent.legs.append(self.line)
 
     async def ring(self, timeout_s: float) -> str:
-        """Ring until answered (``in-progress``, entered) or not."""
+        """Ring until answered (``in-progress``, not entered yet) or not."""
         status = await ring(self.behaviour, timeout_s=timeout_s, enter=self.line.enter)
         if status != states.IN_PROGRESS:
             self.line.enter(status)
@@ -54,8 +57,11 @@ class Leg:
 
     def _on_doing(self, doing: Doing) -> None:
         self.line.journal.note("script", doing=repr(doing))
-        if isinstance(doing, HangUp):
-            self.hung_up.set()
+        match doing:
+            case HangUp():
+                self.hung_up.set()
+            case KeyPressed(digit) if self.line.on_key is not None:
+                self.line.on_key(digit)
 
 
 async def dial(line: Line, verb: twiml.Dial) -> VerbEnded:
@@ -73,14 +79,19 @@ async def dial(line: Line, verb: twiml.Dial) -> VerbEnded:
             if other is not leg:
                 other.end()
         params = {"DialCallStatus": status, "DialCallSid": leg.line.facts.sid}
+        bridged = False
         if status == states.IN_PROGRESS:
-            line.answer()
-            await _bridge(line, leg, verb.time_limit_s)
+            bridged = await _accepted(leg)
+            if bridged:
+                line.answer()
+                await _bridge(line, leg, verb.time_limit_s)
             leg.end()
+            # Also of somebody who answered and was not connected: their own call is completed
+            # (seen in public services, which tell the two apart by DialBridged).
             params["DialCallStatus"] = states.COMPLETED
             params["DialCallDuration"] = str(leg.line.facts.duration_s)
-        params["DialBridged"] = "true" if status == states.IN_PROGRESS else "false"
-        line.journal.note("dial.ended", status=params["DialCallStatus"])
+        params["DialBridged"] = "true" if bridged else "false"
+        line.journal.note("dial.ended", status=params["DialCallStatus"], bridged=bridged)
         return VerbEnded(params)
     finally:
         for leg in legs:
@@ -105,11 +116,26 @@ async def _first_to_answer(legs: list[Leg], timeout_s: float) -> tuple[Leg, str]
         await asyncio.gather(*ringing, return_exceptions=True)
 
 
-async def _bridge(line: Line, leg: Leg, time_limit_s: float) -> None:
+async def _accepted(leg: Leg) -> bool:
+    """Do with the callee what comes before the bridge; say whether there is to be one."""
     leg.line.party.start()
     leg.line.enter(states.IN_PROGRESS)
     if leg.number.send_digits:
         await leg.line.play(dtmf.keys(leg.number.send_digits))
+    if not leg.number.url:
+        return True
+    whispering = asyncio.ensure_future(whisper(leg.line, leg.number))
+    gone = asyncio.ensure_future(leg.hung_up.wait())
+    try:
+        await asyncio.wait({whispering, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return whispering.done() and whispering.result() and not leg.hung_up.is_set()
+    finally:
+        for task in (whispering, gone):
+            task.cancel()
+        await asyncio.gather(whispering, gone, return_exceptions=True)
+
+
+async def _bridge(line: Line, leg: Leg, time_limit_s: float) -> None:
     line.journal.note("bridged", to=leg.number.number)
     leg.line.party.sink = line.party.hear
     line.party.sink = leg.line.party.hear

@@ -61,10 +61,13 @@ class Line:
         self.stream: MediaStream | None = None
         self.stream_request: tuple[str, Mapping[str, str]] | None = None
         self.on_key: Callable[[str], None] | None = None
+        self.legs: list[Line] = []
+        """Those that were dialled from here."""
         self.callbacks: set[asyncio.Task[None]] = set()
         self._status_callback = status_callback or StatusCallback()
         self._sequence = 0
         self.answered_at_s: float | None = None
+        self.ended_at_s: float | None = None
         desk.record(facts)
 
     def enter(self, state: str, *, silently: bool = False) -> None:
@@ -83,6 +86,7 @@ class Line:
             self.party.performer.answered = True
         if state in states.TERMINAL:
             self.facts.ended_at = now
+            self.ended_at_s = self.journal.now_s()
             self.party.stop()
         self.journal.note("status", status=state)
         event = states.event_of(state)

@@ -9,7 +9,7 @@ Twilio's apology.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
 
 from workers.twin.twilio_api import twiml
@@ -119,7 +119,7 @@ class Program:
     def _advance(self) -> Step:
         if self._next >= len(self._verbs):
             return Finish()
-        verb = self._verbs[self._next]
+        verb = self._absolute(self._verbs[self._next])
         first = self._next == 0
         self._next += 1
         match verb:
@@ -136,6 +136,18 @@ class Program:
             case twiml.Dial(answer_on_bridge=True):
                 return Run(verb, answers=False)
         return Run(verb, answers=True)
+
+    def _absolute(self, verb: Verb) -> Verb:
+        """Complete the addresses that the verb itself asks, such as those of a Dial's numbers."""
+        if not isinstance(verb, twiml.Dial):
+            return verb
+        return replace(
+            verb,
+            numbers=tuple(
+                replace(number, url=urljoin(self._url, number.url)) if number.url else number
+                for number in verb.numbers
+            ),
+        )
 
     def _after_gather(self, digits: str, finished_on: str) -> Step:
         verb = self._verbs[self._next - 1]

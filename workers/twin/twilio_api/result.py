@@ -55,6 +55,10 @@ class CallResult:
     webhooks: tuple[Webhook, ...]
     script_finished: bool
     open_sockets: int
+    legs: tuple[CallResult, ...] = ()
+    """Calls that ``<Dial>`` made, in order; their times count from ``dialled_at_s`` of this one."""
+    dialled_at_s: float = 0.0
+    """When the call that dialled this one did so, in that call's time; 0 for other calls."""
 
     @property
     def digits_heard(self) -> str:

@@ -55,10 +55,12 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number to dial."""
+    """A number to dial; whoever answers hears the document of ``url`` before they are connected."""
 
     number: str
     send_digits: str = ""
+    url: str = ""
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,14 @@ class _Reader:
         for child in element:
             if child.tag == "Number":
                 self._check(child)
-                numbers.append(Number(_text(child), child.get("sendDigits", "")))
+                numbers.append(
+                    Number(
+                        _text(child),
+                        child.get("sendDigits", ""),
+                        child.get("url", ""),
+                        child.get("method", "POST").upper(),
+                    )
+                )
             else:
                 self._warn(f"element {child.tag} in Dial is not allowed, or not simulated")
         return Dial(
