@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from workers.twin import speech
+from workers.twin.live_api.compression import check_window
 from workers.twin.live_api.ears import Ears, SpeechEnded, SpeechStarted
 from workers.twin.live_api.engine import Send
 from workers.twin.live_api.memory import BLANK, Memory, Snapshot
@@ -34,7 +34,7 @@ from workers.twin.live_api.script import LiveScript
 from workers.twin.live_api.session_log import HeardTurn, SessionLog
 from workers.twin.live_api.setup import Setup
 from workers.twin.live_api.understanding import Understanding, codes_of
-from workers.twin.live_api.usage import Meter
+from workers.twin.live_api.usage import RATES, Meter, Rates
 
 
 class Conversation:
@@ -50,6 +50,7 @@ class Conversation:
         snapshot: Snapshot = BLANK,
         understanding: Understanding | None = None,
         quirks: Quirks = SOUND,
+        rates: Rates = RATES,
         seed: int = 0,
     ) -> None:
         """Begin, or go on from ``snapshot``: what the session was when the handle was issued."""
@@ -57,20 +58,21 @@ class Conversation:
         self._profile = setup.profile
         self._detection = setup.detection
         self._log = log
-        position = snapshot.position
-        if not quirks.greets_again:
-            position = _told(script, setup.system_instruction, position)
         self._replies = Replies(
             script,
             understanding,
-            position=position,
-            greeted=snapshot.greeted or position > 0,
+            position=snapshot.position,
+            greeted=snapshot.greeted,
             greets_again=quirks.greets_again,
         )
+        self._learns = not quirks.greets_again
+        if self._learns:
+            self._replies.told(setup.system_instruction)
         self._ears = Ears(setup.detection)
-        self._meter = Meter(vertex=setup.profile.vertex)
-        self._meter.instruction(setup.system_instruction)
-        self._memory = Memory(log.memory, self._meter, snapshot)
+        self._meter = Meter(vertex=setup.profile.vertex, rates=rates)
+        self._memory = Memory(
+            log.lines, self._meter, snapshot, instruction=setup.system_instruction
+        )
         self._mouth = Mouth(
             setup,
             script,
@@ -82,11 +84,14 @@ class Conversation:
         )
         self._postponed: Reply | None = None
         self._counted_ms = 0.0
+        self._turn_tokens = 0.0
+        self._history: list[str] = []
         self._activity_open = False
         self._seeding = setup.history_first
-        self._asked = ""
+        self._asked: tuple[str, int | None] = ("", None)
         self.utterances = 0
         """Turns of the caller that began; a pause in a turn begins another."""
+        log.context_tokens = self._meter.context_tokens
 
     @property
     def deadline(self) -> float | None:
@@ -111,8 +116,13 @@ class Conversation:
         return self._mouth.take()
 
     def wake(self, now: float) -> None:
-        """Do what is due by ``now``."""
+        """Do what is due by ``now``.
+
+        Raises:
+            RefusedError: The context is full.
+        """
         self._mouth.wake(now)
+        self._measure()
 
     def receive(self, message: ClientMessage, now: float) -> None:
         """Take in a message.
@@ -120,6 +130,10 @@ class Conversation:
         Raises:
             RefusedError: The real server closes the connection here.
         """
+        self._receive(message, now)
+        self._measure()
+
+    def _receive(self, message: ClientMessage, now: float) -> None:
         self._mouth.messages_consumed += 1
         match message:
             case AudioIn():
@@ -147,17 +161,37 @@ class Conversation:
             case ContextUpdateIn(system_instruction):
                 if not self._profile.context_update:
                     raise invalid()
-                self._meter.instruction(system_instruction or "")
+                if system_instruction is not None:
+                    self._update(system_instruction, now)
             case VideoIn():
                 pass
+
+    def _measure(self) -> None:
+        self._log.context_tokens = self._meter.context_tokens
+        if self._setup.compression is None:
+            check_window(self._memory, self._setup.window_tokens)
+
+    def _update(self, instruction: str, now: float) -> None:
+        self._memory.instruct(instruction)
+        self._log.context_updates.append(instruction)
+        self._log.note(now, "context_update", f"{len(instruction)} characters")
 
     def _audio(self, audio: AudioIn, now: float) -> None:
         if self._detection.manual:
             # Audio outside an activity is dropped (pipecat#4597); the ears only keep the time.
             if self._activity_open:
                 self._ears.push(audio.pcm, audio.rate_hz)
+                self._count()
             return
         self._hear(self._ears.push(audio.pcm, audio.rate_hz), now)
+        self._count()
+
+    def _count(self) -> None:
+        """Count the audio that came since this was last asked for."""
+        ears = self._ears
+        total_ms = ears.heard_ms if self._detection.all_input else ears.speech_ms
+        self._turn_tokens += self._meter.caller_audio(total_ms - self._counted_ms)
+        self._counted_ms = total_ms
 
     def _manual_activity(self, *, started: bool, now: float) -> None:
         if not self._detection.manual:
@@ -195,24 +229,23 @@ class Conversation:
         else:
             reply = self._replies.to_more_speech(postponed, codes)
             if reply is not postponed:
-                self._memory.add("user", postponed.heard)
+                self._memory.heard(postponed.heard, postponed.heard_tokens)
+        self._count()
+        reply.heard_tokens += self._turn_tokens
+        self._turn_tokens = 0.0
         heard = HeardTurn(reply.heard, event.started_ms, event.at_ms, now, codes)
         self._log.heard.append(heard)
+        self._log.sample(now, self._meter.context_tokens)
         self._mouth.happened("speech_end")
-        ears = self._ears
-        total_ms = ears.heard_ms if self._detection.all_input else ears.speech_ms
-        self._meter.caller_audio(total_ms - self._counted_ms)
-        self._counted_ms = total_ms
         self._mouth.ask(reply, now)
 
     def _text(self, text: str, now: float) -> None:
         self._log.texts.append(text)
         self._log.note(now, "text", text)
-        self._meter.text(text)
-        self._memory.add("user", text)
+        asked = self._memory.written("user", text)
         if self._profile.echoes_text and self._setup.transcribe_input:
             self._mouth.send({"serverContent": {"inputTranscription": {"text": text}}})
-        self._asked_by_text(text, now)
+        self._asked_by_text(text, asked, now)
 
     def _content(self, content: ContentIn, now: float) -> None:
         """Take in ``clientContent``: history, context, or text that asks for an answer."""
@@ -222,35 +255,38 @@ class Conversation:
         if self._mouth.answers and not self._profile.content_after_first_turn:
             raise invalid()  # google/adk-python#5076
         for role, text in content.turns:
-            self._meter.text(text)
-            self._memory.add(role, text)
+            number = self._memory.written(role, text)
             if role == "user":
                 self._log.texts.append(text)
-                self._asked = text
+                self._asked = (text, number)
+        self._learn(content)
         self._log.note(now, "content", f"{len(content.turns)} turns")
         if not content.turn_complete:
             return
-        text, self._asked = self._asked, ""
+        (text, asked), self._asked = self._asked, ("", None)
         if self._seeding:
             # The seed ends here and never asks for an answer; realtime input follows.
             self._seeding = False
             return
-        self._asked_by_text(text, now)
+        self._asked_by_text(text, asked, now)
 
-    def _asked_by_text(self, text: str, now: float) -> None:
+    def _learn(self, content: ContentIn) -> None:
+        """Go on after what history says has been, as after what the instruction says."""
+        if not self._learns or self._log.heard or self._mouth.answers:
+            return
+        turns = list(content.turns)
+        if content.turn_complete and not self._seeding and turns and turns[-1][0] == "user":
+            turns.pop()  # This one is asked here and now.
+        self._history += (text for _, text in turns)
+        told = "\n".join((self._setup.system_instruction, *self._history))
+        self._replies.told(told, greeted=any(role == "model" for role, _ in turns))
+
+    def _asked_by_text(self, text: str, asked: int | None, now: float) -> None:
         reply = self._replies.to_text(text)
+        reply.asked = asked
         self._interrupt(now)
         self._mouth.ask(reply, now)
 
     def _interrupt(self, now: float) -> None:
         if self._detection.interrupts and self._mouth.is_open:
             self._mouth.interrupt(now)
-
-
-def _told(script: LiveScript, instruction: str, position: int) -> int:
-    """Return the script's position past the turns that the instruction says have been."""
-    told = " ".join(instruction.split())
-    turns = script.turns
-    while position < len(turns) and speech.line(turns[position].heard).text in told:
-        position += 1
-    return position

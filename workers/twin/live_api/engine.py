@@ -40,7 +40,11 @@ class Engine(Protocol):
         """
 
     def wake(self, now: float) -> None:
-        """Do what is due by ``now``."""
+        """Do what is due by ``now``.
+
+        Raises:
+            RefusedError: The connection is to be closed.
+        """
 
     def take(self) -> list[Send]:
         """Return the frames to send, each once."""

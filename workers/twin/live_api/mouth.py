@@ -29,13 +29,23 @@ from typing import Any
 
 from workers.twin import speech
 from workers.twin.live_api.calls import CallBook, OpenCalls
+from workers.twin.live_api.compression import make_room
 from workers.twin.live_api.engine import Event, Send
 from workers.twin.live_api.memory import Memory, Snapshot
 from workers.twin.live_api.messages import FunctionAnswer
 from workers.twin.live_api.production import Frame, Loudness, audio_content, produce
 from workers.twin.live_api.quirks import Quirks
+from workers.twin.live_api.recollection import recall, rest
 from workers.twin.live_api.replies import Reply
-from workers.twin.live_api.script import CallTool, GoOn, LiveScript, Say, Silence, Wait
+from workers.twin.live_api.script import (
+    CallTool,
+    GoOn,
+    LiveScript,
+    Recall,
+    Say,
+    Silence,
+    Wait,
+)
 from workers.twin.live_api.session_log import SaidTurn, SessionLog
 from workers.twin.live_api.setup import Setup
 from workers.twin.live_api.wire import encode
@@ -94,7 +104,11 @@ class Mouth:
         return taken
 
     def wake(self, now: float) -> None:
-        """Send the frames that are due, and take the next step."""
+        """Send the frames that are due, and take the next step.
+
+        Raises:
+            RefusedError: A turn would begin with more than the context holds.
+        """
         while True:
             if self._frames:
                 if self._frames[0].due > now:
@@ -151,7 +165,7 @@ class Mouth:
         if self._quirks.turn_complete_after_interrupted:
             self._turn_complete(now)
         else:
-            self._log.usage.append(self._meter.turn_ended())
+            self._turn_ended(now)
 
     def phantom_interrupt(self, now: float) -> None:
         """Be interrupted by nobody; between turns nothing but ``interrupted`` comes of it."""
@@ -236,7 +250,7 @@ class Mouth:
     def _open(self, now: float) -> None:
         reply = self._current
         reply.opened = True
-        self._memory.add("user", reply.heard)
+        self._memory.heard(reply.heard, reply.heard_tokens)
         if reply.turn is not None:
             self._memory.position = max(self._memory.position, reply.turn + 1)
         if self._mute:
@@ -244,6 +258,14 @@ class Mouth:
             self._transcribe_caller(reply.heard)
             self._reply = None
             return
+        make_room(
+            self._memory,
+            self._setup.compression,
+            self._log,
+            now,
+            window_tokens=self._setup.window_tokens,
+            answering=reply.asked,
+        )
         self.answers += 1
         self._transcribe_caller(reply.heard)
         self._memory.late_s = self._late_s()
@@ -279,7 +301,13 @@ class Mouth:
             case Say(what):
                 self._say(speech.line(reply.fill(what)), reply, now)
             case GoOn(lines):
-                self._say(_rest([speech.line(line) for line in lines], self._setup), reply, now)
+                self._say(
+                    rest([speech.line(line) for line in lines], self._memory.held), reply, now
+                )
+            case Recall() as step:
+                text, known = recall(step, self._memory.held)
+                self._log.note(now, "recalled" if known else "not_recalled", step.known)
+                self._say(speech.line(text), reply, now)
             case CallTool() as step:
                 self._call(step, reply, now)
             case Wait(seconds):
@@ -313,7 +341,7 @@ class Mouth:
     def _remember(self, reply: Reply, heard_ms: float = math.inf) -> None:
         """Remember what was said so far, up to where it was heard."""
         words = [text for start_ms, text in reply.words if start_ms < heard_ms]
-        self._memory.add("model", " ".join(words))
+        self._memory.said(" ".join(words))
         reply.words.clear()
 
     def _produce(self, frame: Frame, now: float) -> None:
@@ -342,13 +370,18 @@ class Mouth:
         self._turn_complete(now)
         self._next(now)
 
-    def _turn_complete(self, now: float) -> None:
+    def _turn_ended(self, now: float) -> dict[str, Any]:
         usage = self._meter.turn_ended()
+        self._log.usage.append(usage)
+        self._log.sample(now, self._meter.context_tokens)
+        return usage
+
+    def _turn_complete(self, now: float) -> None:
+        usage = self._turn_ended(now)
         content: dict[str, Any] = {"turnComplete": True}
         if self._profile.interaction_status and not self._calls:
             content["interactionStatus"] = "IDLE"
         self.send({"serverContent": content, "usageMetadata": usage})
-        self._log.usage.append(usage)
         self._log.note(now, "turn_complete")
         self._issue_handle(now)
         # Told with the last of what ends a turn, so that faults after a turn leave the handle.
@@ -409,20 +442,3 @@ class Mouth:
             # int64 as protobuf JSON writes it: a string.
             update["lastConsumedClientMessageIndex"] = str(self.messages_consumed)
         self.send({"sessionResumptionUpdate": update})
-
-
-def _rest(lines: list[speech.Speech], setup: Setup) -> speech.Speech:
-    """Find what was being said, and return what is left of it.
-
-    However a client words it, a model that is to go on looks for what it has said already.
-    """
-    told = " ".join(setup.system_instruction.split())
-    found: list[tuple[int, speech.Speech]] = [(-1, lines[0])]
-    for line in lines:
-        words = [word.text for word in line.words]
-        for count in range(len(words), 0, -1):
-            at = told.rfind(" ".join(words[:count]))
-            if at >= 0:
-                found.append((at, line.after(count)))
-                break
-    return max(found, key=lambda one: one[0])[1]

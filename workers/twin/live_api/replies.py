@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
 from workers.twin import speech
+from workers.twin.live_api.recollection import fill
 from workers.twin.live_api.script import Call, LiveScript, Say, Step, Steps
 from workers.twin.live_api.understanding import Codes, Understanding
 
 _QUOTED = re.compile(r"[\"“„«](.{2,}?)[\"”“»]", re.DOTALL)
 _GREETING: Steps = (Say("Hello, how can I help you?"),)
 _BEYOND = "And another thing."
+# Fewer words may have been said by anyone about anything.
+_TELLING_WORDS = 3
+_NEVER_TOLD = "\0"
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +32,10 @@ class Reply:
     groups: tuple[str, ...] = ()
     """What the text rule matched; ``{0}`` is all of it."""
     by_text: bool = False
+    asked: int | None = None
+    """The number of the remembered line that asked for this reply; None for the caller's words."""
+    heard_tokens: float = 0.0
+    """The size of what the caller said, until it is remembered."""
     delay_s: float | None = None
     opened: bool = False
     audio_ends_at: float | None = None
@@ -38,9 +46,7 @@ class Reply:
 
     def fill(self, text: str) -> str:
         """Put what the text rule matched in place of ``{0}``, ``{1}`` and so on."""
-        for number, group in enumerate(self.groups):
-            text = text.replace(f"{{{number}}}", group)
-        return text
+        return fill(text, self.groups)
 
     def arguments(self, call: Call) -> dict[str, Any]:
         """Return the arguments of ``call``, filled."""
@@ -73,6 +79,24 @@ class Replies:
         self._position = position
         self._greeted = greeted
         self._greets_again = greets_again
+
+    def told(self, text: str, *, greeted: bool = False) -> None:
+        """Go on after the turns that ``text`` says have been, for a model knows what it was told.
+
+        It may tell the last turns alone and the rest as a summary: words that the script has only
+        once tell how far it was played.
+        """
+        told = " ".join(text.split())
+        turns = [turn.heard for turn in self._script.turns]
+        often = Counter(turns)
+        for number, heard in enumerate(turns[self._position :], start=self._position):
+            if number == self._position:
+                past = speech.line(heard).text in told
+            else:
+                past = often[heard] == 1 and _telling(heard) in told
+            if past:
+                self._position = number + 1
+        self._greeted = self._greeted or greeted or self._position > 0
 
     def to_speech(self, codes: Codes | None = None) -> Reply:
         """Answer a turn of the caller, recognised by its codes or else taken for the next one."""
@@ -119,3 +143,9 @@ class Replies:
             return deque(self._script.opening)
         quoted = _QUOTED.search(text)
         return deque((Say(quoted.group(1)),) if quoted else _GREETING)
+
+
+def _telling(heard: str) -> str:
+    """Return the words of a line by which it is known; without its audio, which takes its time."""
+    text = speech.line(heard).text if heard in speech.names() else heard
+    return text if len(text.split()) >= _TELLING_WORDS else _NEVER_TOLD

@@ -60,10 +60,15 @@ class Free:
 Node = Scalar | Choice | Message | Repeated | Keyed | Free
 
 STRING = Scalar("string", (str,))
+BYTES = Scalar("bytes", (str,))
 BOOL = Scalar("bool", (bool,))
 NUMBER = Scalar("number", (int, float))
 INTEGER = Scalar("integer", (int, str))
 ANY = Free()
+
+# Control characters kill a session (roomkit changelog); tab, line feed and return are harmless.
+# Lone surrogates are no JSON to begin with.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def enum(*names: str) -> Choice:
@@ -75,10 +80,12 @@ def check(value: Any, node: Node, path: str) -> Any:
     """Return ``value`` with camelCase field names, unset fields removed.
 
     Raises:
-        RefusedError: An unknown field or a wrong type, named as the real server names it (1007).
+        RefusedError: An unknown field or a wrong type, named as the real server names it, or a
+            control character in any text (1007).
     """
     match node:
         case Free():
+            _check_free(value)
             return value
         case Scalar(name, types):
             fits = isinstance(value, types) and (name == "bool" or not isinstance(value, bool))
@@ -86,6 +93,8 @@ def check(value: Any, node: Node, path: str) -> Any:
                 fits = re.fullmatch(r"-?\d+", value) is not None
             if not fits:
                 raise invalid(f"Invalid value at '{path}' (TYPE_{name.upper()})")
+            if name == "string":
+                _check_text(value)
             return value
         case Choice(names):
             if value not in names:
@@ -98,6 +107,8 @@ def check(value: Any, node: Node, path: str) -> Any:
         case Keyed(item):
             if not isinstance(value, dict):
                 raise invalid(f"Invalid value at '{path}' (map)")
+            for key in value:
+                _check_text(key)
             return {key: check(one, item, f"{path}.{key}") for key, one in value.items()}
         case Message(fields):
             if not isinstance(value, dict):
@@ -115,6 +126,24 @@ def check(value: Any, node: Node, path: str) -> Any:
             return checked
 
 
+def _check_text(text: str) -> None:
+    if _CONTROL.search(text):
+        raise invalid()
+
+
+def _check_free(value: Any) -> None:
+    match value:
+        case str():
+            _check_text(value)
+        case dict():
+            for key, one in value.items():
+                _check_text(key)
+                _check_free(one)
+        case list():
+            for one in value:
+                _check_free(one)
+
+
 def camel(name: str) -> str:
     """Spell a field name in camelCase, whichever way it came."""
     if "_" not in name:
@@ -122,7 +151,7 @@ def camel(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda found: found.group(1).upper(), name)
 
 
-_BLOB = Message({"mimeType": STRING, "data": STRING, "displayName": STRING})
+_BLOB = Message({"mimeType": STRING, "data": BYTES, "displayName": STRING})
 _PART = Message(
     {
         "text": STRING,

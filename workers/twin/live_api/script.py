@@ -6,12 +6,15 @@ the next turn of the script as what was said, and answers with that turn's steps
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+
+from workers.twin.live_api.plain import build
 
 Mode = Literal["script", "parrot", "tone", "stream"]
 
@@ -58,7 +61,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """Speak what is left of a line: from the word after the last that the instruction tells.
+    """Speak what is left of a line: from the word after the last that the model was told.
 
     Of several lines it is the one that was told last.
     """
@@ -67,11 +70,27 @@ class GoOn:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Say what the model knows: what it holds is searched at that moment, and nothing else.
+
+    It holds its instruction and the lines that were not cut: speech of both sides, text and history
+    of the client, results of functions.
+    """
+
+    known: str
+    """A regular expression that finds the fact, in one of these texts."""
+    say: str
+    """Said where it is found; ``{1}`` is what the expression's first group matched."""
+    otherwise: str
+    """Said where it is not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """Say nothing and close nothing: the turn that never gets an answer."""
 
 
-Step = Say | GoOn | CallTool | Wait | Silence
+Step = Say | GoOn | Recall | CallTool | Wait | Silence
 # No steps at all is an empty answer: the turn is closed without a frame of audio.
 Steps = tuple[Step, ...]
 
@@ -163,6 +182,8 @@ def _step(item: Any, path: Path) -> Step:
             case "go_on":
                 lines = body if isinstance(body, list) else [body]
                 return GoOn(tuple(str(line) for line in lines))
+            case "recall" if isinstance(body, dict):
+                return _recall(body, path)
             case "wait":
                 return Wait(float(body))
             case "call":
@@ -174,4 +195,14 @@ def _step(item: Any, path: Path) -> Step:
                     also,
                     None if on_error is None else _steps(on_error, path),
                 )
-    raise ValueError(f"{path}: unknown step {item!r}; known: say, go_on, call, wait, silence")
+    known = "say, go_on, recall, call, wait, silence"
+    raise ValueError(f"{path}: unknown step {item!r}; known: {known}")
+
+
+def _recall(body: dict[str, Any], path: Path) -> Recall:
+    step = build(Recall, body, f"{path}: recall")
+    try:
+        re.compile(step.known)
+    except re.error as error:
+        raise ValueError(f"{path}: recall: known is no regular expression: {error}") from error
+    return step

@@ -37,6 +37,7 @@ from workers.twin.live_api.script import LiveScript, ScriptSource
 from workers.twin.live_api.session import Session, Surroundings
 from workers.twin.live_api.session_log import Keep, SessionLog
 from workers.twin.live_api.understanding import Understanding
+from workers.twin.live_api.usage import RATES, Rates
 from workers.twin.live_api.wire import encode
 
 _CLOSE_TIMEOUT_S = 1.0
@@ -62,6 +63,9 @@ class LiveTwin:
         seed: int = 0,
         bad_key_closes: bool = False,
         turn_complete_after_interrupted: bool = True,
+        window_tokens: int | None = None,
+        caller_tokens_per_s: float = RATES.caller_per_s,
+        model_tokens_per_s: float = RATES.model_per_s,
         keep: Keep | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -83,6 +87,9 @@ class LiveTwin:
             seed: Chooses everything random but the handles.
             bad_key_closes: Close with 1008 for a bad key, instead of HTTP 403 at the upgrade.
             turn_complete_after_interrupted: Reports differ on whether the real server sends it.
+            window_tokens: What the context of every model holds; None for what it really does.
+            caller_tokens_per_s: What a second of the caller's speech costs.
+            model_tokens_per_s: What a second of the model's audio costs.
             keep: How much the session logs keep.
             host: Address to listen on.
             port: Port to listen on; 0 takes a free one.
@@ -109,6 +116,8 @@ class LiveTwin:
             understanding=Understanding(),
             is_open=self._is_open,
             clock=clock,
+            rates=Rates(caller_tokens_per_s, model_tokens_per_s),
+            window_tokens=window_tokens,
         )
         self._server: Server | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None

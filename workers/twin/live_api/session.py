@@ -25,6 +25,7 @@ from workers.twin.live_api.session_log import SessionLog
 from workers.twin.live_api.setup import Setup, read_setup
 from workers.twin.live_api.strikes import Strikes
 from workers.twin.live_api.understanding import Understanding
+from workers.twin.live_api.usage import RATES, Rates
 from workers.twin.live_api.wire import decode, encode, parse
 
 # No source says how long the real server waits for a setup message.
@@ -47,6 +48,9 @@ class Surroundings:
     understanding: Understanding
     is_open: Callable[[int], bool]
     clock: Callable[[], float]
+    rates: Rates = RATES
+    window_tokens: int | None = None
+    """None for what each model really holds."""
 
 
 class Session:
@@ -93,7 +97,12 @@ class Session:
         if "setup" not in message:
             raise invalid()
         self._log.setup = message["setup"]
-        setup = read_setup(message["setup"], vertex=self._vertex, only=self._around.only)
+        setup = read_setup(
+            message["setup"],
+            vertex=self._vertex,
+            only=self._around.only,
+            window_tokens=self._around.window_tokens,
+        )
         if setup.handle:
             self._resume(setup)
         if self._plan.hangs:
@@ -162,7 +171,7 @@ class Session:
         def issue(snapshot: Snapshot) -> str:
             return around.handles.issue(number, setup.model, snapshot)
 
-        return Conversation(
+        conversation = Conversation(
             setup,
             script,
             self._log,
@@ -173,9 +182,12 @@ class Session:
                 resumed=bool(setup.handle),
                 turn_complete_after_interrupted=around.turn_complete_after_interrupted,
             ),
+            rates=around.rates,
             # Far apart, so that no two connections of two seeds are alike.
             seed=around.seed * 1_000_003 + number,
         )
+        self._log.sample(self._clock(), self._log.context_tokens)
+        return conversation
 
     def _script(self) -> LiveScript:
         script = self._around.script
@@ -251,6 +263,8 @@ class Session:
                 self._outbox += engine.take()
         except ConnectionClosed:
             pass
+        except RefusedError as refusal:
+            await self._strikes.close(refusal.code, refusal.reason)
 
     async def _send(self, send: Send) -> None:
         await self._strikes.strike(self._plan.before(send, self._clock()))

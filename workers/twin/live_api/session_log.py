@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from workers.twin.live_api.memory import Line
 from workers.twin.live_api.understanding import Codes, all_codes
 
 
@@ -18,11 +19,13 @@ class Keep:
     messages: int = 2000
     notes: int = 5000
     """The newest of these."""
+    samples: int = 5000
+    """Sizes of the context, the first of them."""
     arrivals: bool = False
     """The time at which each audio message arrived."""
 
 
-NOTHING = Keep(audio_s=0, messages=0, notes=0)
+NOTHING = Keep(audio_s=0, messages=0, notes=0, samples=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,18 @@ class SaidTurn:
     completed_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What compression did to the context."""
+
+    at: float
+    before: int
+    """Tokens, everything included."""
+    after: int
+    lines: tuple[tuple[str, str], ...]
+    """What was forgotten: (role, text), in order."""
+
+
 @dataclass(slots=True)
 class SessionLog:
     """One connection, from its upgrade to its close."""
@@ -74,8 +89,17 @@ class SessionLog:
     """The connection whose handle this one came with; None for a fresh session."""
     handle: str = ""
     """The handle that the setup named."""
-    memory: list[tuple[str, str]] = field(default_factory=list)
-    """What the model remembers by now, restored lines first: (role, text)."""
+    lines: list[Line] = field(default_factory=list)
+    """What the model remembers by now, restored lines first; what was cut is not there."""
+    context_updates: list[str] = field(default_factory=list)
+    """Instructions that replaced the setup's, by ``contextUpdate``."""
+    context_tokens: int = 0
+    """The size of all that the model holds by now: its instruction, what was said and written, what
+    the caller is saying, the answer produced so far."""
+    context: list[tuple[float, int]] = field(default_factory=list)
+    """When ``context_tokens`` was how much: as turns of either side end, as turns of the model
+    begin, before a cut and after it."""
+    cuts: list[Cut] = field(default_factory=list)
     frames_received: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)
     """Messages other than setup and audio, names in camelCase, in order."""
@@ -126,8 +150,15 @@ class SessionLog:
         return all_codes(self.caller_audio, self.audio_rate_hz)
 
     @property
+    def memory(self) -> list[tuple[str, str]]:
+        """What the model remembers by now, in words: (role, text)."""
+        return [(line.role, line.text) for line in self.lines if line.text]
+
+    @property
     def system_instruction(self) -> str:
-        """Text of the setup's system instruction."""
+        """Text of the newest system instruction: the setup's, until ``contextUpdate``."""
+        if self.context_updates:
+            return self.context_updates[-1]
         parts = self.setup.get("systemInstruction", {}).get("parts", [])
         return "".join(part.get("text", "") for part in parts)
 
@@ -141,6 +172,12 @@ class SessionLog:
     def noted(self, kind: str) -> list[Note]:
         """Return the notes of one kind."""
         return [note for note in self.notes if note.kind == kind]
+
+    def sample(self, at: float, tokens: int) -> None:
+        """Take ``tokens`` for the size of the context, and keep it up to the bound."""
+        self.context_tokens = tokens
+        if len(self.context) < self.keep.samples:
+            self.context.append((at, tokens))
 
     def message(self, message: dict[str, Any]) -> None:
         """Keep a message that is not audio, up to the bound."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from workers.twin.live_api.compression import Compression, read_compression
 from workers.twin.live_api.messages import RefusedError, invalid
 from workers.twin.live_api.profiles import VOICES, Profile, profile_of
+from workers.twin.live_api.usage import text_tokens
 from workers.twin.live_api.wire import content_text
 
 # RMS of PCM16 above which 20 ms count as speech. Phone speech is around 2000 to 4000, µ-law
@@ -49,6 +51,10 @@ class Setup:
     transparent: bool
     history_first: bool
     vad_signal: bool
+    window_tokens: int
+    """What the context holds."""
+    compression: Compression | None
+    """None: it is never cut, and the session ends where it is full."""
     non_blocking: dict[str, bool] = field(default_factory=dict)
     """Declared functions, and whether the model goes on without their results."""
 
@@ -57,13 +63,20 @@ class Setup:
         return self.non_blocking.get(function, self.profile.non_blocking == "default")
 
 
-def read_setup(raw: dict[str, Any], *, vertex: bool, only: Profile | None = None) -> Setup:
+def read_setup(
+    raw: dict[str, Any],
+    *,
+    vertex: bool,
+    only: Profile | None = None,
+    window_tokens: int | None = None,
+) -> Setup:
     """Return the session that ``raw`` asks for.
 
     Args:
         raw: The content of ``setup``, checked against the schema.
         vertex: Whether it came in on the Vertex path.
         only: Serve this profile's models alone; None serves all.
+        window_tokens: What the context holds; None for what the model's really does.
 
     Raises:
         RefusedError: The close frame to send instead of ``setupComplete``.
@@ -81,13 +94,17 @@ def read_setup(raw: dict[str, Any], *, vertex: bool, only: Profile | None = None
     _check_thinking(generation, profile)
     _check_surface(raw, profile)
     voice = _voice(generation)
+    window_tokens = profile.window_tokens if window_tokens is None else window_tokens
+    instruction = content_text(raw.get("systemInstruction", {}))
+    if text_tokens(instruction) > window_tokens:
+        raise invalid()
     resumption = raw.get("sessionResumption", {})
     return Setup(
         raw=raw,
         profile=profile,
         model=model,
         voice=voice,
-        system_instruction=content_text(raw.get("systemInstruction", {})),
+        system_instruction=instruction,
         detection=_detection(raw.get("realtimeInputConfig", {}), profile),
         transcribe_input="inputAudioTranscription" in raw,
         transcribe_output="outputAudioTranscription" in raw,
@@ -97,6 +114,8 @@ def read_setup(raw: dict[str, Any], *, vertex: bool, only: Profile | None = None
         transparent=resumption.get("transparent", False),
         history_first=raw.get("historyConfig", {}).get("initialHistoryInClientContent", False),
         vad_signal=raw.get("explicitVadSignal", False),
+        window_tokens=window_tokens,
+        compression=read_compression(raw, profile, window_tokens=window_tokens),
         non_blocking=_functions(raw.get("tools", []), profile),
     )
 

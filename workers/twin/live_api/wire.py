@@ -34,8 +34,6 @@ from workers.twin.live_api.messages import (
 INPUT_RATE_HZ = 16_000  # What audio is without a rate in its mime type.
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-# Control characters kill a session (roomkit changelog); tab, line feed and return are harmless.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def parse(frame: str | bytes) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def _realtime_input(body: dict[str, Any]) -> ClientMessage:
         case "audio":
             return _audio(value)
         case "text":
-            return TextIn(_clean(value))
+            return TextIn(value)
         case "mediaChunks":
             return LegacyMediaIn(
                 tuple(_audio(blob) for blob in value if blob["mimeType"].startswith("audio/"))
@@ -127,7 +125,7 @@ def _client_content(body: dict[str, Any]) -> ContentIn:
                 raise RefusedError(1008, "Operation is not implemented, or supported, or enabled")
             if part.keys() - {"text", "thought", "thoughtSignature"}:
                 raise invalid()
-        turns.append((content.get("role", "user"), _clean(content_text(content))))
+        turns.append((content.get("role", "user"), content_text(content)))
     return ContentIn(tuple(turns), body.get("turnComplete", False))
 
 
@@ -144,12 +142,6 @@ def _answer(body: dict[str, Any]) -> FunctionAnswer:
         scheduling=str(scheduling),
         will_continue=body.get("willContinue", False),
     )
-
-
-def _clean(text: str) -> str:
-    if _CONTROL.search(text):
-        raise invalid()
-    return text
 
 
 def encode(message: dict[str, Any]) -> bytes:

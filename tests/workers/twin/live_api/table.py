@@ -21,6 +21,7 @@ from workers.twin.live_api.script import CallTool, LiveScript, Say, TextRule, Tu
 from workers.twin.live_api.session_log import SessionLog
 from workers.twin.live_api.setup import read_setup
 from workers.twin.live_api.understanding import Understanding
+from workers.twin.live_api.usage import RATES, Rates
 
 V38 = "models/gemini-3.8-live"
 V31 = "models/gemini-3.1-flash-live-preview"
@@ -57,6 +58,8 @@ class Table:
         quirks: Quirks = SOUND,
         transcribes: bool = True,
         seed: int = 0,
+        window_tokens: int | None = None,
+        rates: Rates = RATES,
         **setup: Any,
     ) -> None:
         functions = [{"name": name} for name in ("order_status", "end_call")]
@@ -68,7 +71,9 @@ class Table:
         if transcribes:
             raw |= {"inputAudioTranscription": {}, "outputAudioTranscription": {}}
         checked = schema.check(raw | setup, schema.SETUP, "setup")
-        accepted = read_setup(checked, vertex=model.startswith("publishers/"))
+        accepted = read_setup(
+            checked, vertex=model.startswith("publishers/"), window_tokens=window_tokens
+        )
         self.log = SessionLog(number=1, path="", headers={}, opened_at=0.0)
         self.snapshots: list[Snapshot] = []
         self.engine = Conversation(
@@ -79,6 +84,7 @@ class Table:
             snapshot=snapshot,
             understanding=understanding,
             quirks=quirks,
+            rates=rates,
             seed=seed,
         )
         self.now = 0.0

@@ -6,7 +6,7 @@ import pytest
 
 from tests.workers.twin.live_api.table import V31, VERTEX, Table
 from workers.twin import speech
-from workers.twin.live_api.memory import BLANK, Memory, Snapshot
+from workers.twin.live_api.memory import BLANK, Line, Memory, Snapshot
 from workers.twin.live_api.messages import ContentIn, FunctionAnswer, TextIn
 from workers.twin.live_api.script import CallTool, LiveScript, Say, Turn
 from workers.twin.live_api.usage import Meter, Tokens
@@ -24,17 +24,17 @@ def resumed(table: Table) -> Table:
 def test_a_snapshot_does_not_change_afterwards() -> None:
     """What is remembered later is not in the snapshot, and restoring copies it."""
     memory = Memory([], Meter(vertex=False))
-    memory.add("user", "hello")
-    memory.add("model", "  ")
+    memory.written("user", "hello")
+    memory.said("  ")
     before = memory.snapshot()
-    memory.add("model", "Good morning.")
-    memory.meter.caller_audio(1000)
-    assert before.lines == (("user", "hello"),)
-    assert before.tokens == Tokens(0.0, 0.0)
+    memory.heard("Is it open?", memory.meter.caller_audio(1000))
+    assert before.lines == (Line("user", "hello", Tokens(text=1.25)),)
+    assert before.tokens == Tokens(text=1.25)
     again = Memory([], Meter(vertex=False), memory.snapshot())
-    again.add("user", "bye")
-    assert again.lines == [("user", "hello"), ("model", "Good morning."), ("user", "bye")]
-    assert again.meter.context_tokens == 32
+    again.written("user", "bye")
+    assert [line.text for line in again.lines] == ["hello", "Is it open?", "bye"]
+    assert again.meter.context_tokens == 34
+    assert memory.meter.context_tokens == 33
 
 
 def test_the_memory_holds_the_lines_of_both_sides() -> None:
@@ -104,7 +104,7 @@ def test_a_turn_that_waits_for_the_end_of_playback_is_not_in_the_handle() -> Non
     while not old.snapshots:
         old.run(0.02)
     assert old.log.heard[0].text == text_of("caller_hours")
-    assert old.snapshots[0].lines[-1] == ("model", text_of("agent_greeting"))
+    assert old.snapshots[0].lines[-1].text == text_of("agent_greeting")
     assert old.snapshots[0].position == 0
 
 
@@ -128,10 +128,10 @@ def test_of_an_interrupted_answer_only_what_was_heard_is_remembered() -> None:
     table.run(2.0)
     assert "generationComplete" in table.fields()
     table.line("caller_barge")
-    role, text = table.snapshots[0].lines[-1]
-    assert role == "model"
-    assert 0 < len(text) < len(text_of("agent_greeting"))
-    assert text_of("agent_greeting").startswith(text)
+    line = table.snapshots[0].lines[-1]
+    assert line.role == "model"
+    assert 0 < len(line.text) < len(text_of("agent_greeting"))
+    assert text_of("agent_greeting").startswith(line.text)
 
 
 def test_results_of_functions_are_remembered_and_their_calls_are_not() -> None:
@@ -141,10 +141,10 @@ def test_results_of_functions_are_remembered_and_their_calls_are_not() -> None:
     old.run(1)
     (call,) = old.calls()
     old.answer(call, output="ready")
-    assert old.snapshots[-1].lines == (
+    assert [(line.role, line.text) for line in old.snapshots[-1].lines] == [
         ("user", "The caller pressed 7."),
         ("tool", 'order_status {"output": "ready"}'),
-    )
+    ]
     new = Table(model=V31, snapshot=old.snapshots[-1])
     new.answer(call, output="ready")
     new.run(20)
@@ -184,7 +184,7 @@ def test_an_empty_result_is_remembered_too() -> None:
     """The model knows that the function ran."""
     memory = Memory([], Meter(vertex=False), BLANK)
     memory.tool_result(FunctionAnswer("1", "end_call", {}))
-    assert memory.lines == [("tool", "end_call {}")]
+    assert [(line.role, line.text) for line in memory.lines] == [("tool", "end_call {}")]
 
 
 @pytest.mark.parametrize("codes", [True, False])
