@@ -22,7 +22,14 @@ from rich.text import Text
 from agent.spec import AgentSpec
 from telephony.settings import TwilioSettings
 from workers.dashboard.story import one_line
-from workers.entrypoints.checks import live_api, pacing, public_url, storage, twilio_account
+from workers.entrypoints.checks import (
+    live_api,
+    pacing,
+    public_url,
+    storage,
+    text_model,
+    twilio_account,
+)
 from workers.entrypoints.checks.configured import LIVE_SETTINGS, Configured, read_settings
 from workers.entrypoints.checks.finding import Finding, Outcome, fail
 from workers.logs import start_logs
@@ -117,6 +124,7 @@ def _checks(settings: WorkerSettings, spec: AgentSpec, *, point_number: bool) ->
     url = ("EVERCALL_PUBLIC_URL",)
     return [
         Check("Live API", LIVE_SETTINGS, lambda: live_api.check_live_api(settings.live(), spec)),
+        *_text_model_checks(settings, spec),
         Check("Twilio account", _CREDENTIALS, lambda: twilio_account.check_account(twilio())),
         Check(
             "phone number",
@@ -141,6 +149,15 @@ def _checks(settings: WorkerSettings, spec: AgentSpec, *, point_number: bool) ->
         ),
         Check("data folder", (), lambda: storage.check_folder(settings.data_dir)),
     ]
+
+
+def _text_model_checks(settings: WorkerSettings, spec: AgentSpec) -> list[Check]:
+    model = spec.context.summary.model
+    if model is None:
+        return []
+    needs = (*LIVE_SETTINGS, "EVERCALL_TEXT_BASE_URL")
+    check = partial(text_model.check_text_model, model, settings.text_model())
+    return [Check("text model", needs, check)]
 
 
 async def _examine(check: Check, configured: Configured) -> list[Finding]:

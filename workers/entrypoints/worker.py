@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 from pipecat.observers.base_observer import BaseObserver
 
+from agent.context.summarizer import GeminiTextModel
+from agent.context.text_model import TextModelFailed
 from agent.errors import AgentSpecError, LiveConnectRefused
 from agent.live.dialer import LiveDialer
 from agent.live.filler import filler_issues
@@ -34,6 +37,8 @@ from workers.store.sql import SqlCallStore
 CLOSE_TIMEOUT_S = 5.0
 SWEEP_S = 30.0
 
+_log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -46,6 +51,8 @@ class Worker:
     metrics: Metrics
     recorder: Recorder | None
     dialer: LiveDialer
+    text_model: GeminiTextModel | None
+    """Keeps the calls' summaries; None where the agent names none."""
 
 
 @asynccontextmanager
@@ -67,7 +74,8 @@ async def run_worker(
         OSError: the address cannot be listened on, or the data folder not be written.
     """
     dialer = LiveDialer(settings.live())
-    twilio = _checked(settings, dialer)
+    text_model = _text_model(settings, spec)
+    twilio = _checked(settings, dialer, text_model)
     if issues := [*importable_issues(spec), *filler_issues(spec)]:
         raise AgentSpecError(issues)
     tools = load_tools(spec)
@@ -104,10 +112,13 @@ async def run_worker(
     )
     sweeper = asyncio.create_task(_sweep(active), name="sweeper")
     try:
+        await _prepare(text_model)
         async with WebServer(create_app(services), host=host, port=port) as server:
-            yield Worker(server, active, runner, store, metrics, recorder, dialer)
+            yield Worker(server, active, runner, store, metrics, recorder, dialer, text_model)
     finally:
         sweeper.cancel()
+        if text_model is not None:
+            await text_model.close()
         await store.close(deadline_s=CLOSE_TIMEOUT_S)
         # Both wait for their threads.
         await asyncio.to_thread(greetings.close)
@@ -122,7 +133,26 @@ async def _sweep(active: ActiveCalls) -> None:
         active.sweep()
 
 
-def _checked(settings: WorkerSettings, dialer: LiveDialer) -> TwilioSettings:
+def _text_model(settings: WorkerSettings, spec: AgentSpec) -> GeminiTextModel | None:
+    summary = spec.context.summary
+    if summary.model is None:
+        return None
+    return GeminiTextModel(summary.model, settings.text_model(), max_chars=summary.max_chars)
+
+
+async def _prepare(text_model: GeminiTextModel | None) -> None:
+    """Have it ready before there is a call; calls go on without it, and it is tried again."""
+    if text_model is None:
+        return
+    try:
+        await text_model.prepare()
+    except TextModelFailed as error:
+        _log.warning("text_model.not_ready", model=text_model.name, reason=str(error))
+
+
+def _checked(
+    settings: WorkerSettings, dialer: LiveDialer, text_model: GeminiTextModel | None
+) -> TwilioSettings:
     """Name everything that is missing at once, not one thing a start."""
     problems: list[str] = []
     try:
@@ -130,11 +160,18 @@ def _checked(settings: WorkerSettings, dialer: LiveDialer) -> TwilioSettings:
     except LiveConnectRefused as error:
         problems.append(str(error))
     try:
+        if text_model is not None:
+            text_model.check()
+    except TextModelFailed as error:
+        problems.append(str(error))
+    try:
         twilio = settings.twilio()
     except SettingsError as error:
-        raise SettingsError("\n".join([*problems, str(error)])) from None
+        problems += str(error).splitlines()
+        # Both models have the same key.
+        raise SettingsError("\n".join(dict.fromkeys(problems))) from None
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise SettingsError("\n".join(dict.fromkeys(problems)))
     return twilio
 
 

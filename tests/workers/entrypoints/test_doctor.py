@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.entrypoints.twins import OURS, World, bare_environment, twins
+from tests.workers.entrypoints.twins import API_KEY, OURS, World, bare_environment, twins
 from workers.entrypoints import doctor
 from workers.entrypoints.checks.configured import Configured, read_settings
 from workers.entrypoints.checks.finding import Finding, Outcome, ok
 from workers.entrypoints.doctor import Check, diagnose
+from workers.twin.text_model.server import TextModelTwin
 
 CHECKS = [
     "settings",
@@ -77,6 +78,27 @@ async def test_all_is_well(world: World) -> None:
     assert not session.open
     assert session.setup is not None
     assert "end_call" in str(session.setup)
+
+
+async def test_text_model_is_asked_where_the_agent_names_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the Live API, at its own address; without an agent's wish there is no such line."""
+    summary = "context: {summary: {model: gemini-3.5-flash-lite}}\n"
+    world.agent.write_text(world.agent.read_text() + summary)
+    async with TextModelTwin(api_key=API_KEY, authority=world.live.authority) as text:
+        monkeypatch.setenv("EVERCALL_TEXT_BASE_URL", text.base_url)
+        async with world.served():
+            told = await report(world.agent)
+            assert told.not_ok() == {}
+            names = [name for name, _ in told.lines]
+            assert names == [*CHECKS[:3], "text model", *CHECKS[3:]]
+            assert len(text.asked) == 1
+            text.behave("error(429)")
+            assert (await report(world.agent)).not_ok() == {"text model": Outcome.WARN}
+    monkeypatch.setenv("EVERCALL_TEXT_BASE_URL", "nowhere")
+    told = await report(world.agent)
+    assert told.of("text model").text == "skipped: EVERCALL_TEXT_BASE_URL is wrong"
 
 
 async def test_wrong_key_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ MENDS: Mapping[str, str] = {
     "GOOGLE_APPLICATION_CREDENTIALS": "run `gcloud auth application-default login`",
     "GOOGLE_GEMINI_BASE_URL": "leave it unset for Google's own Live API",
     "GOOGLE_VERTEX_BASE_URL": "leave it unset for Google's own Live API",
+    "EVERCALL_TEXT_BASE_URL": "leave it unset for the address of the Live API, or name the https "
+    "address of one that serves text models",
     "SSL_CERT_FILE": "name a PEM file of certificate authorities, or leave it unset",
     "TWILIO_ACCOUNT_SID": "copy the account SID from console.twilio.com",
     "TWILIO_AUTH_TOKEN": "copy the account's primary auth token from console.twilio.com",
@@ -39,6 +41,8 @@ MENDS: Mapping[str, str] = {
     "EVERCALL_PHONE_NUMBER": "set it to your Twilio number, as +15550100001",
     "EVERCALL_AGENT": "name an agent's file there, or give --agent FILE",
     "voice": "name one of the model's voices (ai.google.dev/gemini-api/docs/speech-generation)",
+    "context.summary.model": "name a text model that the key may use "
+    "(ai.google.dev/gemini-api/docs/models), or leave it out; the summary is then kept by rules",
     "model": "name a Live model that the key may use (ai.google.dev/gemini-api/docs/models)",
 }
 _ELSE = "see infra/env.example"
