@@ -6,13 +6,47 @@ google-genai or SQLAlchemy.
 
 from __future__ import annotations
 
+import difflib
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+
+class ExportFormat(StrEnum):
+    """What a call's record is written as."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+class _Commands(TyperGroup):
+    """Finds commands of two words, such as ``call export``, before those of one.
+
+    ``call`` takes a number, so that it cannot be a group that wants a command's name next: a second
+    word that is none of its commands is left to it.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Return name, command and what is left of the arguments."""
+        name = " ".join(args[:2])
+        if name in self.commands:
+            return name, self.commands[name], args[2:]
+        # A number has no letters; who has mistyped a command need not read that it is no number.
+        if args[0] == "call" and args[1:] and args[1][0].isalpha():
+            near = difflib.get_close_matches(
+                name, [known for known in self.commands if " " in known]
+            )
+            if near:
+                ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Phone calls bridged into Gemini Live sessions.",
     no_args_is_help=True,
     add_completion=False,
@@ -76,7 +110,10 @@ def serve(
     sys.exit(run_serve(agent=agent, host=host, port=port))
 
 
-@app.command()
+@app.command(
+    epilog="While a call goes on: evercall call say-to-agent. Afterwards: evercall call export. "
+    "Each has a --help of its own."
+)
 def call(
     number: Annotated[str, typer.Argument(help="The number to call, as +15550100002.")],
     agent: AgentOption = None,
@@ -91,6 +128,44 @@ def call(
     from workers.entrypoints.outbound import run_outbound
 
     sys.exit(run_outbound(number, agent=agent, caller_id=from_, host=host, port=port))
+
+
+@app.command("call say-to-agent")
+def call_say_to_agent(
+    call_sid: Annotated[
+        str, typer.Argument(metavar="CALL", help="The call's SID, as logs and records name it.")
+    ],
+    text: Annotated[str, typer.Argument(help="What the agent is to know from now on.")],
+    instruction: Annotated[
+        bool,
+        typer.Option("--instruction", help="TEXT replaces the agent's own instruction instead."),
+    ] = False,
+) -> None:
+    """Tell the agent of a live call something the caller does not hear; say what became of it."""
+    _silence_banner()
+    from workers.entrypoints.say_to_agent import run_say_to_agent
+
+    sys.exit(run_say_to_agent(call_sid, text, instruction=instruction))
+
+
+@app.command("call export")
+def call_export(
+    call_sid: Annotated[
+        str, typer.Argument(metavar="CALL", help="The call's SID, as logs and records name it.")
+    ],
+    format_: Annotated[
+        ExportFormat,
+        typer.Option("--format", help="json: all that is kept; text: to be read."),
+    ] = ExportFormat.JSON,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write to this file, not to the terminal.")
+    ] = None,
+) -> None:
+    """Write the record of a call: transcript, summary, moves, tools, tokens."""
+    _silence_banner()
+    from workers.entrypoints.export_call import run_export
+
+    sys.exit(run_export(call_sid, as_text=format_ is ExportFormat.TEXT, out=out))
 
 
 @app.command()

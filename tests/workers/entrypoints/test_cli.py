@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.fakes.sample_call import wav_of
+from workers.entrypoints import outbound
 from workers.entrypoints.cli import app
 
 DEMO_AGENT = Path(__file__).parents[3] / "workers" / "twin" / "data" / "demo-agent.yaml"
@@ -25,7 +26,18 @@ finally:
 """
 
 
-@pytest.mark.parametrize("command", [[], ["agent", "check"], ["call"], ["doctor"], ["serve"]])
+COMMANDS = [
+    [],
+    ["agent", "check"],
+    ["call"],
+    ["call", "say-to-agent"],
+    ["call", "export"],
+    ["doctor"],
+    ["serve"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     """Whoever asks for help does not wait for Pipecat or google-genai."""
     done = subprocess.run(
@@ -36,7 +48,7 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "Usage: evercall" in done.stdout
+    assert f"Usage: {' '.join(['evercall', *command])} " in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -45,6 +57,58 @@ def test_help_names_every_command() -> None:
     told = CliRunner().invoke(app, ["--help"]).output
     for command in ("demo", "serve", "call", "doctor", "agent"):
         assert command in told
+
+
+def test_help_of_call_names_what_else_it_can_do() -> None:
+    """Who asks for the help of dialling finds the other two; each says what it wants."""
+    told = " ".join(CliRunner().invoke(app, ["call", "--help"]).output.split())
+    assert "evercall call say-to-agent" in told
+    assert "evercall call export" in told
+    assert "--instruction" in CliRunner().invoke(app, ["call", "say-to-agent", "--help"]).output
+    assert "--format" in CliRunner().invoke(app, ["call", "export", "--help"]).output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["+15550100002", "--agent", "a.yaml", "--port", "1"],
+        ["--agent", "a.yaml", "--port", "1", "+15550100002"],
+    ],
+)
+def test_call_with_a_number_dials(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """Options may come before the number, as with any command."""
+    dialled: list[object] = []
+
+    def run_outbound(number: str, **options: object) -> int:
+        dialled.append((number, options))
+        return 7
+
+    monkeypatch.setattr(outbound, "run_outbound", run_outbound)
+    done = CliRunner().invoke(app, ["call", *arguments])
+    options = {"agent": Path("a.yaml"), "caller_id": None, "host": "0.0.0.0", "port": 1}
+    assert (done.exit_code, dialled) == (7, [("+15550100002", options)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Missing argument"),
+        (["--agent", "a.yaml"], "Missing argument"),
+        (["+15550100002", "extra"], "unexpected extra argument"),
+        (["say-to-agnet", "CA1", "hello"], "Did you mean 'call say-to-agent'?"),
+        (["exprot", "CA1"], "Did you mean 'call export'?"),
+        (["say-to-agent", "CA1"], "Missing argument"),
+        (["export", "CA1", "--format", "xml"], "'xml' is not one of"),
+    ],
+)
+def test_call_that_is_mistyped_dials_nobody(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    """Usage errors have exit code 2 and say what is meant."""
+    monkeypatch.setattr(outbound, "run_outbound", lambda *_, **__: pytest.fail("dialled"))
+    done = CliRunner().invoke(app, ["call", *arguments])
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.output.split())
 
 
 def test_good_agent_file_is_said_to_be_good() -> None:
