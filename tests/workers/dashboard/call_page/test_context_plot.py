@@ -129,3 +129,10 @@ def test_legend_names_only_what_is_there() -> None:
 def test_sizes_are_short(tokens: float, text: str) -> None:
     """An axis has little room."""
     assert short(tokens) == text
+
+
+def test_a_cut_to_the_ground_is_named_beside_its_drop() -> None:
+    """Below it, its label would lie in the next lane."""
+    cuts = [CutRecord(20.0, 900, 20), CutRecord(40.0, 900, 400)]
+    found = re.findall(r'class="(forgot[^"]*)"', drawn(small(cuts=cuts)))
+    assert found == ["forgot apart low", "forgot apart"]
