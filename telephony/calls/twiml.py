@@ -6,7 +6,9 @@ Source: twilio.com/docs/voice/twiml.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from twilio.twiml.voice_response import Connect, Dial, VoiceResponse
 
@@ -16,10 +18,19 @@ CONTENT_TYPE = "text/xml"
 VOICE_PATH = "/voice"
 CONTINUE_PATH = "/voice/continue"
 TRANSFER_RESULT_PATH = "/voice/transfer-result"
+WHISPER_PATH = "/voice/whisper"
 STATUS_PATH = "/voice/status"
 STREAM_STATUS_PATH = "/voice/stream-status"
 AMD_PATH = "/voice/amd"
 TICKET_PARAMETER = "ticket"
+CALL_QUERY = "call"
+"""In the address of ``WHISPER_PATH``: the SID of the call that the briefing is about."""
+
+# Some 40 s of speech, for which the caller waits.
+MAX_WHISPER_CHARS = 600
+# What no XML document can hold, escaped or not (XML 1.0, production 2): error 12100, and the call
+# ends with Twilio's own apology.
+_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 # Twilio's own default (twiml/dial); two thirds of the time a call is remembered without a stream.
 RING_TIMEOUT_S = 30
@@ -78,16 +89,46 @@ def say_and_hang_up(spoken: Spoken) -> str:
     return str(response)
 
 
-def dial(settings: TwilioSettings, *, to: str, caller_id: str | None = None) -> str:
+def dial(
+    settings: TwilioSettings,
+    *,
+    to: str,
+    caller_id: str | None = None,
+    briefed_call: str | None = None,
+) -> str:
     """Connect the caller to a number; ``/voice/transfer-result`` hears how that ended.
 
-    ``caller_id`` must be a number of ours or the caller's own (errors 13214, 13247); None leaves
-    it to Twilio, which then shows the caller's.
+    Args:
+        settings: Ours.
+        to: The number.
+        caller_id: Must be a number of ours or the caller's own (errors 13214, 13247); None leaves
+            it to Twilio, which then shows the caller's.
+        briefed_call: The call's SID, where whoever answers is to hear first what ``/voice/whisper``
+            says about it. Twilio asks for that on the new leg, whose SID we do not know.
     """
     response = VoiceResponse()
-    response.append(
-        _dial(to, caller_id=caller_id, action=settings.url(TRANSFER_RESULT_PATH), method="POST")
+    dial = _dial(
+        to,
+        url=None if briefed_call is None else _whisper_url(settings, briefed_call),
+        caller_id=caller_id,
+        action=settings.url(TRANSFER_RESULT_PATH),
+        method="POST",
+        # Else the caller hears nothing while somebody is being briefed (twiml/number, url).
+        answer_on_bridge=None if briefed_call is None else True,
     )
+    response.append(dial)
+    return str(response)
+
+
+def whisper(briefing: Spoken | None) -> str:
+    """Say something to whoever has answered a ``<Dial>``, then connect them; None connects them.
+
+    Longer than ``MAX_WHISPER_CHARS`` it is cut short.
+    """
+    response = VoiceResponse()
+    text = "" if briefing is None else _bounded(_speakable(briefing.text), MAX_WHISPER_CHARS)
+    if briefing is not None and text:
+        _say(response, replace(briefing, text=text))
     return str(response)
 
 
@@ -107,12 +148,31 @@ def play_digits(settings: TwilioSettings, *, digits: str, reconnects: int = 0) -
     return str(response)
 
 
+def _speakable(text: str) -> str:
+    return _UNSPEAKABLE.sub("", text).strip()
+
+
 def _say(response: VoiceResponse, spoken: Spoken) -> None:
-    response.say(spoken.text, language=spoken.language, voice=spoken.voice)
+    response.say(_speakable(spoken.text), language=spoken.language, voice=spoken.voice)
 
 
-def _dial(to: str, **attributes: object) -> Dial:
+def _dial(to: str, *, url: str | None = None, **attributes: object) -> Dial:
     given = {name: value for name, value in attributes.items() if value is not None}
     dial = Dial(timeout=RING_TIMEOUT_S, **given)
-    dial.number(to)
+    if url is None:
+        dial.number(to)
+    else:
+        dial.number(to, url=url, method="POST")
     return dial
+
+
+def _whisper_url(settings: TwilioSettings, call_sid: str) -> str:
+    return f"{settings.url(WHISPER_PATH)}?{CALL_QUERY}={quote(call_sid, safe='')}"
+
+
+def _bounded(text: str, limit: int) -> str:
+    """At most ``limit`` characters, cut between words."""
+    if len(text) <= limit:
+        return text
+    whole = text[: limit - 1]
+    return f"{whole.rpartition(' ')[0] or whole}…"

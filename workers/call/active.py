@@ -65,6 +65,8 @@ class CallEntry:
     transfer_to: str | None = None
     last_resort: bool = False
     """The transfer stands in for an agent that cannot go on: there is nothing to come back to."""
+    briefing: str | None = None
+    """What whoever takes over hears before they are connected; never stored."""
     record: CallRecord | None = None
     stream_live: bool = False
     touched_at: float = 0.0
@@ -214,9 +216,17 @@ class ActiveCalls:
         """We cannot go on. To be called before the stream's socket is closed."""
         self._set(entry, CallState.APOLOGY)
 
-    def transfer(self, entry: CallEntry, to: str, *, last_resort: bool = False) -> None:
+    def transfer(
+        self,
+        entry: CallEntry,
+        to: str,
+        *,
+        last_resort: bool = False,
+        briefing: str | None = None,
+    ) -> None:
         """Connect the caller to ``to``. To be called before the stream's socket is closed."""
         entry.transfer_to = to
+        entry.briefing = briefing
         entry.last_resort = last_resort
         self._set(entry, CallState.TRANSFER)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -68,6 +68,7 @@ class Webhooks:
             twiml.VOICE_PATH: self._voice,
             twiml.CONTINUE_PATH: self._continue,
             twiml.TRANSFER_RESULT_PATH: self._transfer_result,
+            twiml.WHISPER_PATH: self._whisper,
             twiml.STATUS_PATH: self._status,
             twiml.STREAM_STATUS_PATH: self._stream_status,
             twiml.AMD_PATH: self._amd,
@@ -166,6 +167,18 @@ class Webhooks:
             step = Apologise()
         return self._carry_out(entry, step)
 
+    async def _whisper(self, request: Request, _form: Form) -> Response:
+        """Somebody has answered a transfer: what they hear before they are connected.
+
+        At once and from memory, because both wait for it; where nothing is known of the call, they
+        are connected. Twilio may ask again and hears the same.
+        """
+        services = self._services
+        entry = services.active.get(request.query_params.get(twiml.CALL_QUERY, ""))
+        if entry is None or entry.briefing is None:
+            return _twiml(twiml.whisper(None))
+        return _twiml(twiml.whisper(replace(services.apology, text=entry.briefing)))
+
     async def _status(self, _request: Request, form: Form) -> Response:
         report = read_status_report(form)
         services = self._services
@@ -255,7 +268,12 @@ class Webhooks:
                 # Twilio shows the caller's number by default; of a call we placed, ours.
                 outbound = entry.direction.startswith("outbound")
                 caller_id = entry.from_ if outbound else None
-                return _twiml(twiml.dial(services.settings, to=to, caller_id=caller_id))
+                briefed_call = entry.call_sid if entry.briefing else None
+                return _twiml(
+                    twiml.dial(
+                        services.settings, to=to, caller_id=caller_id, briefed_call=briefed_call
+                    )
+                )
             case Reconnect(notice, lost):
                 entry.reconnects += lost
                 services.active.resume(entry, notice=notice)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from telephony.calls import twiml
 from telephony.settings import TwilioSettings
 
@@ -50,6 +52,63 @@ def test_transfer_reports_how_it_ended() -> None:
     assert dial[0].text == "+15550100009"
     (plain,) = ET.fromstring(twiml.dial(SETTINGS, to="+15550100009"))
     assert "callerId" not in plain.attrib
+
+
+def test_transfer_without_a_briefing_asks_for_none() -> None:
+    """The two are connected at once."""
+    (dial,) = ET.fromstring(twiml.dial(SETTINGS, to="+15550100009"))
+    assert dial[0].attrib == {}
+    assert "answerOnBridge" not in dial.attrib
+
+
+def test_briefing_is_asked_for_by_the_calls_sid() -> None:
+    """The new leg has another SID; and the caller hears ringing meanwhile."""
+    (dial,) = ET.fromstring(twiml.dial(SETTINGS, to="+15550100009", briefed_call="CA1&x=2"))
+    assert dial[0].text == "+15550100009"
+    assert dial[0].attrib == {
+        "url": "https://voice.example/voice/whisper?call=CA1%26x%3D2",
+        "method": "POST",
+    }
+    assert dial.attrib["answerOnBridge"] == "true"
+
+
+def test_briefing_is_said_with_language_and_voice() -> None:
+    """And nothing after it: at the end of the document Twilio connects the two."""
+    (say,) = ET.fromstring(twiml.whisper(twiml.Spoken("Anna wants <2> & more.", "en-GB", "Amy")))
+    assert (say.tag, say.text) == ("Say", "Anna wants <2> & more.")
+    assert say.attrib == {"language": "en-GB", "voice": "Amy"}
+
+
+@pytest.mark.parametrize("briefing", [None, twiml.Spoken(""), twiml.Spoken(" \x00\ud800\n")])
+def test_nothing_to_say_is_an_empty_document(briefing: twiml.Spoken | None) -> None:
+    """Not an empty ``Say``: Twilio wants a text in it."""
+    assert tags(twiml.whisper(briefing)) == []
+
+
+def test_long_briefing_is_cut_between_words() -> None:
+    """The caller waits for its end."""
+    (say,) = ET.fromstring(twiml.whisper(twiml.Spoken("word " * 500)))
+    assert say.text is not None
+    assert len(say.text) <= twiml.MAX_WHISPER_CHARS
+    assert say.text.endswith("word…")
+    (say,) = ET.fromstring(twiml.whisper(twiml.Spoken("x" * 900)))
+    assert len(say.text or "") == twiml.MAX_WHISPER_CHARS
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\x0b", "\x1f", "\ud800", "\ufffe", "\uffff"])
+def test_text_that_xml_cannot_hold_is_left_out(bad: str) -> None:
+    """Twilio would end the call with an apology of its own (error 12100)."""
+    for document in (
+        twiml.whisper(twiml.Spoken(f"An{bad}na")),
+        twiml.say_and_hang_up(twiml.Spoken(f"An{bad}na")),
+    ):
+        assert ET.fromstring(document.encode())[0].text == "Anna"
+
+
+def test_text_beyond_the_basic_plane_stays() -> None:
+    """Names are written in many scripts."""
+    name = "Zoë 李小龙 𠮷野 🙂"
+    assert ET.fromstring(twiml.whisper(twiml.Spoken(name)).encode())[0].text == name
 
 
 def test_documents_fit_into_a_rest_parameter() -> None:

@@ -28,6 +28,7 @@ TOKEN = "token-of-the-account"
 ACCOUNT = "AC" + "0" * 32
 CALL = "CA" + "1" * 32
 STREAM = "MZ" + "2" * 32
+SORRY = Spoken("We are sorry.")
 
 
 def sign(url: str, fields: list[tuple[str, str]] | None = None, token: str = TOKEN) -> str:
@@ -75,6 +76,7 @@ class App:
         public_url: str = "https://voice.example",
         forward_number: str | None = None,
         start_timeout_s: float = 5.0,
+        apology: Spoken = SORRY,
     ) -> None:
         self.settings = TwilioSettings(ACCOUNT, TOKEN, public_url, forward_number=forward_number)
         self.store = MemoryCallStore()
@@ -90,7 +92,7 @@ class App:
                 tickets=self.tickets,
                 metrics=self.metrics,
                 run_call=run_call or self.served,
-                apology=Spoken("We are sorry."),
+                apology=apology,
                 start_timeout_s=start_timeout_s,
             )
         )

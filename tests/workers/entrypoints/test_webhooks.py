@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
 
 from agent.conversation.record import CallRecord, EndReason, TurnRecord
+from telephony.calls.twiml import Spoken
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from tests.workers.entrypoints.app import ACCOUNT, CALL, App, redirect, ticket, verbs
@@ -23,6 +25,7 @@ PATHS = [
     "/voice",
     "/voice/continue",
     "/voice/transfer-result",
+    "/voice/whisper",
     "/voice/status",
     "/voice/stream-status",
     "/voice/amd",
@@ -237,6 +240,97 @@ async def test_unanswered_transfer_of_an_earlier_process(
     app.store.save_record(CALL, CallRecord(CALL, "bakery", "m", end_reason=reason))
     answer = await app.post("/voice/transfer-result", DialCallStatus="busy")
     assert verbs(answer) == expected
+
+
+LEG = "CA" + "9" * 32
+
+
+async def whispered(app: App, call_sid: str = CALL) -> httpx.Response:
+    """What Twilio is told when somebody has answered: it asks about their leg of the call."""
+    return await app.post(
+        "/voice/whisper",
+        query=f"?call={call_sid}",
+        CallSid=LEG,
+        ParentCallSid=CALL,
+        Direction="outbound-dial",
+    )
+
+
+async def test_briefing_is_said_to_whoever_answers(app: App) -> None:
+    """As often as Twilio asks, in the voice of the apology."""
+    await app.announce()
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.transfer(entry, "+15550100009", briefing="Anna wants <two> loaves & more.")
+    answer = await app.post("/voice/continue", query="?n=0")
+    assert f'url="https://voice.example/voice/whisper?call={CALL}"' in answer.text
+    for _ in range(2):
+        answer = await whispered(app)
+        assert verbs(answer) == ["Say"]
+        assert ET.fromstring(answer.text)[0].text == "Anna wants <two> loaves & more."
+    assert app.counted("evercall_webhooks_total", route="/voice/whisper") == 2
+
+
+async def test_briefing_is_said_with_the_apologys_voice() -> None:
+    """Language and voice are of the agent's file."""
+    app = App(apology=Spoken("Es tut uns leid.", "de-DE", "Polly.Vicki"))
+    await app.announce()
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.transfer(entry, "+15550100009", briefing="Anna möchte zwei Brote.")
+    (say,) = ET.fromstring((await whispered(app)).text)
+    assert (say.text, say.attrib) == (
+        "Anna möchte zwei Brote.",
+        {"language": "de-DE", "voice": "Polly.Vicki"},
+    )
+
+
+@pytest.mark.parametrize("briefing", [None, ""])
+async def test_transfer_without_a_briefing_asks_for_none(app: App, briefing: str | None) -> None:
+    """Who answers is connected at once; a question all the same is answered with nothing."""
+    await app.announce()
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.transfer(entry, "+15550100009", briefing=briefing)
+    answer = await app.post("/voice/continue", query="?n=0")
+    assert "whisper" not in answer.text
+    assert verbs(await whispered(app)) == []
+
+
+async def test_briefing_of_an_unknown_call_is_none(app: App) -> None:
+    """The call may be over, or of an earlier process: nobody must hear an error, or wait.
+
+    The store is not asked, and no entry is made.
+    """
+    app.store.read_delay_s = 30
+    async with asyncio.timeout(5):
+        for call_sid in ("CA404", "", "%00"):
+            assert verbs(await whispered(app, call_sid)) == []
+        assert verbs(await app.post("/voice/whisper")) == []
+    assert len(app.active) == 0
+
+
+async def test_next_transfer_has_a_briefing_of_its_own(app: App) -> None:
+    """Nobody hears what was meant for somebody else."""
+    await app.announce()
+    entry = app.active.get(CALL)
+    assert entry is not None
+    app.active.transfer(entry, "+15550100009", briefing="The first.")
+    await app.post("/voice/continue", query="?n=0")
+    await app.post("/voice/transfer-result", DialCallStatus="no-answer")
+    app.active.transfer(entry, "+15550100008")
+    answer = await app.post("/voice/continue", query="?n=0")
+    assert "whisper" not in answer.text
+    assert verbs(await whispered(app)) == []
+
+
+async def test_answered_but_not_connected_transfer_returns_to_the_agent(app: App) -> None:
+    """Who hangs up on the briefing has not spoken with the caller (``DialBridged``)."""
+    await transferred(app)
+    answer = await app.post(
+        "/voice/transfer-result", DialCallStatus="completed", DialBridged="false"
+    )
+    assert verbs(answer) == ["Connect", "Redirect"]
 
 
 async def transferred(app: App, *, last_resort: bool = False) -> CallEntry:
