@@ -242,6 +242,7 @@ class Conversation:
     def _text(self, text: str, now: float) -> None:
         self._log.texts.append(text)
         self._log.note(now, "text", text)
+        self._interrupt(now)
         asked = self._memory.written("user", text)
         if self._profile.echoes_text and self._setup.transcribe_input:
             self._mouth.send({"serverContent": {"inputTranscription": {"text": text}}})
@@ -254,6 +255,8 @@ class Conversation:
             raise invalid()
         if self._mouth.answers and not self._profile.content_after_first_turn:
             raise invalid()  # google/adk-python#5076
+        if content.turn_complete and not self._seeding:
+            self._interrupt(now)
         for role, text in content.turns:
             number = self._memory.written(role, text)
             if role == "user":
@@ -284,7 +287,6 @@ class Conversation:
     def _asked_by_text(self, text: str, asked: int | None, now: float) -> None:
         reply = self._replies.to_text(text)
         reply.asked = asked
-        self._interrupt(now)
         self._mouth.ask(reply, now)
 
     def _interrupt(self, now: float) -> None:

@@ -134,6 +134,22 @@ def test_of_an_interrupted_answer_only_what_was_heard_is_remembered() -> None:
     assert text_of("agent_greeting").startswith(line.text)
 
 
+def test_what_interrupts_an_answer_comes_after_it() -> None:
+    """Text stands behind the words it cut off, and is not in the handle that they end with."""
+    table = Table()
+    table.send(TextIn("hello"))
+    table.run(2)
+    table.send(TextIn("Stop, please."))
+    assert [role for role, _ in table.log.memory] == ["user", "model", "user"]
+    assert [line.role for line in table.snapshots[-1].lines] == ["user", "model"]
+    table.run(10)
+    table.send(ContentIn((("user", "Go on."),), True))
+    table.run(1)
+    table.send(ContentIn((("user", "Stop again."),), True))
+    assert [text for role, text in table.log.memory if role == "user"][-1] == "Stop again."
+    assert table.log.memory[-2][0] == "model"
+
+
 def test_results_of_functions_are_remembered_and_their_calls_are_not() -> None:
     """After a tool response there is a handle; resumed from it the old ids are unknown."""
     old = Table(model=V31)

@@ -12,6 +12,7 @@ from workers.twin.live_api.script import (
     Call,
     CallTool,
     LiveScript,
+    Recall,
     Say,
     Silence,
     TextRule,
@@ -26,6 +27,9 @@ answer_delay_s: 0.5
 turns:
   - heard: caller_hours
     answer: [{wait: 0.2}, {say: agent_hours}]
+  - heard: What is my name?
+    answer:
+      - recall: {known: '(?i)ada (brook)', say: "It is Ada {1}.", otherwise: I do not know.}
   - heard: caller_bye
     answer: [silence]
 texts:
@@ -48,6 +52,10 @@ def test_a_script_in_yaml_is_the_script_in_python(tmp_path: Path) -> None:
         opening=(Say("agent_greeting"),),
         turns=(
             Turn("caller_hours", (Wait(0.2), Say("agent_hours"))),
+            Turn(
+                "What is my name?",
+                (Recall("(?i)ada (brook)", "It is Ada {1}.", "I do not know."),),
+            ),
             Turn("caller_bye", (Silence(),)),
         ),
         texts=(
@@ -65,7 +73,19 @@ def test_a_script_in_yaml_is_the_script_in_python(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["openning: []", "opening: [{sing: loud}]", "opening: [hello]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openning: []",
+        "opening: [{sing: loud}]",
+        "opening: [hello]",
+        "opening: [{recall: name}]",
+        "opening: [{recall: {known: a, say: b}}]",
+        "opening: [{recall: {known: a, say: b, otherwise: c, or: d}}]",
+        "opening: [{recall: {known: 7, say: b, otherwise: c}}]",
+        "opening: [{recall: {known: '(', say: b, otherwise: c}}]",
+    ],
+)
 def test_a_mistake_in_a_script_is_an_error(tmp_path: Path, text: str) -> None:
     """Unknown fields and steps are told with the file's name."""
     path = tmp_path / "script.yaml"

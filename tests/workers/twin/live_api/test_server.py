@@ -204,6 +204,64 @@ async def test_a_handle_is_taken_once_its_old_connection_is_closed() -> None:
             assert await set_up(third, sessionResumption=resume) == {"setupComplete": {}}
 
 
+# -- a context of its own size ---------------------------------------------------------------------
+
+
+async def test_a_context_is_cut_over_real_sockets() -> None:
+    """Sizes as google-genai spells them; window and rates as the server was given them."""
+    compression = {"trigger_tokens": "300", "sliding_window": {"target_tokens": 150}}
+    async with LiveTwin(
+        LiveScript(otherwise=(Say("agent_hours"),), answer_delay_s=0),
+        speed=1000,
+        window_tokens=500,
+        model_tokens_per_s=10.0,
+    ) as live:
+        async with dial(live) as socket:
+            await set_up(socket, contextWindowCompression=compression)
+            await live.until(lambda: live.sessions[0].context)
+            log = live.sessions[0]
+            while not log.cuts:
+                # The next text interrupts the answer, which is out by then.
+                answers = len(log.said)
+                await send(socket, {"realtimeInput": {"text": "x" * 100}})
+                await live.until(
+                    lambda answers=answers: (  # type: ignore[misc]  # bound to this turn of the loop
+                        len(log.said) > answers and log.said[-1].generated_at
+                    )
+                )
+        await live.until(lambda: not live.open_sessions)
+    cut = log.cuts[0]
+    assert cut.before > 300
+    assert cut.after <= 150
+    assert cut.lines[0] == ("user", "x" * 100)
+    said, usage = log.said[1], log.usage[1]
+    assert usage["responseTokenCount"] == round(said.audio_ms * 10 / 1000) > 100
+    assert log.context[0][1] == 0
+
+
+@pytest.mark.parametrize("texts", [["x" * 500], ["x" * 250]])
+async def test_a_full_context_closes_the_connection(texts: list[str]) -> None:
+    """At a message that is too much, and in the middle of an answer."""
+    async with LiveTwin(LiveScript(opening=(Say("agent_hours"),)), window_tokens=100) as live:
+        async with dial(live) as socket:
+            await set_up(socket)
+            for text in texts:
+                await send(socket, {"realtimeInput": {"text": text}})
+            assert await receive_close(socket) == (1007, "Request contains an invalid argument.")
+        await live.until(lambda: not live.open_sessions)
+        assert live.sessions[0].context_tokens > 100
+        assert live.sessions[0].closed_by == "server"
+
+
+async def test_a_control_character_in_the_setup_closes_before_setup_complete() -> None:
+    """As one in any later text does."""
+    async with LiveTwin() as live, dial(live) as socket:
+        instruction = {"parts": [{"text": "Be \x07 kind."}]}
+        await send(socket, {"setup": SETUP | {"systemInstruction": instruction}})
+        assert (await receive_close(socket))[0] == 1007
+        assert live.sessions[0].ready_at is None
+
+
 # -- modes ---------------------------------------------------------------------------------------
 
 

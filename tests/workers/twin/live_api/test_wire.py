@@ -14,6 +14,7 @@ from workers.twin.live_api import wire
 from workers.twin.live_api.messages import (
     AudioIn,
     ContentIn,
+    ContextUpdateIn,
     FunctionAnswer,
     LegacyMediaIn,
     RefusedError,
@@ -35,6 +36,38 @@ def test_audio_is_read_in_both_alphabets_and_spellings(
     data = encode(_PCM).decode()
     frame = json.dumps({names[0]: {"audio": {names[1]: "audio/pcm;rate=8000", "data": data}}})
     assert wire.decode(wire.parse(frame)) == AudioIn(_PCM, 8000)
+
+
+@pytest.mark.parametrize("text", ["bell \\u0007", "nul \\u0000", "half \\ud800"])
+@pytest.mark.parametrize(
+    "setup",
+    [
+        '{"systemInstruction":{"parts":[{"text":"%s"}]}}',
+        '{"tools":[{"functionDeclarations":[{"description":"%s"}]}]}',
+        '{"tools":[{"functionDeclarations":[{"parametersJsonSchema":{"title":"%s"}}]}]}',
+        '{"labels":{"%s":"a"}}',
+    ],
+)
+def test_a_setup_is_refused_for_any_text_of_its_own(setup: str, text: str) -> None:
+    """Wherever the character stands; the same text without it is fine."""
+    wire.parse(f'{{"setup":{setup % "bell"}}}')
+    with pytest.raises(RefusedError) as refused:
+        wire.parse(f'{{"setup":{setup % text}}}')
+    assert refused.value.code == 1007
+
+
+def test_harmless_whitespace_is_let_through() -> None:
+    """Tab, line feed and return are no control characters to the server."""
+    frame = '{"realtimeInput":{"text":"a\\tb\\r\\nc"}}'
+    assert wire.decode(wire.parse(frame)) == TextIn("a\tb\r\nc")
+
+
+def test_a_context_update_may_leave_the_instruction_out() -> None:
+    """Tools alone, or an instruction that is empty: not the same."""
+    frame = '{"contextUpdate":{"tools":{"tools":[]}}}'
+    assert wire.decode(wire.parse(frame)) == ContextUpdateIn(None)
+    frame = '{"context_update":{"system_instruction":{"parts":[]}}}'
+    assert wire.decode(wire.parse(frame)) == ContextUpdateIn("")
 
 
 def test_audio_without_a_rate_is_16_khz() -> None:
@@ -66,6 +99,11 @@ def test_messages_are_read() -> None:
         ('{"realtimeInput":{"text":"a"},"clientContent":{}}', 1007),
         ('{"realtimeInput":{"text":"a","audioStreamEnd":true}}', 1007),
         ('{"realtimeInput":{"text":"bell \\u0007"}}', 1007),
+        ('{"clientContent":{"turns":[{"parts":[{"text":"nul \\u0000"}]}]}}', 1007),
+        ('{"contextUpdate":{"systemInstruction":{"parts":[{"text":"form \\u000c"}]}}}', 1007),
+        ('{"toolResponse":{"functionResponses":[{"response":{"a":["x",{"b":"\\u001b"}]}}]}}', 1007),
+        ('{"toolResponse":{"functionResponses":[{"response":{"\\u001b":1}}]}}', 1007),
+        ('{"toolResponse":{"functionResponses":[{"response":{"a":"half \\udc00"}}]}}', 1007),
         ('{"realtimeInput":{"text":"half \\ud800"}}', 1007),
         ('{"realtimeInput":{"audio":{"mimeType":"audio/wav","data":""}}}', 1007),
         ('{"clientContent":{"turns":[{"parts":[{"functionResponse":{}}]}]}}', 1007),
