@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from agent import events
 from agent.audio import INPUT_RATE_HZ, OUTPUT_RATE_HZ, PcmChunk
-from agent.text import UNSENDABLE
+from agent.text import sendable, sendable_value
 
 LOCAL_ID_PREFIX = "local-"
 """Begins the id of a function call that came without one (seen on Vertex and older models)."""
@@ -48,7 +48,7 @@ def encode_audio(pcm: bytes) -> bytes:
 
 def clean_text(text: str) -> str:
     """Return ``text`` without the characters that end a session."""
-    return UNSENDABLE.sub(" ", text)
+    return sendable(text)
 
 
 def decode(raw: bytes | str) -> list[events.LiveEvent]:
@@ -243,9 +243,9 @@ def _content_events(
     if content.interrupted:
         yield events.Interrupted()
     if (heard := content.input_transcription) is not None and (heard.text or heard.finished):
-        yield events.InputTranscribed(heard.text or "", bool(heard.finished))
+        yield events.InputTranscribed(sendable(heard.text or ""), bool(heard.finished))
     if (said := content.output_transcription) is not None and (said.text or said.finished):
-        yield events.OutputTranscribed(said.text or "", bool(said.finished))
+        yield events.OutputTranscribed(sendable(said.text or ""), bool(said.finished))
     for part in (content.model_turn.parts if content.model_turn else None) or ():
         if part.text:
             # Native audio speaks through audio alone; text beside it is thinking, flagged or not.
@@ -266,8 +266,11 @@ def _content_events(
 def _function_call(call: types.FunctionCall) -> events.FunctionCall:
     if not call.name:
         raise _MalformedError("toolCall: a function without a name")
+    # The id as it is: a cancellation names the call by it.
     return events.FunctionCall(
-        call.id or f"{LOCAL_ID_PREFIX}{next(_local_ids)}", call.name, call.args or {}
+        call.id or f"{LOCAL_ID_PREFIX}{next(_local_ids)}",
+        sendable(call.name),
+        sendable_value(call.args or {}),
     )
 
 

@@ -10,6 +10,7 @@ from agent.errors import LiveConnectRefused
 from agent.live.codec import clean_text
 from agent.live.models import ModelProfile
 from agent.spec import AgentSpec, Thinking, Vad
+from agent.text import sendable_value
 
 
 def build_config(
@@ -71,7 +72,12 @@ def _tools(
     if profile.tool_behavior is not None:
         update = {"behavior": types.Behavior(profile.tool_behavior)}
         declarations = [item.model_copy(update=update) for item in declarations]
-    return [types.Tool(function_declarations=list(declarations))]
+    # Docstrings, and names that an agent's file makes the choices of a parameter.
+    cleaned = [
+        types.FunctionDeclaration.model_validate(sendable_value(item.model_dump(exclude_none=True)))
+        for item in declarations
+    ]
+    return [types.Tool(function_declarations=cleaned)]
 
 
 def _realtime_input(vad: Vad) -> types.RealtimeInputConfig:

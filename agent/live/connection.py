@@ -26,6 +26,7 @@ from agent.live.codec import LOCAL_ID_PREFIX, clean_text, decode, encode_audio, 
 from agent.live.models import ModelProfile, TextPath
 from agent.live.refusal import close_of, close_reason
 from agent.live.websocket import LiveSocket
+from agent.text import sendable, sendable_value
 
 SEND_TIMEOUT_S = 5.0
 """A socket that takes nothing for so long is dead, whatever TCP thinks."""
@@ -149,14 +150,15 @@ class GenaiConnection:
 
     def _function_response(self, answer: ToolResponse) -> types.FunctionResponse:
         scheduling = self._profile.response_scheduling
-        response = dict(answer.response)
+        # Results are clean; what is sent in place of one need not be.
+        response = sendable_value(answer.response)
         if scheduling is not None:
             # The guides put it inside the response, the API reference beside it.
             response["scheduling"] = scheduling
         nameless = self._vertexai and answer.id.startswith(LOCAL_ID_PREFIX)
         return types.FunctionResponse(
-            id=None if nameless else answer.id,
-            name=answer.name,
+            id=None if nameless else sendable(answer.id),
+            name=sendable(answer.name),
             response=response,
             scheduling=types.FunctionResponseScheduling(scheduling) if scheduling else None,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from google.genai import types
 
 from agent import events
 from agent.audio import PcmChunk
@@ -228,3 +229,32 @@ def test_malformed_detail_repeats_nothing_that_was_said() -> None:
 def test_text_loses_what_ends_a_session() -> None:
     """Control characters and lone surrogates close the connection, line breaks do not."""
     assert codec.clean_text("a\x00b\nc\ud800d\x7f") == "a b\nc d "
+
+
+def test_what_comes_is_cleaned_but_for_the_id_of_a_call() -> None:
+    """It is told to other connections, and stored; a cancellation names a call by its id."""
+    call = {"id": "1\x00", "name": "look\x00up", "args": {"or\x00der": ["\x1b7", 2**60]}}
+    message = {
+        "serverContent": {
+            "inputTranscription": {"text": "good\x00day"},
+            "outputTranscription": {"text": "good\u2028day"},
+        },
+        "toolCall": {"functionCalls": [call]},
+    }
+    expected = [
+        events.InputTranscribed("good day"),
+        events.OutputTranscribed("good day"),
+        events.ToolCallsRequested(
+            (events.FunctionCall("1\x00", "look up", {"or der": [" 7", str(2**60)]}),)
+        ),
+    ]
+    assert codec.decode(frame(**message)) == expected
+    assert codec.events_of(types.LiveServerMessage.model_validate(message)) == expected
+
+
+def test_half_a_surrogate_pair_does_not_cost_the_record() -> None:
+    """The SDK's way of reading lets it through; no store could keep it."""
+    message = types.LiveServerMessage.model_validate(
+        {"serverContent": {"inputTranscription": {"text": "tea \ud83c"}}}
+    )
+    assert codec.events_of(message) == [events.InputTranscribed("tea  ")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -142,3 +143,24 @@ def test_first_words_go_where_the_model_takes_them() -> None:
     new = profile_for("gemini-3.8-live", vertexai=False)
     assert (old.opening_text, old.text) == (TextPath.CLIENT_CONTENT, TextPath.REALTIME_INPUT)
     assert (new.opening_text, new.text) == (TextPath.REALTIME_INPUT, TextPath.REALTIME_INPUT)
+
+
+def test_declarations_hold_nothing_that_ends_a_session() -> None:
+    """A docstring, or a name that an agent's file makes a choice of."""
+    bad = "a\x00\u202eb"
+    schema = types.Schema(
+        type=types.Type.OBJECT,
+        properties={"to": types.Schema(type=types.Type.STRING, description=bad, enum=[bad])},
+        required=["to"],
+    )
+    built = build_config(
+        AgentSpec(name="bakery", system_instruction="Be kind."),
+        profile=profile_for("gemini-3.8-live", vertexai=False),
+        system_instruction=bad,
+        declarations=[types.FunctionDeclaration(name="call", description=bad, parameters=schema)],
+    ).model_dump(exclude_none=True, mode="json")
+    (declared,) = built["tools"][0]["function_declarations"]
+    assert declared["name"] == "call"
+    assert declared["parameters"]["properties"]["to"]["enum"] == ["a  b"]
+    assert "\\u202e" not in json.dumps(built)
+    assert "\\u0000" not in json.dumps(built)

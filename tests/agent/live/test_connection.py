@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, cast
 
@@ -211,6 +212,20 @@ async def test_tool_responses_go_out_in_one_message(client: genai.Client) -> Non
             ]
         }
     }
+
+
+@both
+async def test_nothing_that_ends_a_session_is_sent(client: genai.Client, direct: bool) -> None:
+    """In texts, and in a response wherever it may stand: its name and id, keys and values."""
+    connection, socket = connect(client, direct=direct)
+    bad = "a\x00\ud800\u202eb"
+    await connection.send_text(bad)
+    await connection.send_text(bad, opening=True)
+    await connection.send_tool_responses([ToolResponse(bad, bad, {bad: [{bad: bad}]})])
+    (text,) = re.findall(r"a +b", json.dumps(socket.sent[0]))
+    assert json.dumps(socket.sent).count(text) == 7
+    for code in ("u0000", "ud800", "u202e"):
+        assert code not in json.dumps(socket.sent)
 
 
 async def test_response_of_a_model_that_does_not_wait_interrupts(client: genai.Client) -> None:
