@@ -7,41 +7,49 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from agent.text import UNSENDABLE
+from agent.text import sendable, sendable_value
+from agent.tools.shortening import shorten, size_of
 
 # Large tool results have closed sessions with 1011 (AVA), long ones stop models from calling tools
 # (roomkit); both reports name no number, this is about 4,000 tokens.
 MAX_OUTPUT_CHARS = 16_000
 MAX_ERROR_CHARS = 300
 
-# What a double holds exactly: JSON numbers are doubles to the API, and the record's encoder takes
-# 64 bits at most.
-_MAX_INTEGER = 2**53
-
 
 def error_response(message: str) -> dict[str, Any]:
     """Return a failure as the model is told of it."""
-    return {"error": _clean(message)[:MAX_ERROR_CHARS]}
+    message = sendable(message)
+    if len(message) > MAX_ERROR_CHARS:
+        message = f"{message[: MAX_ERROR_CHARS - 1]}…"
+    return {"error": message}
 
 
 def output_response(result: object) -> dict[str, Any]:
-    """Return what a tool returned as a JSON object that no session is closed for."""
+    """Return what a tool returned as a JSON object that no session is closed for.
+
+    One that is too long is shortened where it is longest, and the model is told how much is missing
+    and where.
+    """
     if result is None:
         return {"output": "done"}
-    output = _clean(to_jsonable_python(result, inf_nan_mode="null"))
-    text = json.dumps(output, ensure_ascii=False)
-    if len(text) > MAX_OUTPUT_CHARS:
-        return {"output": text[:MAX_OUTPUT_CHARS], "truncated": True}
-    return {"output": output}
+    output = sendable_value(to_jsonable_python(result, inf_nan_mode="null"))
+    size = size_of(output)
+    if size <= MAX_OUTPUT_CHARS:
+        return {"output": output}
+    output = shorten(_parsed(output), MAX_OUTPUT_CHARS)
+    return {
+        "output": output,
+        "truncated": True,
+        "note": f"The result was too long: of {size:,} characters about {size_of(output):,} are "
+        "here. What is missing is counted where it was. If you need it, ask for a part of it.",
+    }
 
 
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return UNSENDABLE.sub(" ", value)
-    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
-        return str(value)
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, dict):
-        return {_clean(str(key)): _clean(item) for key, item in value.items()}
-    return value
+def _parsed(output: Any) -> Any:
+    """Return the value of a text that is JSON itself, so that it is not cut in the middle."""
+    if isinstance(output, str) and output[:1] in ("{", "["):
+        try:
+            return sendable_value(json.loads(output))
+        except (ValueError, RecursionError):
+            return output
+    return output

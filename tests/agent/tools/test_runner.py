@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -270,8 +271,8 @@ async def test_result_that_cannot_be_sent_is_an_error() -> None:
     assert "error" in (await answers(runner))["1"]
 
 
-async def test_long_result_is_cut() -> None:
-    """Large results close sessions."""
+async def test_long_result_is_shortened() -> None:
+    """Large results close sessions; the model is told that there was more."""
 
     async def make() -> list[str]:
         """Return."""
@@ -281,7 +282,8 @@ async def test_long_result_is_cut() -> None:
     runner.start([call("make")])
     response = (await answers(runner))["1"]
     assert response["truncated"] is True
-    assert len(response["output"]) == MAX_OUTPUT_CHARS
+    assert len(json.dumps(response["output"], ensure_ascii=False)) <= MAX_OUTPUT_CHARS
+    assert "more of 100,000 items" in response["output"][-1]
 
 
 async def test_closing_is_reported_with_the_answer(runner: ToolRunner) -> None:
