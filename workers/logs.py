@@ -1,5 +1,8 @@
 """Structured logs that never hold up a call and never tell who called or what was said.
 
+What is logged is named events with harmless keys; because texts of others get into them all the
+same (a tool's error, a peer's reason, a library's warning), every value is masked on its way out.
+
 Records go through a bounded queue to one thread that writes them; what does not fit is dropped,
 the newest first, and counted. Standard logging and loguru (Pipecat's) end in the same place.
 """
@@ -12,10 +15,14 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
+
+from agent.conversation.redaction import Redactor
+from agent.spec import Redaction
+from agent.text import sendable
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -27,10 +34,17 @@ CLOSE_S = 2.0
 PRIVATE_KEYS = frozenset(
     {"from", "from_", "to", "caller", "called", "number", "phone_number", "text", "said", "heard"}
     | {"transcript", "digit", "digits", "ticket", "token", "auth_token", "api_key", "signature"}
+    | {"args", "response", "summary", "facts", "briefing", "instruction", "prompt", "history"}
 )
-# Phone numbers as E.164 or as ten and more digits in a row; SIDs hold letters and stay.
-_NUMBER = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d{7,15}|\d{10,15})(?![0-9A-Za-z]|\.[0-9])")
+# Phone numbers as E.164, and ten and more digits in a row, whatever they are: a log does without
+# them. SIDs hold letters and stay, and so do times with a fraction.
+_NUMBER = re.compile(r"(?<![0-9A-Za-z.])(?:\+\d{7,15}|\d{10,})(?![0-9A-Za-z]|\.[0-9])")
+_LONG_NUMBER = 10**9
 _HIDDEN = "[hidden]"
+# Whatever an agent wants kept, a log needs none of it. Card numbers in groups, and addresses.
+_REDACTOR = Redactor(Redaction(emails=True, phone_numbers=True))
+# Objects that log themselves in objects; nobody reads deeper.
+_MAX_DEPTH = 6
 # At INFO and below these libraries write whole requests, numbers and transcripts included.
 _QUIET = ("twilio", "httpx", "httpcore", "google_genai", "websockets", "aiohttp", "urllib3")
 
@@ -69,13 +83,26 @@ class LogPipe(logging.Handler):
 def mask_private(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Hide private keys, and phone numbers inside other texts."""
+    """Hide private keys, and numbers and addresses inside all other values."""
     for key, value in event.items():
-        if key in PRIVATE_KEYS:
-            event[key] = _HIDDEN
-        elif isinstance(value, str):
-            event[key] = _NUMBER.sub(_HIDDEN, value)
+        event[key] = _HIDDEN if key in PRIVATE_KEYS else _masked(value)
     return event
+
+
+def _masked(value: object, depth: int = 0) -> object:
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return _HIDDEN if abs(value) >= _LONG_NUMBER else value
+    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        return {
+            _masked(str(key)): _HIDDEN if key in PRIVATE_KEYS else _masked(item, depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple, set, frozenset)) and depth < _MAX_DEPTH:
+        return [_masked(item, depth + 1) for item in value]
+    # Others are written as texts anyway. What steers a terminal, or is no UTF-8, goes.
+    return _NUMBER.sub(_HIDDEN, _REDACTOR.redact_text(sendable(str(value))))
 
 
 def start_logs(
