@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import structlog
 from pipecat.observers.base_observer import BaseObserver
@@ -23,6 +24,7 @@ from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
 from workers.call.active import ActiveCalls, CallEntry
 from workers.call.greetings import GreetingCache
+from workers.call.messages import Live, MessagePoller
 from workers.call.pipeline import CallRunner
 from workers.call.recording import Recorder
 from workers.entrypoints.asgi import create_app
@@ -111,12 +113,15 @@ async def run_worker(
         announcement=_announcement(spec),
     )
     sweeper = asyncio.create_task(_sweep(active), name="sweeper")
+    messages = MessagePoller(store, cast(Mapping[str, Live], runner.live))
+    messages.start()
     try:
         await _prepare(text_model)
         async with WebServer(create_app(services), host=host, port=port) as server:
             yield Worker(server, active, runner, store, metrics, recorder, dialer, text_model)
     finally:
         sweeper.cancel()
+        await messages.close()
         if text_model is not None:
             await text_model.close()
         await store.close(deadline_s=CLOSE_TIMEOUT_S)
