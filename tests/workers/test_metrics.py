@@ -89,7 +89,7 @@ def test_move_is_counted_when_it_is_done_and_only_then() -> None:
         "evercall_move_tries_sum 12.0",
     ):
         assert line in text
-    assert "1011" not in text
+    assert "closed with" not in text
 
 
 def long_call() -> CallRecord:
