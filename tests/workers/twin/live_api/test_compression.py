@@ -12,6 +12,7 @@ from workers.twin.live_api.compression import Compression
 from workers.twin.live_api.memory import Line, Memory
 from workers.twin.live_api.messages import (
     INVALID_ARGUMENT,
+    ActivityStartIn,
     ContentIn,
     ContextUpdateIn,
     RefusedError,
@@ -361,6 +362,16 @@ def test_the_context_is_known_at_every_moment() -> None:
     assert table.log.context_tokens == pytest.approx(
         42.5 + heard.tokens.audio + produced * 25 / 1000, abs=1
     )
+
+
+def test_the_context_is_known_while_the_client_marks_a_turn() -> None:
+    """In manual mode too; audio outside an activity is dropped and weighs nothing."""
+    manual = {"automaticActivityDetection": {"disabled": True}}
+    table = session(realtimeInputConfig=manual)
+    table.coded(0)
+    table.send(ActivityStartIn())
+    table.coded(100, frames=100, quiet=0)
+    assert table.log.context_tokens == pytest.approx(42.5 + 64, abs=1)
 
 
 def test_the_rates_are_those_of_the_server() -> None:

@@ -167,6 +167,26 @@ def test_what_was_cut_is_not_known_any_more() -> None:
     assert asked(table) == _KNOWN
 
 
+def test_a_cut_leaves_the_order_of_what_was_told() -> None:
+    """Where restored lines are cut, what came after the instruction is still newer than it."""
+    old = Table(script=_SCRIPT)
+    for _ in range(6):
+        old.send(TextIn("There is more to tell."))
+        old.run(10)
+    compression = {"triggerTokens": 400, "slidingWindow": {"targetTokens": 300}}
+    new = instructed(
+        "The caller is Ada Brook.",
+        snapshot=old.snapshots[-1],
+        contextWindowCompression=compression,
+    )
+    new.send(ContentIn((("user", "I am Bob Brooks."), ("model", "I see.")), False))
+    new.send(TextIn("There is more to tell."))
+    new.run(10)
+    assert len(new.log.cuts) == 1
+    assert new.engine._memory.held.index("The caller is Ada Brook.") > 0
+    assert asked(new) == "Your name is Bob Brooks."
+
+
 def test_the_instruction_is_known_through_every_cut() -> None:
     """That is what it is for."""
     table = cut_after_name(systemInstruction={"parts": [{"text": "The caller is Ada Brook."}]})
@@ -272,10 +292,10 @@ def test_a_question_in_text_is_no_history() -> None:
 def test_context_in_the_middle_of_a_call_moves_no_script() -> None:
     """What it tells was heard on this connection, and is counted there."""
     table = Table(script=_SCRIPT)
-    table.coded(0)
+    table.line("caller_bye")
     table.run(10)
     table.send(ContentIn((("user", "They asked: What is my name?"),), False))
-    table.coded(500)
+    table.line("caller_bye")
     assert table.log.heard[1].text == "What is my name?"
 
 
