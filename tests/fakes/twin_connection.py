@@ -34,7 +34,6 @@ from websockets.protocol import State
 from agent.live.dialer import LiveDialer
 from agent.live.settings import LiveSettings
 from workers.twin.live_api.connection import Connection
-from workers.twin.live_api.conversation import Conversation
 from workers.twin.live_api.fault_plan import FaultPlan
 from workers.twin.live_api.faults import NO_CLOSE_FRAME, Fault
 from workers.twin.live_api.handles import HandleBook
@@ -43,6 +42,7 @@ from workers.twin.live_api.script import ScriptSource
 from workers.twin.live_api.session import Session, Surroundings
 from workers.twin.live_api.session_log import Keep, SessionLog
 from workers.twin.live_api.understanding import Understanding
+from workers.twin.live_api.usage import RATES, Rates
 
 _BASE_URL = "https://twin.invalid"
 _PATH = re.compile(r"wss://[^/]+(/[^?]*)")
@@ -59,6 +59,7 @@ class TwinInProcess:
         faults: What goes wrong; connections are counted from 1, refused ones included.
         setup_delay_s: From the setup message to ``setupComplete``.
         resume_delay_s: The same where the setup names a handle.
+        rates: What a second of audio counts.
         seed: Chooses everything random but the handles.
         keep: How much the logs keep of each connection.
     """
@@ -70,6 +71,7 @@ class TwinInProcess:
         faults: Iterable[Fault] = (),
         setup_delay_s: float = 0.5,
         resume_delay_s: float = 0.3,
+        rates: Rates = RATES,
         seed: int = 0,
         keep: Keep | None = None,
     ) -> None:
@@ -78,7 +80,6 @@ class TwinInProcess:
         self._faults = tuple(faults)
         self._keep = keep or Keep(audio_s=0)
         self._links: dict[int, _Link] = {}
-        self._served: dict[int, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[Exception] = []
         self._surroundings = Surroundings(
@@ -94,6 +95,7 @@ class TwinInProcess:
             understanding=Understanding(),
             is_open=self._is_open,
             clock=self._clock,
+            rates=rates,
         )
 
     def dialer(self, *, vertexai: bool = False) -> LiveDialer:
@@ -123,12 +125,6 @@ class TwinInProcess:
         """The newest connection that is up and has been set up."""
         up = (log for log in reversed(self.sessions) if log.ready_at is not None and log.open)
         return next(up, None)
-
-    def conversation(self, log: SessionLog) -> Conversation:
-        """Return the model's side of a connection that has been set up."""
-        found = self._served[log.number]._strikes.conversation
-        assert found is not None
-        return found
 
     def drop(self, *, code: int = NO_CLOSE_FRAME, reason: str = "") -> None:
         """End the connection that serves at this moment; 1006 is a reset."""
@@ -160,7 +156,6 @@ class TwinInProcess:
 
     async def _serve(self, link: _Link) -> None:
         session = Session(cast(Connection, link.server), link.log, self._surroundings)
-        self._served[link.log.number] = session
         try:
             await session.run()
         except Exception as error:  # noqa: BLE001  # the edge of a task: told when the twin stops

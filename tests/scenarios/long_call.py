@@ -1,7 +1,8 @@
 """A call of ninety minutes in seconds: a caller, a phone and the twin's model in a virtual loop.
 
-The caller tells twelve facts in the first ten minutes, chats for the rest and asks for the facts
-again and again. The model answers by script; what it knows is what the twin's session really holds.
+The caller tells twelve facts in the first ten minutes, chats for the rest, asks for the facts again
+and again, and for all of them at the end. The model answers by script, but questions from nothing
+except what the twin's session really holds at that moment.
 The caller speaks in position codes, so that the twin knows what was said again after a move, and
 the test knows whether every word arrived.
 """
@@ -9,15 +10,19 @@ the test knows whether every word arrived.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
+import re
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from agent import events
 from agent.audio import INPUT_RATE_HZ, PcmChunk
+from agent.context.text_model import Generated, TextModelFailed
 from agent.conversation.prompt import open_call
 from agent.conversation.record import EndReason, MoveRecord
 from agent.conversation.transcript import Transcript
@@ -29,12 +34,13 @@ from agent.tools.runner import ToolRunner
 from tests.fakes.call_control import FakeCallControl
 from tests.fakes.twin_connection import TwinInProcess
 from tests.fakes.virtual_loop import START_S, run
-from workers.twin.live_api.conversation import Conversation
 from workers.twin.live_api.faults import Close, Fault, GoAway, NoHandles, RefuseSetup
-from workers.twin.live_api.script import GoOn, LiveScript, Say, Steps, TextRule, Turn
-from workers.twin.live_api.session_log import SessionLog
+from workers.twin.live_api.script import GoOn, LiveScript, Recall, Say, Steps, TextRule, Turn
+from workers.twin.live_api.session_log import Cut, SessionLog
 from workers.twin.live_api.understanding import Codes
+from workers.twin.live_api.usage import RATES, Rates
 from workers.twin.position_code import CODES, FRAME_MS, encode_run
+from workers.twin.text_model.summarise import summarise
 
 MINUTES = 90
 TRIGGER_TOKENS, TARGET_TOKENS = 8_000, 4_000
@@ -51,6 +57,10 @@ _STEP_MS = 100
 """Utterances are whole multiples of it, and so of every length of pieces."""
 _WORD_MS = 320
 _ANSWER_S = 30.0
+_ASKED_FROM, _ASKED_EVERY = 30, 6
+"""Utterances: from the eighth minute on, a question every ninety seconds."""
+_INTERRUPTS_EVERY = 25
+_INTERRUPTS_AFTER_S = 1.5
 _SPAN_S = 560.0
 """Age at which the server begins to send a connection away."""
 
@@ -127,8 +137,8 @@ class Utterance:
     answer: Steps
     fact: int | None = None
     """Tells this one."""
-    asks: int | None = None
-    """Asks for this one."""
+    interrupts: bool = False
+    """Said into the answer to what was said before."""
 
     @property
     def frames(self) -> int:
@@ -138,15 +148,27 @@ class Utterance:
 def dialogue(minutes: float) -> list[Utterance]:
     """Return what is said in so many minutes."""
     count = round(minutes * 60 / _TURN_S)
-    chat = [
+    said = [
         Utterance(_CHAT[at % len(_CHAT)], (Say(_REPLIES[at % len(_REPLIES)]),))
         for at in range(count)
     ]
     # Every other utterance, from the third on: all are told within seven minutes.
     for number, at in zip(range(len(FACTS)), range(2, count, 2), strict=False):
         fact = FACTS[number]
-        chat[at] = Utterance(fact.said, (Say(fact.answer),), fact=number)
-    return chat
+        said[at] = Utterance(fact.said, (Say(fact.answer),), fact=number)
+    asked = [*range(_ASKED_FROM, count - len(FACTS), _ASKED_EVERY)]
+    for at in range(_ASKED_FROM + 2, asked[-1] if asked else 0, _INTERRUPTS_EVERY):
+        said[at] = replace(said[at], interrupts=said[at].fact is None and at - 1 not in asked)
+    last = range(max(_ASKED_FROM, count - len(FACTS)), count)
+    for nth, at in enumerate([*asked, *last]):
+        said[at] = _question(FACTS[nth % len(FACTS)])
+    return said
+
+
+def _question(fact: Fact) -> Utterance:
+    # An answer that told the fact would keep it in memory by itself.
+    answer = Recall(rf"\b{re.escape(fact.held)}\b", "Yes, I have that here.", "I do not know that.")
+    return Utterance(fact.question, (answer,))
 
 
 def script(said: Sequence[Utterance]) -> LiveScript:
@@ -293,18 +315,31 @@ class Person:
         """Say it all, each when the model has answered what was said before."""
         for number, one in enumerate(said):
             due_s = self._began_s + number * _TURN_S + self._chance.uniform(0, 3)
-            await self._listen(due_s, pause_s=self._chance.uniform(0.8, 1.6))
+            pause_s = self._chance.uniform(0.8, 1.6)
+            if one.interrupts:
+                await self._wait(lambda: self._phone.playing, self._loop.time())
+                for _ in range(round(_INTERRUPTS_AFTER_S / self._piece_s)):
+                    await self._send(self._silence)
+            else:
+                await self._listen(due_s, pause_s=pause_s)
             await self._say(one)
         await self._listen(self._loop.time(), pause_s=2.0)
 
     async def _listen(self, due_s: float, *, pause_s: float) -> None:
-        began_s = self._loop.time()
-        while True:
+        """Wait for an answer, and for the time to say something else."""
+        began_s, phone = self._loop.time(), self._phone
+
+        def heard() -> bool:
+            quiet_s = phone.quiet_since_s
+            answered = not phone.playing and quiet_s > began_s
+            return answered and self._loop.time() >= max(due_s, quiet_s + pause_s)
+
+        await self._wait(heard, max(began_s, due_s))
+
+    async def _wait(self, true: Callable[[], bool], due_s: float) -> None:
+        while not true():
             now = self._loop.time()
-            heard = not self._phone.playing and self._phone.quiet_since_s > began_s
-            if heard and now >= max(due_s, self._phone.quiet_since_s + pause_s):
-                return
-            assert now < max(began_s, due_s) + _ANSWER_S, (
+            assert now < due_s + _ANSWER_S, (
                 f"no answer to utterance {len(self.spoken)}, {now - START_S:.1f} s into the call"
             )
             await self._send(self._silence)
@@ -352,6 +387,24 @@ class Sample:
     connection: int
     tokens: int
     """By the twin."""
+    estimate: int | None
+    """By the session; None where nobody asks it."""
+
+    @property
+    def error(self) -> float:
+        """Return by how much of the truth the estimate is off."""
+        return 0.0 if self.estimate is None else abs(self.estimate - self.tokens) / self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model made of a question."""
+
+    at_s: float
+    connection: int
+    known: bool
+    asked: str
+    """The expression that finds the fact."""
 
 
 @dataclass(slots=True)
@@ -361,6 +414,7 @@ class LongCall:
     end: SessionEnd | None = None
     seconds: float = 0.0
     cpu_s: float = 0.0
+    """Of this thread: numpy has its own, which wait busily."""
     moves: list[MoveRecord] = field(default_factory=list)
     given: list[Given] = field(default_factory=list)
     """One for each move."""
@@ -372,17 +426,40 @@ class LongCall:
     fillers: int = 0
 
     @property
-    def heard(self) -> list[Codes]:
-        """Position codes of every utterance that a model heard to its end."""
-        return [turn.codes for log in self.logs for turn in log.heard if turn.codes is not None]
+    def cuts(self) -> list[Cut]:
+        """Every time the server cut the context."""
+        return [cut for log in self.logs for cut in log.cuts]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What the model answered to each question, in order."""
+        return [
+            Answer(note.at - START_S, log.number, note.kind == "recalled", note.detail)
+            for log in self.logs
+            for note in log.notes
+            if note.kind in ("recalled", "not_recalled")
+        ]
+
+    @property
+    def most_tokens(self) -> int:
+        """The most that any model ever held, by the twin."""
+        return max(tokens for log in self.logs for _, tokens in log.context)
 
     def unheard(self) -> list[int]:
         """Return the utterances that no model heard from their first word to their last."""
-        heard = self.heard
+        heard = [
+            (turn.codes[0], turn.codes[1], turn.ended_ms - turn.started_ms)
+            for log in self.logs
+            for turn in log.heard
+            if turn.codes is not None
+        ]
         return [
             number
             for number, (_, (first, last)) in enumerate(self.spoken)
-            if not any(a <= first and last <= b for a, b in heard)
+            if not any(
+                a <= first and last <= b and heard_ms >= (b - a + 1) * FRAME_MS
+                for a, b, heard_ms in heard
+            )
         ]
 
 
@@ -400,6 +477,45 @@ def agent(model: str = "gemini-3.8-live") -> AgentSpec:
     )
 
 
+class SlowTextModel:
+    """A text model that takes its time, and now and then talks nonsense, fails or hangs."""
+
+    def __init__(self, seed: int) -> None:
+        self.asked = 0
+        self.most_at_once = 0
+        self._at_once = 0
+        self._chance = random.Random(seed)
+
+    @property
+    def name(self) -> str:
+        return "slow-model"
+
+    async def generate(self, prompt: str, *, schema: Mapping[str, Any]) -> Generated:
+        self.asked += 1
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return await self._generate(prompt, schema)
+        finally:
+            self._at_once -= 1
+
+    async def _generate(self, prompt: str, schema: Mapping[str, Any]) -> Generated:
+        await asyncio.sleep(self._chance.uniform(2, 15))
+        found = json.dumps(summarise(prompt, schema), ensure_ascii=False)
+        match self._chance.randrange(12):
+            case 0:
+                found = "Certainly! They talked about quite a lot."
+            case 1:
+                found = json.dumps({"verdict": 42})
+            case 2:
+                found = found.replace('"facts"', f'"{"x" * 20_000}"')
+            case 3:
+                raise TextModelFailed("slow-model is busy", retryable=True)
+            case 4:
+                await asyncio.sleep(10_000)
+        return Generated(found, (len(prompt) + len(found)) // 4)
+
+
 def hold_call(
     *,
     minutes: float = MINUTES,
@@ -407,6 +523,9 @@ def hold_call(
     spec: AgentSpec | None = None,
     vertexai: bool = False,
     piece_ms: int = _PIECE_MS,
+    rates: Rates = RATES,
+    estimate: Callable[[LiveSession], int | None] | None = None,
+    **options: Any,
 ) -> LongCall:
     """Hold the call and return what became of it; the same seed makes the same call.
 
@@ -416,16 +535,19 @@ def hold_call(
         spec: The agent.
         vertexai: Which surface of the Live API.
         piece_ms: Of caller audio at once, a divisor of 100.
+        rates: What the model's server counts for a second of audio.
+        estimate: Asks the session how much its model holds.
+        options: More arguments of the session.
     """
     # Delays between tries come from the module's own source.
     random.seed(seed)
     said = dialogue(minutes)
-    twin = TwinInProcess(script(said), faults=faults(minutes, seed), seed=seed)
+    twin = TwinInProcess(script(said), faults=faults(minutes, seed), rates=rates, seed=seed)
     call = LongCall(logs=twin.sessions)
-    began_s = time.process_time()
+    began_s = time.thread_time()
     with twin.reached():
-        run(_hold(call, twin, said, spec or agent(), vertexai, piece_ms, seed))
-    call.cpu_s = time.process_time() - began_s
+        run(_hold(call, twin, said, spec or agent(), vertexai, piece_ms, estimate, seed, options))
+    call.cpu_s = time.thread_time() - began_s
     return call
 
 
@@ -436,7 +558,9 @@ async def _hold(
     spec: AgentSpec,
     vertexai: bool,
     piece_ms: int,
+    estimate: Callable[[LiveSession], int | None] | None,
     seed: int,
+    options: Mapping[str, Any],
 ) -> None:
     clock = asyncio.get_running_loop().time
     phone = Phone()
@@ -454,25 +578,27 @@ async def _hold(
         playout=phone,
         clock=clock,
         on_move=partial(_moved, call, twin, said),
+        **options,
     )
     phone.session = session
     session.listen(phone)
     person = Person(session, phone, piece_ms=piece_ms, seed=seed)
     call.spoken = person.spoken
     holding = asyncio.create_task(session.run(), name="session")
-    sampling = asyncio.create_task(_sample(call, twin), name="sampler")
+    sampling = asyncio.create_task(_sample(call, twin, session, estimate), name="sampler")
     talking = asyncio.create_task(person.talk(said), name="caller")
     try:
-        await asyncio.wait({holding, talking}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({holding, talking, sampling}, return_when=asyncio.FIRST_COMPLETED)
         call.seconds = clock() - START_S
         if not holding.done():
             session.end(EndReason.CALLER_HUNG_UP)
-        talking.cancel()
         call.end = await holding
-        if not talking.cancelled() and talking.done():
-            talking.result()
+        for task in (talking, sampling):
+            if task.done():
+                task.result()
     finally:
-        sampling.cancel()
+        for task in (talking, sampling):
+            task.cancel()
         call.moves = session.moves
         call.counters = session.counters
         call.fillers = phone.fillers
@@ -492,17 +618,17 @@ def _moved(
     call.given.append(Given(log.number, record.done_s, told, text))
 
 
-async def _sample(call: LongCall, twin: TwinInProcess) -> None:
+async def _sample(
+    call: LongCall,
+    twin: TwinInProcess,
+    session: LiveSession,
+    estimate: Callable[[LiveSession], int | None] | None,
+) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(1.0)
         log = twin.serving
-        if log is None:
-            continue
-        tokens = tokens_of(twin.conversation(log))
-        call.samples.append(Sample(loop.time() - START_S, log.number, tokens))
-
-
-def tokens_of(conversation: Conversation) -> int:
-    """Return what the model holds at this moment."""
-    return conversation._meter.context_tokens
+        if log is not None:
+            guess = None if estimate is None else estimate(session)
+            at_s = loop.time() - START_S
+            call.samples.append(Sample(at_s, log.number, log.context_tokens, guess))
