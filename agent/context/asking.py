@@ -24,6 +24,8 @@ FAR_TOO_LONG: Final = 10
 """An answer of so many times the bound is not a summary; up to there it is clipped."""
 _EXACT_CHARS = 4
 """From here on a number is one that somebody would have to read out again."""
+MAX_ENTRIES: Final = 400
+"""Of an answer: more is not a summary, and reading it would hold up the call."""
 # With fewer, a corrected value or a promise kept would look like a loss.
 _ENOUGH_TO_JUDGE = 4
 
@@ -225,6 +227,8 @@ def _list(data: Mapping[str, object], name: str) -> tuple[str, ...]:
     value = _value(data, name)
     if not isinstance(value, list):
         raise SummaryRejected(f"{name} is a {type(value).__name__}, not a list")
+    if len(value) > MAX_ENTRIES:
+        raise SummaryRejected(f"{name} has {len(value):,} entries")
     entries: list[str] = []
     for entry in value:
         if not isinstance(entry, str):

@@ -41,6 +41,7 @@ LATELY: Final = " — lately: "
 _MAX_QUESTION_CHARS = 110
 _MAX_WANT_CHARS = 180
 _MAX_OPEN = 8
+_LINES_AT_ONCE = 32
 # Fewer everyday words tell no language from another.
 _ENOUGH_WORDS = 6
 # The call is in the instruction already.
@@ -63,12 +64,18 @@ def extract(
         max_chars: Bound on the rendered summary.
         read: The call's own, which makes half of the work of a fold needless.
     """
-    fold = _Fold(previous or SummaryRecord(), read or Reader())
-    for line in lines:
-        said = read_line(line)
-        if said is not None:
-            fold.add(said)
-    return clip(fold.summary(), max_chars, read=fold.read)
+    read = read or Reader()
+    summary = previous or SummaryRecord()
+    # Each fact is compared with those before it, so that all of a long call at once would take
+    # seconds; clipped in between, its time grows with its length alone.
+    for begin in range(0, max(len(lines), 1), _LINES_AT_ONCE):
+        fold = _Fold(summary, read)
+        for line in lines[begin : begin + _LINES_AT_ONCE]:
+            said = read_line(line)
+            if said is not None:
+                fold.add(said)
+        summary = clip(fold.summary(), max_chars, read=read)
+    return summary
 
 
 class _Facts:

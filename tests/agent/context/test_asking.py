@@ -129,6 +129,7 @@ def test_answer_in_shape_is_read() -> None:
             "says nothing",
         ),
         (json.dumps({**GOOD, "facts": ["x" * 24_000]}), "asked for"),
+        (json.dumps({**GOOD, "facts": ["1"] * 401}), "401 entries"),
         ('{"caller": ' + "9" * 5_000 + "}", "not JSON"),
     ],
 )
