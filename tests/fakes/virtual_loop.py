@@ -89,6 +89,7 @@ class _VirtualSelector(selectors.SelectSelector):
             self._turns = 0
         self._turns += 1
         if self._turns > _MAX_TURNS:
+            self._turns = 0  # Tasks are given the time to be cancelled.
             raise StuckLoop(
                 f"always something to do, and time stands still: {_waiting(self._loop)}"
             )

@@ -19,6 +19,9 @@ from tests.scenarios.long_call import (
 )
 from workers.twin.live_api.usage import Rates
 
+# Of real time, on a machine that has other things to do; the calls are made in fixtures.
+pytestmark = pytest.mark.timeout(400)
+
 _SEED = 7
 _CPU_S = 60.0
 """About four times what a call takes on the machine this was written on."""
