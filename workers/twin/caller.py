@@ -40,7 +40,10 @@ class WaitSeconds:
 
 @dataclass(frozen=True, slots=True)
 class WaitStream:
-    """Wait until a media stream is up; hang up if none comes."""
+    """Wait until a media stream is up; hang up if none comes.
+
+    Who is dialled from a call waits until they are connected: before that they may be briefed.
+    """
 
     timeout_s: float = 15.0
 

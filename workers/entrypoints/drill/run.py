@@ -174,7 +174,11 @@ def _behaviour(callee: Callee) -> CalleeBehaviour:
         # Ringing as long as real carriers let it ring would only make the drill longer.
         return CalleeBehaviour(outcome="no-answer", after_s=callee.after_s)
     script = caller.CallerScript.of(
-        caller.Say("callee_hello"), caller.WaitSeconds(1.0), caller.HangUp()
+        # First they are told what the call is about.
+        caller.WaitStream(timeout_s=60.0),
+        caller.Say("callee_hello"),
+        caller.WaitSeconds(1.0),
+        caller.HangUp(),
     )
     return CalleeBehaviour(after_s=callee.after_s, script=script)
 

@@ -137,6 +137,7 @@ async def _accepted(leg: Leg) -> bool:
 
 async def _bridge(line: Line, leg: Leg, time_limit_s: float) -> None:
     line.journal.note("bridged", to=leg.number.number)
+    leg.line.party.performer.streaming = True
     leg.line.party.sink = line.party.hear
     line.party.sink = leg.line.party.hear
     try:

@@ -16,6 +16,7 @@ from workers.twin.caller import (
     Step,
     Tone,
     WaitSeconds,
+    WaitStream,
 )
 from workers.twin.twilio_api.callee import CalleeBehaviour
 from workers.twin.twilio_api.result import CallResult
@@ -54,7 +55,7 @@ def loudness(ulaw: bytes, hz: float) -> float:
 
 async def test_callee_hears_it_and_the_caller_does_not() -> None:
     """Then the two are connected: before that neither hears the other."""
-    steps = (WaitSeconds(len(SPOKEN) / 8_000 + 0.4), Tone(900, 600), HangUp())
+    steps = (WaitStream(), Tone(900, 600), WaitSeconds(0.2), HangUp())
     result, leg, action, _ = await dial(SAY, *steps)
     at = leg.heard.find(SPOKEN)
     assert at > 0
@@ -73,7 +74,7 @@ async def test_callee_hears_it_and_the_caller_does_not() -> None:
 
 async def test_request_is_the_legs_own() -> None:
     """Signed like any, with the SIDs of leg and call, to an address relative to the document's."""
-    result, leg, _, worker = await dial(SAY, WaitSeconds(3), HangUp())
+    result, leg, _, worker = await dial(SAY, WaitStream(), HangUp())
     (asked,) = worker.sent_to("/whisper")
     assert asked.path == "/whisper?for=1"
     assert (asked.params["CallSid"], asked.params["ParentCallSid"]) == (leg.sid, result.sid)
@@ -186,7 +187,7 @@ async def test_caller_who_hangs_up_meanwhile_ends_both() -> None:
 async def test_call_on_hold_is_answered_at_the_bridge() -> None:
     """With ``answerOnBridge`` the caller hears ringing until then."""
     twiml = DIAL.replace("<Dial ", '<Dial answerOnBridge="true" ')
-    steps = (WaitSeconds(len(SPOKEN) / 8_000 + 0.5), HangUp())
+    steps = (WaitStream(), HangUp())
     result, leg, _, _ = await dial(SAY, *steps, twiml=twiml)
     assert result.answered_at_s is not None
     assert result.answered_at_s - leg.dialled_at_s >= len(SPOKEN) / 8_000
