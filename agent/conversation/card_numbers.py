@@ -55,7 +55,13 @@ def find_cards(
     Returns:
         Where they stand, by the place of the text; and the numbers.
     """
-    pieces = read_pieces(texts, loose=loose)
+    return cards_among(read_pieces(texts, loose=loose), texts)
+
+
+def cards_among(
+    pieces: Sequence[Piece], texts: Sequence[str]
+) -> tuple[dict[int, list[Span]], set[str]]:
+    """Find the card numbers in texts whose digits have been read."""
     hits, found = cards_in(pieces)
     if hits:
         # Rarely needed and slow: only now look for what is something else.

@@ -8,10 +8,10 @@ an order's number and are none. In doubt an address is one: it is only looked fo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
-from agent.conversation.digits import Gap, Piece, Span, read_pieces, without_lone
+from agent.conversation.digits import Piece, Span, joined, may_hold, read_pieces, without_lone
 
 # Seven: a number without its area code. Fifteen: ITU-T E.164.
 MIN_DIGITS: Final = 7
@@ -86,34 +86,27 @@ def find_phones(text: str, *, about: str = "") -> Iterator[Span]:
         text: Where to look.
         about: What stands before the text, such as its key.
     """
-    found = long_runs(text, MIN_DIGITS)
-    if not found:
+    numbers = long_numbers(text, MIN_DIGITS)
+    if not numbers:
         return
     for shape, sizes in zip(_PHONES, _PHONE_DIGITS, strict=True):
         for match in shape.finditer(text):
             if sum(letter.isdecimal() for letter in match.group()) in sizes:
                 yield match.span()
-    for start, end, digits in found:
-        if len(digits) <= MAX_DIGITS:
-            before = f"{about.replace('_', ' ')}: {text[max(0, start - _CALLED_CHARS) : start]}"
+    for number in numbers:
+        if len(number.digits) <= MAX_DIGITS:
+            since = max(0, number.start - _CALLED_CHARS)
+            before = f"{about.replace('_', ' ')}: {text[since : number.start]}"
             if _CALLED.search(before[-_CALLED_CHARS:].rstrip("+( ")):
-                yield start, end
+                yield number.start, number.end
 
 
-def long_runs(text: str, least: int) -> list[tuple[int, int, str]]:
-    """Find the numbers of at least so many digits: start, end, digits. Dates are none."""
+def long_numbers(text: str, least: int) -> list[Piece]:
+    """Find the numbers of at least so many digits. Dates and amounts are none."""
+    if not may_hold(text, least):
+        return []
     pieces = read_pieces([text])
-    found = _runs(pieces, least)
+    if not any(len(number.digits) >= least for number in joined(pieces)):
+        return []
     # What stands for itself is rarely worth looking for, and slow to find.
-    return _runs(without_lone(pieces, [text]), least) if found else found
-
-
-def _runs(pieces: Sequence[Piece], least: int) -> list[tuple[int, int, str]]:
-    found: list[tuple[int, int, str]] = []
-    for piece in pieces:
-        if found and piece.gap is Gap.TIGHT:
-            start, _, digits = found[-1]
-            found[-1] = (start, piece.end, digits + piece.digits)
-        else:
-            found.append((piece.start, piece.end, piece.digits))
-    return [run for run in found if len(run[2]) >= least]
+    return [one for one in joined(without_lone(pieces, [text])) if len(one.digits) >= least]

@@ -36,6 +36,10 @@ _WORD: Final = rf"(?:{'|'.join(_WORDS)})\b"
 _PIECE: Final = re.compile(
     rf"(?=[\dzotfsedn])(?:\d+|\b(?:{'|'.join(_TIMES)})[\s-]{{1,3}}(?:\d(?!\d)|{_WORD})|\b{_WORD})"
 )
+_WORDS_IN_A_ROW: Final = re.compile(
+    rf"(?=[zotfsedn])\b(?:(?:{'|'.join(_TIMES)})[\s-]{{1,3}})?{_WORD}[\s,.-]{{1,3}}"
+    rf"(?:\d|{_WORD}|{'|'.join(_TIMES)})"
+)
 # What may stand within a number. A colon may not: it makes a time.
 _MARKS: Final = r"[\s\x00-\x1f.,;/()|_·\-‐-―−\u00ad\u200b-\u200f\u2060\ufeff]{0,8}"
 _FILLERS: Final = (
@@ -114,8 +118,29 @@ def read_pieces(texts: Sequence[str], *, loose: bool = False) -> list[Piece]:
                 gap = Gap.WIDE
             end, before = found.end(), ""
             pieces.append(Piece(number, found.start(), end, _value(found.group()), gap))
-        before += text[end:] + "\n"
+        before = f"{before}{text[end:]}\n"[: _FAR_CHARS + 1]
     return pieces
+
+
+def may_hold(text: str, digits: int) -> bool:
+    """Whether a text may hold a number of so many digits; quicker than reading them."""
+    if len(text) < digits:
+        return False
+    if not text.isascii() or sum(map(text.count, "0123456789")) >= digits:
+        return True
+    return _WORDS_IN_A_ROW.search(text.lower()) is not None
+
+
+def joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """Join what stands tightly together, so that each piece is a number."""
+    numbers: list[Piece] = []
+    for piece in pieces:
+        if numbers and piece.gap is Gap.TIGHT:
+            last = numbers[-1]
+            numbers[-1] = last._replace(end=piece.end, digits=last.digits + piece.digits)
+        else:
+            numbers.append(piece)
+    return numbers
 
 
 def without_lone(pieces: Sequence[Piece], texts: Sequence[str]) -> list[Piece]:
@@ -128,7 +153,7 @@ def without_lone(pieces: Sequence[Piece], texts: Sequence[str]) -> list[Piece]:
             cut = True
             continue
         if cut:
-            piece = Piece(piece.text, piece.start, piece.end, piece.digits, Gap.WIDE)
+            piece = piece._replace(gap=Gap.WIDE)
         kept.append(piece)
         cut = False
     return kept

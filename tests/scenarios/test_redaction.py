@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from agent.conversation.record import CallRecord
-from agent.conversation.redaction import CARD, EMAIL, KEY
+from agent.conversation.removal import CARD, EMAIL, KEY
 from agent.spec import Redaction
 from tests.scenarios.rig import (
     GREETING,

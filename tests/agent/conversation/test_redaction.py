@@ -26,7 +26,8 @@ from agent.conversation.record import (
     ToolRecord,
     TurnRecord,
 )
-from agent.conversation.redaction import CARD, EMAIL, KEY, PHONE, Redactor
+from agent.conversation.redaction import Redactor
+from agent.conversation.removal import CARD, EMAIL, KEY, PHONE
 from agent.spec import Redaction
 from tests.fakes.sample_call import sample_record
 
