@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from agent.context.specifics import Kind, specifics, told_by, words_of
-from agent.context.summary import clip, is_empty, promise_worth, render
+from agent.context.summary import clip, is_empty, promise_worth, render, shorten
 from agent.conversation.prompt import one_line
 from agent.conversation.record import SummaryRecord
 
@@ -24,6 +24,8 @@ FAR_TOO_LONG: Final = 10
 """An answer of so many times the bound is not a summary; up to there it is clipped."""
 _EXACT_CHARS = 4
 """From here on a number is one that somebody would have to read out again."""
+MAX_LINE_CHARS: Final = 4_000
+"""Of one line: a function may return a whole table."""
 MAX_ENTRIES: Final = 400
 """Of an answer: more is not a summary, and reading it would hold up the call."""
 # With fewer, a corrected value or a promise kept would look like a loss.
@@ -83,7 +85,7 @@ def ask(previous: SummaryRecord | None, lines: Sequence[str], *, max_chars: int 
             "",
             DATA_BEGINS,
             *(_quoted(line) for line in _notes(previous)),
-            *(_quoted(line) for line in lines if line.strip()),
+            *(_quoted(shorten(line, MAX_LINE_CHARS)) for line in lines if line.strip()),
             DATA_ENDS,
         ]
     )
