@@ -114,7 +114,7 @@ async def test_transfer_that_is_answered_leaves_the_agent(tmp_path: Path) -> Non
 
     def colleague(to: str) -> CalleeBehaviour:
         dialled.append(to)
-        return CalleeBehaviour(script=CallerScript.of(Tone(700, 600), HangUp()))
+        return CalleeBehaviour(script=CallerScript.of(WaitStream(60), Tone(700, 600), HangUp()))
 
     async with evercall(tmp_path, model, agent=spec) as rig:
         rig.twilio.on_dial = colleague
@@ -127,7 +127,8 @@ async def test_transfer_that_is_answered_leaves_the_agent(tmp_path: Path) -> Non
     assert record.end_reason is EndReason.TRANSFERRED
     assert [turn.heard for turn in agent_turns(record)] == [GREETING, "One moment."]
     assert record.tools[0].args == {"destination": "front desk"}
-    # The colleague is heard after the announcement.
+    # The colleague is heard after the announcement (and after what they are told of the call,
+    # which the caller does not hear: test_transfer_briefing).
     announced = spoken_ms(GREETING) + spoken_ms("One moment.")
     assert abs(played_ms(result, 0) - announced - 600) <= 100
 

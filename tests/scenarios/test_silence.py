@@ -32,6 +32,7 @@ from workers.twin.caller import (
     WaitAgentDone,
     WaitAgentSpoke,
     WaitAgentStarts,
+    WaitStream,
 )
 from workers.twin.live_api import script
 from workers.twin.live_api.faults import (
@@ -172,7 +173,7 @@ async def test_live_api_that_is_ill_leaves_the_caller_to_a_person(tmp_path: Path
 
     def colleague(to: str) -> CalleeBehaviour:
         dialled.append(to)
-        return CalleeBehaviour(script=CallerScript.of(Tone(700, 600), HangUp()))
+        return CalleeBehaviour(script=CallerScript.of(WaitStream(60), Tone(700, 600), HangUp()))
 
     async with evercall(tmp_path, agent=spec, faults=[RefuseUpgrade()]) as rig:
         rig.twilio.on_dial = colleague

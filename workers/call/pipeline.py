@@ -44,6 +44,7 @@ from telephony.media_stream.transport import MediaStreamTransport, StreamEnd
 from workers.call.active import ActiveCalls, CallEntry
 from workers.call.control import PipelineCallControl
 from workers.call.greetings import GreetingCache
+from workers.call.handover import handover
 from workers.call.live_call import LiveCall, elapsed_s, new_record, utc_now
 from workers.call.recording import Recorder, Recording
 from workers.call.steering import Apologise, DialTransfer, HangUp, Reconnect, after_session
@@ -265,7 +266,8 @@ class CallRunner:
             case Apologise():
                 active.apologise(entry)
             case DialTransfer(to, last_resort):
-                active.transfer(entry, to, last_resort=last_resort)
+                text = handover(call.record(), self._spec, last_resort=last_resort)
+                active.transfer(entry, to, last_resort=last_resort, briefing=text)
             case Reconnect():
                 pass  # unfinished: Twilio asks, and whichever worker answers goes on
         self._metrics.stream_ended(end.reason)
