@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from agent.conversation.digits import Piece, Span, joined, may_hold, read_pieces, without_lone
+from agent.conversation.digits import Gap, Piece, Span, joined, may_hold, read_pieces, without_lone
 
 # Seven: a number without its area code. Fifteen: ITU-T E.164.
 MIN_DIGITS: Final = 7
@@ -102,11 +102,17 @@ def find_phones(text: str, *, about: str = "") -> Iterator[Span]:
 
 
 def long_numbers(text: str, least: int) -> list[Piece]:
-    """Find the numbers of at least so many digits. Dates and amounts are none."""
+    """Find the numbers of at least so many digits. Dates and amounts are none.
+
+    Where several stand in a row they may be one that is read out, so all of them together are
+    another one.
+    """
     if not may_hold(text, least):
         return []
     pieces = read_pieces([text])
-    if not any(len(number.digits) >= least for number in joined(pieces)):
+    if not any(len(row.digits) >= least for row in joined(pieces, Gap.LISTED)):
         return []
     # What stands for itself is rarely worth looking for, and slow to find.
-    return [one for one in joined(without_lone(pieces, [text])) if len(one.digits) >= least]
+    pieces = without_lone(pieces, [text])
+    found = dict.fromkeys([*joined(pieces, Gap.LISTED), *joined(pieces)])
+    return [number for number in found if len(number.digits) >= least]

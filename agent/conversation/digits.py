@@ -40,18 +40,32 @@ _WORDS_IN_A_ROW: Final = re.compile(
     rf"(?=[zotfsedn])\b(?:(?:{'|'.join(_TIMES)})[\s-]{{1,3}})?{_WORD}[\s,.-]{{1,3}}"
     rf"(?:\d|{_WORD}|{'|'.join(_TIMES)})"
 )
-# What may stand within a number. A colon may not: it makes a time.
-_MARKS: Final = r"[\s\x00-\x1f.,;/()|_·\-‐-―−\u00ad\u200b-\u200f\u2060\ufeff]{0,8}"
+# How the groups of one number are written: a space, a dash, a dot, a slash; or what nobody sees.
+_SPACE: Final = "[ \\u00a0\\u2007\\u2009\\u202f]"
+_TIGHT: Final = re.compile(
+    rf"(?:{_SPACE}?(?:[-‐-―−/·]{_SPACE}?|\.)?|[\u00ad\u200b-\u200f\u2060\ufeff]{{1,4}})"
+)
+# What else stands between them where one is read out, and between the numbers of a list. A colon
+# does not: it makes a time.
+_MARKS: Final = r"[\s\x00-\x1f.,;?!…\"'“”/()|_·\-‐-―−\u00ad\u200b-\u200f\u2060\ufeff]{0,8}"
 _FILLERS: Final = (
     "and|then|dash|hyphen|space|uh|uhm|um|er|erm|ah|so|yes|yeah|okay|ok|sorry|wait|it's|it is|is"
 )
-_TIGHT: Final = re.compile(rf"{_MARKS}(?:\b(?:{_FILLERS})\b{_MARKS}){{0,3}}", re.IGNORECASE)
-# Spoken around the parts of a number: "are the first four, and the next ones are".
+_LISTED: Final = re.compile(rf"{_MARKS}(?:\b(?:{_FILLERS})\b{_MARKS}){{0,3}}", re.IGNORECASE)
+# What is said around the parts of a number, by whoever reads it out and whoever takes it down.
+_LOOSE: Final = re.compile(
+    rf"(?:{_MARKS}\b(?:{_FILLERS}|the|a|i|i've|we|we've|you|my|your|that|that's|this|these|it|are|was|"
+    r"have|has|got|comes|goes|go|on|ahead|first|second|third|fourth|next|last|final|finally|other|"
+    r"one|ones|rest|part|group|digits?|numbers?|four|card|begins|starts|ends|ending|with|by|"
+    r"followed|after|now|again|right|good|great|fine|thanks|thank|please|mm|hm|mhm|mm-hm|all|"
+    rf"correct|just|continue)\b:?){{1,9}}{_MARKS}",
+    re.IGNORECASE,
+)
 _LOOSE_CHARS: Final = 40
 # Marks and fillers at their longest; a longer text need not be compared with them.
 _FAR_CHARS: Final = 100
-REMOVED: Final = "removed]"
-"""Ends every text that stands in the place of something; nothing joins across it."""
+# Words, or their digits, do not go on with a group longer than this: "order 58348, one please".
+_GROUP_DIGITS: Final = 4
 
 # Digits that are no part of a longer number, whatever stands beside them: identifiers, dates, and
 # numbers with a decimal mark or thousands.
@@ -73,12 +87,14 @@ class Gap(IntEnum):
     """What lies between two pieces."""
 
     TIGHT = 0
-    """Marks and fillers at most, within one text."""
-    TURN = 1
-    """The same, but the second piece is in a later text."""
-    LOOSE = 2
-    """A few words."""
-    WIDE = 3
+    """What groups one number."""
+    LISTED = 1
+    """Other marks, and fillers: one number read out, or several in a list."""
+    TURN = 2
+    """No more than that, but the second piece is in a later text."""
+    LOOSE = 3
+    """A few words of those with which a number is read out."""
+    WIDE = 4
     """Too much to be within one number."""
 
 
@@ -104,22 +120,38 @@ def read_pieces(texts: Sequence[str], *, loose: bool = False) -> list[Piece]:
     pieces: list[Piece] = []
     # What lies between the last piece and the text at hand.
     before = ""
+    worded = False
     for number, text in enumerate(texts):
         end = 0
         for found in _PIECE.finditer(_lower(text)):
-            between = before + text[end : found.start()]
-            if not pieces or len(between) > _FAR_CHARS:
-                gap = Gap.WIDE
-            elif _TIGHT.fullmatch(between):
-                gap = Gap.TIGHT if pieces[-1].text == number else Gap.TURN
-            elif loose and len(between) <= _LOOSE_CHARS and REMOVED not in between:
-                gap = Gap.LOOSE
-            else:
-                gap = Gap.WIDE
+            start, word = found.start(), found.group()
+            was_worded, worded = worded, not word.isdecimal()
+            digits = _value(word) if worded or not word.isascii() else word
+            gap = Gap.WIDE
+            if pieces:
+                last = pieces[-1]
+                gap = _gap(before + text[end:start], loose=loose)
+                if gap < Gap.TURN and last.text != number:
+                    gap = Gap.TURN
+                if worded != was_worded and max(len(last.digits), len(digits)) > _GROUP_DIGITS:
+                    gap = Gap.WIDE
             end, before = found.end(), ""
-            pieces.append(Piece(number, found.start(), end, _value(found.group()), gap))
+            pieces.append(Piece(number, start, end, digits, gap))
         before = f"{before}{text[end:]}\n"[: _FAR_CHARS + 1]
     return pieces
+
+
+def _gap(between: str, *, loose: bool) -> Gap:
+    if _TIGHT.fullmatch(between):
+        return Gap.TIGHT
+    if len(between) > _FAR_CHARS:
+        return Gap.WIDE
+    if _LISTED.fullmatch(between):
+        return Gap.LISTED
+    # Not across what was taken out before: that holds no word of these.
+    if loose and len(between) <= _LOOSE_CHARS and _LOOSE.fullmatch(between):
+        return Gap.LOOSE
+    return Gap.WIDE
 
 
 def may_hold(text: str, digits: int) -> bool:
@@ -131,11 +163,11 @@ def may_hold(text: str, digits: int) -> bool:
     return _WORDS_IN_A_ROW.search(text.lower()) is not None
 
 
-def joined(pieces: Sequence[Piece]) -> list[Piece]:
-    """Join what stands tightly together, so that each piece is a number."""
+def joined(pieces: Sequence[Piece], widest: Gap = Gap.TIGHT) -> list[Piece]:
+    """Join what stands together, so that each piece is a number."""
     numbers: list[Piece] = []
     for piece in pieces:
-        if numbers and piece.gap is Gap.TIGHT:
+        if numbers and piece.gap <= widest:
             last = numbers[-1]
             numbers[-1] = last._replace(end=piece.end, digits=last.digits + piece.digits)
         else:

@@ -142,7 +142,8 @@ class Redactor:
         pieces = read_pieces(texts, loose=True)
         cards, found = cards_among(pieces, texts)
         known.cards |= found
-        long = {one.text for one in joined(pieces) if len(one.digits) >= ECHO_DIGITS}
+        rows = joined(pieces, Gap.LISTED)
+        long = {row.text for row in rows if len(row.digits) >= ECHO_DIGITS}
         return [
             _Said(place, turn, self._own(turn.said, cards.get(number, ()), known), number in long)
             for number, (place, turn) in enumerate(side)

@@ -52,7 +52,7 @@ def valid_numbers(draw: st.DrawFn) -> str:
 def grouped(draw: st.DrawFn) -> str:
     """Such a number as it may be written: in three or more groups, or in none."""
     number = draw(valid_numbers())
-    mark = draw(st.sampled_from(["", " ", "-", " - ", "–", ".", ", ", ". ", "/", "\u00a0", "\r\n"]))
+    mark = draw(st.sampled_from(["", " ", "-", " - ", "–", ".", "/", "\u00a0", " · ", "\u200b"]))
     at = draw(st.sets(st.integers(1, len(number) - 1), min_size=2, max_size=8)) if mark else set()
     return "".join(mark * (place in at) + digit for place, digit in enumerate(number))
 
@@ -63,8 +63,29 @@ def grouped(draw: st.DrawFn) -> str:
     st.sampled_from(["", ".", " ok"]),
 )
 def test_valid_number_is_found_in_any_grouping(number: str, before: str, after: str) -> None:
-    """With spaces, dashes, dots, commas or line breaks anywhere, all of it is found."""
+    """With spaces, dashes, dots or slashes anywhere, all of it is found."""
     assert found(before + number + after) == [number]
+
+
+@given(st.sampled_from(NUMBERS), st.data())
+def test_number_of_a_network_is_found_however_it_is_read_out(
+    number: str, data: st.DataObject
+) -> None:
+    """Commas, line breaks, pauses and fillers are no groups; mixed, and anywhere."""
+    marks = st.sampled_from(
+        ["", "", "", " ", "-", ", ", "; ", "\r\n", " and ", ", uh, ", "\t", "   "]
+    )
+    text = number[0] + "".join(data.draw(marks) + digit for digit in number[1:])
+    assert found(f"It is {text}!") == [text]
+
+
+def test_numbers_of_a_list_are_not_one_number() -> None:
+    """Orders, parcels and counts that follow one another, unless a network has such a number."""
+    chance = "9000000000001" + check_digit("9000000000001")
+    assert found(f"{chance[:10]} {chance[10:]}") != []
+    assert found(f"{chance[:10]}, {chance[10:]}") == []
+    assert found(f"{chance[:10]}\n{chance[10:]}") == []
+    assert found("order 411111111111111, one please") == []
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -148,6 +169,8 @@ def test_number_is_read_out_in_parts() -> None:
     assert found(*parts, loose=True) == ["4111", "1111", "1111", "1111"]
     assert found(", ".join(parts), loose=True) == ["4111", "1111", "1111", "1111"]
     assert found(*parts) == []
+    asked = ["4111, right?", "1111 … and?", "“1111”, thanks!", "Last is 1111 then."]
+    assert found(*asked, loose=True) == ["4111", "1111", "1111", "1111"]
 
 
 def test_numbers_that_only_happen_to_follow_one_another_are_no_parts() -> None:
