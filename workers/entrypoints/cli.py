@@ -71,12 +71,17 @@ def demo(
     resets: Annotated[
         bool, typer.Option("--resets", help="Take the Live connection away three times.")
     ] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="An hour's talk in a minute and a half.")
+    ] = False,
 ) -> None:
     """One phone call on this machine: no phone, no key, no network."""
+    if resets and long:
+        raise typer.BadParameter("one call at a time: --resets or --long")
     _silence_banner()
     from workers.entrypoints.demo import run_demo
 
-    sys.exit(run_demo(out, resets=resets))
+    sys.exit(run_demo(out, resets=resets, long=long))
 
 
 @app.command()
