@@ -179,7 +179,7 @@ class MessagePoller:
         except Exception:  # noqa: BLE001  whoever waits for an answer must get one
             _log.exception("messages.session_failed", call_sid=message.call_sid)
             detail = "an error of the worker's; see its log"
-            self._settle(message, MessageOutcome.REFUSED, detail)
+            self._settle(message, MessageOutcome.FAILED, detail)
             return
         if update.done_s is not None:
             self._settle(message, MessageOutcome.TOLD)

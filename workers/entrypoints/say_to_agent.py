@@ -191,6 +191,8 @@ class _Follow:
                     self._tell(_WAITS[waits])
                 case MessageOutcome.REFUSED:
                     raise Failed(f"The agent was not told: {state.detail}", code=2)
+                case MessageOutcome.FAILED:
+                    raise Failed(f"The agent was not told: {state.detail}")
                 case MessageOutcome.OVER | MessageOutcome.WITHDRAWN:
                     raise Failed("The call ended before the agent was told.")
             await asyncio.sleep(self._look_s)

@@ -34,6 +34,8 @@ class MessageOutcome(StrEnum):
     """It is to be sent as soon as the connection takes it."""
     REFUSED = "refused"
     """The session would not have it; the detail says why."""
+    FAILED = "failed"
+    """The worker could not hand it to the session; the detail says where to look."""
     OVER = "over"
     """The call, or this stream of it, ended before it was told."""
     WITHDRAWN = "withdrawn"

@@ -189,7 +189,7 @@ async def test_session_that_fails_costs_its_own_message_alone(world: World) -> N
     world.session.raises = RuntimeError("a bug")
     number, other = await world.leave(), await world.leave("hello", "CA2")
     await world.poller.ask()
-    assert await world.outcome(number) is MessageOutcome.REFUSED
+    assert await world.outcome(number) is MessageOutcome.FAILED
     assert await world.outcome(other) is MessageOutcome.TOLD
 
 

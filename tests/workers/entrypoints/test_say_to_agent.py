@@ -118,6 +118,15 @@ async def test_text_that_the_session_refuses(store: MemoryCallStore, live: FakeL
 
 
 @pytest.mark.usefixtures("poller")
+async def test_worker_that_fails_to_tell(store: MemoryCallStore, live: FakeLive) -> None:
+    """That is no fault of the command's."""
+    live.session.raises = RuntimeError("a bug")
+    with pytest.raises(Failed, match="an error of the worker's; see its log") as caught:
+        await say(store)
+    assert caught.value.code == 1
+
+
+@pytest.mark.usefixtures("poller")
 async def test_call_that_ends_before_the_agent_is_told(
     store: MemoryCallStore, live: FakeLive
 ) -> None:
