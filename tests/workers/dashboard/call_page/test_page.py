@@ -156,6 +156,22 @@ def test_an_hour_long_call_stays_readable() -> None:
     assert len(page) < 500_000
 
 
+def test_rows_of_a_table_are_not_placed_like_marks() -> None:
+    """A row may share its class with a mark of the timeline, but no rule that takes it out."""
+    page = render_page(long_record())
+    rows = {
+        name
+        for tag, attrs in Outline(page).tags
+        if tag == "tr"
+        for name in (attrs.get("class") or "").split()
+    }
+    assert {"forgot", "summary", "move"} <= rows
+    placed = re.findall(r"^([^{}\n]+?) *\{[^}]*position: absolute", page, re.MULTILINE)
+    assert "span.forgot" in placed
+    selectors = {one.strip() for rule in placed for one in rule.split(",")}
+    assert selectors & {f".{name}" for name in rows} == set()
+
+
 def test_a_short_transcript_has_no_box() -> None:
     """Nor has the page anything of a context that was never counted."""
     page = render_page(sample_record())
