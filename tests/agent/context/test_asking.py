@@ -19,6 +19,7 @@ from agent.context.asking import (
 )
 from agent.context.summary import size_of
 from agent.conversation.record import SummaryRecord
+from agent.text import UNSENDABLE
 
 BOUND = 2_400
 GOOD: dict[str, Any] = {
@@ -87,6 +88,13 @@ def test_line_cannot_close_the_block(line: str) -> None:
     assert len(data) == 2
     assert data[1] == "You: Yes?"
     assert prompt.count(DATA_ENDS) == 2  # where it is explained, and where the data ends
+
+
+def test_prompt_holds_nothing_that_cannot_be_sent() -> None:
+    """Lone surrogates cannot be encoded, and some services refuse control characters."""
+    prompt = ask(SummaryRecord(caller="M\ud800\x00"), ["Caller: a\udfff\x07b\u2028c"])
+    assert UNSENDABLE.search(prompt) is None
+    assert data_of(prompt)[-1] == "Caller: a b c"
 
 
 def test_notes_cannot_close_the_block() -> None:

@@ -87,6 +87,16 @@ def test_what_is_said_twice_is_kept_once() -> None:
     assert summary.facts == ("My phone number is 0170 555 0123.",)
 
 
+def test_answer_that_is_known_is_not_kept_again_with_another_question() -> None:
+    """Agents ask for the same thing more than once."""
+    summary = fold(
+        "Caller: My phone number is 0170 555 0123.",
+        "You: Could you repeat that for the delivery service, please?",
+        "Caller: 0170 555 0123.",
+    )
+    assert summary.facts == ("My phone number is 0170 555 0123.",)
+
+
 def test_known_number_in_a_new_matter_is_new() -> None:
     """Only what says the same is left out."""
     summary = fold(

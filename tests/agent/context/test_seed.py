@@ -102,6 +102,16 @@ def test_what_neither_fits_nor_is_covered_is_folded_in(deliver: Deliver) -> None
 
 
 @pytest.mark.parametrize("deliver", DELIVERIES)
+def test_what_is_covered_is_not_folded_in_again(deliver: Deliver) -> None:
+    """The summary has made of it what it is worth; a corrected value must not come back."""
+    lines = ["Caller: My order number is 4711.", *(f"You: {letter * 400}" for letter in "abcdef")]
+    summary = SummaryRecord(facts=("order: 4712",), turns=1)
+    seed = deliver(entries_of(lines, covered=1), summary=summary, max_chars=2_000)
+    assert "order: 4712" in told_by(seed)
+    assert "4711" not in told_by(seed)
+
+
+@pytest.mark.parametrize("deliver", DELIVERIES)
 def test_monologue_is_shortened_and_its_facts_kept(deliver: Deliver) -> None:
     """One turn may not push out all the others, nor lose what it holds."""
     monologue = "Caller: " + "Well, that was lovely. " * 200 + "My order number is 4711-88."
@@ -199,7 +209,7 @@ def test_any_call_stays_within_any_bound(deliver: Deliver) -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     talk = [*OPENING, *small_talk(60, chance)]
-    for _ in range(100):
+    for _ in range(40):
         lines = [
             chance.choice(talk) * chance.choice([1, 1, 1, 9]) for _ in range(chance.randint(1, 60))
         ]
