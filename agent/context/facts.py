@@ -11,6 +11,7 @@ MAX_FACTS = 40
 """As many as an instruction can hold without burying the agent's own words (about 2,000 tokens)."""
 MAX_KEY_CHARS = 60
 MAX_VALUE_CHARS = 200
+_QUOTES = str.maketrans({"“": "'", "”": "'"})
 
 
 class Facts:
@@ -52,5 +53,9 @@ class Facts:
             self.version += 1
 
     def lines(self) -> list[str]:
-        """Return the facts as ``key: value``, one line each."""
-        return [f"{fact.key}: {fact.value}" for fact in self._facts.values()]
+        """Return the facts as ``key: “value”``, one line each.
+
+        A value may be what a caller said: between “ and ”, which it cannot contain, what reads like
+        an order stays a value.
+        """
+        return [f"{fact.key}: “{fact.value.translate(_QUOTES)}”" for fact in self._facts.values()]

@@ -41,9 +41,10 @@ def window_of(context: Context, *, window_tokens: int, trigger_share: float) -> 
     if not context.compression:
         return Window(window_tokens)
     trigger, target = context.trigger_tokens, context.target_tokens
+    of = "the trigger of"
     if trigger is None:
-        # A target of the agent's own must still lie below it.
         trigger = int(window_tokens * trigger_share)
+        of = "the model's default trigger of"
     elif trigger > window_tokens:
         raise WindowError(
             "context.trigger_tokens", f"{trigger:,} is over the model's window of {window_tokens:,}"
@@ -52,7 +53,5 @@ def window_of(context: Context, *, window_tokens: int, trigger_share: float) -> 
         # The server's default (ai.google.dev/api/live, SlidingWindow).
         target = trigger // 2
     elif target >= trigger:
-        raise WindowError(
-            "context.target_tokens", f"{target:,} is not below the trigger of {trigger:,}"
-        )
+        raise WindowError("context.target_tokens", f"{target:,} is not below {of} {trigger:,}")
     return Window(window_tokens, trigger, target)
