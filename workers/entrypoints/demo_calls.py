@@ -28,7 +28,7 @@ _RESETS: tuple[Fault, ...] = (
 # Every connection is sent away, and left about as old as nine minutes are in an hour; the fifth is
 # to take over by a handle that the server will not have.
 _LONG: tuple[Fault, ...] = (
-    GoAway(after_s=7, time_left_s=10),
+    GoAway(after_s=8, time_left_s=10),
     RefuseSetup(
         sessions=frozenset({5}),
         when="resume",
@@ -46,7 +46,7 @@ _ANSWERS = (
     "agent_cake_promised",
 )
 """What a model says that still knows it."""
-_LEAST_MOVES, _LEAST_CUTS, _LEAST_SUMMARIES = 5, 2, 2
+_LEAST_MOVES, _LEAST_CUTS, _LEAST_SUMMARIES = 4, 2, 2
 
 Judge = Callable[[CallRecord, Sequence[SessionLog]], list[str]]
 """Says what did not go as planned, by the record and by what the model's server saw."""

@@ -85,7 +85,7 @@ def test_long_call_that_went_well_leaves_nothing_to_say() -> None:
     ("changed", "wrong"),
     [
         ({"end_reason": EndReason.LIVE_LOST}, "the agent did not hang up"),
-        ({"moves": [REFILLED] * 4}, "4 moves, not 5"),
+        ({"moves": [REFILLED] * 3}, "3 moves, not 4"),
         ({"moves": [RESUMED] * 6}, "0 refills, not 1"),
         ({"moves": [REFILLED] * 5 + [replace(RESUMED, lost_ms=40.0)]}, "40 ms of the caller"),
         ({"turns": long_record().turns[1:]}, "3 right answers, not 4"),
