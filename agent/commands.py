@@ -93,6 +93,24 @@ class SendText:
 
 
 @dataclass(frozen=True, slots=True)
+class SendInstruction:
+    """Put a new system instruction, with all that is remembered, in the place of the old one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendReminder:
+    """Tell the model what is remembered in a message that asks for no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteCut:
+    """The server has cut the oldest turns off the context."""
+
+    before_tokens: int
+    after_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunTools:
     """Run the functions the model asked for."""
 
@@ -136,6 +154,9 @@ Command = (
     | DropAudio
     | PlayAudio
     | SendText
+    | SendInstruction
+    | SendReminder
+    | NoteCut
     | RunTools
     | CancelTools
     | SendToolResponses

@@ -101,6 +101,17 @@ class ContextBudget:
         self._jumped = 0.0
 
     @property
+    def window(self) -> Window:
+        """Where the server cuts, and what it can hold; another model has another."""
+        return self._window
+
+    @window.setter
+    def window(self, window: Window) -> None:
+        if window != self._window:
+            self._window = window
+            self._cuts = Cuts(window)
+
+    @property
     def tokens(self) -> int:
         """What the model holds now, the speech and the answer under way included."""
         return round(max(0.0, self._now()))
@@ -109,6 +120,11 @@ class ContextBudget:
     def most_tokens(self) -> int:
         """The most it has held."""
         return round(max(self._most, self._now()))
+
+    @property
+    def added_tokens(self) -> float:
+        """What talk has added since the call began, whatever was cut or told since."""
+        return self._now() - self._jumped
 
     @property
     def caller_tokens_per_s(self) -> float:
@@ -253,7 +269,7 @@ class ContextBudget:
         """
         tokens = self._now()
         limit = min(self._cuts.at_tokens, self._window.window_tokens)
-        return self._growth.seconds_to(limit - tokens, tokens - self._jumped, now_s)
+        return self._growth.seconds_to(limit - tokens, self.added_tokens, now_s)
 
     # -- how -----------------------------------------------------------------------------------
 

@@ -15,9 +15,11 @@ caller has spoken, or barged in, since.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from agent.conversation.heard import DEFAULT_PACE_MS, TOLERANCE_MS, SpokenText, pace_of
 from agent.conversation.record import BargeInRecord, TurnRecord
@@ -29,6 +31,19 @@ LATE_CALLER_TEXT_S = 2.0
 # Text without a turn is the last one's for so long after its end, unless audio of a next turn shows
 # that it was that one's. Nobody is answered sooner than this after barging in.
 LATE_AGENT_TEXT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PastTurn:
+    """A turn as another model is to be told of it."""
+
+    serial: int
+    """Which turn it is, for as long as the transcript lives."""
+    place: int
+    """How many turns came before it, those included that are said again."""
+    record: TurnRecord
+    """A copy; of what the agent said, ``heard`` holds the words of all audio there is: what is
+    queued will be heard."""
 
 
 class Transcript:
@@ -51,6 +66,7 @@ class Transcript:
         self._clock = clock
         self._origin_s = clock() if origin_s is None else origin_s
         self._turns: list[AgentTurn | CallerTurn] = []
+        self._serials = itertools.count(1)
         self._agent: AgentTurn | None = None
         self._end_ms = 0.0
         self._pace_ms = DEFAULT_PACE_MS
@@ -171,29 +187,35 @@ class Transcript:
                 break
             last.said_again = said_again
 
-    def mark(self) -> object:
-        """Return a place in the conversation: behind the newest turn that the server has closed."""
+    def mark(self) -> int:
+        """Return a place in the conversation: behind the newest turn that the server has closed.
+
+        It is the turn's serial; 0 where none is closed.
+        """
         closed = (
-            turn
+            turn.serial
             for turn in reversed(self._turns)
             if isinstance(turn, AgentTurn) and turn.closed_s is not None
         )
-        return next(closed, None)
+        return next(closed, 0)
 
-    def history(self, after: object = None) -> list[TurnRecord]:
-        """Return copies of the turns after a ``mark`` as another model is to be told of them.
+    def __len__(self) -> int:
+        return len(self._turns)
 
-        Of what the agent said, ``heard`` holds the words of all audio there is: what is queued
-        will be heard. What the caller says again is left out.
-        """
+    def history(self, first: int = 0) -> list[PastTurn]:
+        """Return the turns from a place on; what the caller says again is left out."""
         self._update()
-        places = (n for n, turn in enumerate(self._turns, start=1) if turn is after)
-        told: list[TurnRecord] = []
-        for turn in self._turns[next(places, 0) :]:
+        told: list[PastTurn] = []
+        for place in range(first, len(self._turns)):
+            turn = self._turns[place]
             if isinstance(turn, AgentTurn):
-                told.append(dataclasses.replace(turn.record, heard=turn.expected(self._pace_ms)))
-            elif not turn.said_again:
-                told.append(dataclasses.replace(turn.record))
+                heard = turn.expected(self._pace_ms)
+                record = dataclasses.replace(turn.record, heard=heard)
+            elif turn.said_again:
+                continue
+            else:
+                record = dataclasses.replace(turn.record)
+            told.append(PastTurn(turn.serial, place, record))
         return told
 
     def snapshot(self) -> list[TurnRecord]:
@@ -210,7 +232,9 @@ class Transcript:
     def _open_agent_turn(self) -> AgentTurn:
         now_s = self._now()
         played = self._playout.pending_ms() <= 0 and self._end_ms <= self._playout.offered_ms()
-        opened = AgentTurn(TurnRecord("agent", "", "", now_s, now_s), began_s=now_s)
+        opened = AgentTurn(
+            TurnRecord("agent", "", "", now_s, now_s), serial=next(self._serials), began_s=now_s
+        )
         before = self._turns[-1] if self._turns else None
         if isinstance(before, AgentTurn) and self._closed_within(before, 2 * LATE_AGENT_TEXT_S):
             for piece in before.give_up_late_text():
@@ -269,7 +293,9 @@ class Transcript:
         late = isinstance(last, AgentTurn) and self._is_late(last, now_s)
         spoke_s = self._speech_before_s if late else self._speech_s
         started_s = now_s if spoke_s is None else min(now_s, spoke_s)
-        turn = CallerTurn(TurnRecord("caller", "", "", started_s, now_s))
+        turn = CallerTurn(
+            TurnRecord("caller", "", "", started_s, now_s), serial=next(self._serials)
+        )
         if late and isinstance(last, AgentTurn):
             turn.record.started_s = min(started_s, last.began_s)
             self._turns.insert(len(self._turns) - 1, turn)

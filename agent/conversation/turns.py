@@ -31,6 +31,8 @@ class CallerTurn:
 
     record: TurnRecord
     spoken: SpokenText = field(default_factory=SpokenText)
+    serial: int = 0
+    """Which turn it is, whatever is put in before it."""
     said_again: bool = False
     """Its audio goes to another connection, whose transcript replaces this one."""
 
@@ -47,6 +49,8 @@ class AgentTurn:
     spoken: SpokenText = field(default_factory=SpokenText)
     spans: list[tuple[float, float]] = field(default_factory=list)
     """Parts of the playout's timeline that hold this turn's audio, in order."""
+    serial: int = 0
+    """Which turn it is, whatever is put in before it."""
     began_s: float = 0.0
     """When its first audio arrived; its first text while there is none."""
     complete: bool = False

@@ -1,4 +1,4 @@
-"""The setup of a Live connection: voice, instruction, tools, voice activity, transcription."""
+"""The setup of a Live connection: voice, instruction, tools, voice activity, compression."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from google.genai import types
 
-from agent.errors import LiveConnectRefused
+from agent.context.window import Window, WindowError, window_of
+from agent.errors import LiveConnectRefused, SpecIssue
 from agent.live.codec import clean_text
-from agent.live.models import ModelProfile
+from agent.live.models import ModelProfile, profile_for
 from agent.spec import AgentSpec, Thinking, Vad
 from agent.text import sendable_value
 
@@ -20,8 +21,17 @@ def build_config(
     system_instruction: str,
     declarations: Sequence[types.FunctionDeclaration] = (),
     handle: str | None = None,
+    history_follows: bool = False,
 ) -> types.LiveConnectConfig:
     """Write the setup message of ``spec`` the way its model takes it.
+
+    Args:
+        spec: The agent.
+        profile: What its model takes.
+        system_instruction: Of this connection.
+        declarations: The agent's functions.
+        handle: Resume the session that issued it.
+        history_follows: The first message will be a ``clientContent`` with initial history.
 
     Raises:
         LiveConnectRefused: the agent's file asks for what its model is known to refuse.
@@ -46,6 +56,50 @@ def build_config(
         output_audio_transcription=types.AudioTranscriptionConfig(),
         # Asked for from the start: without it no handles come (ai.google.dev/api/live).
         session_resumption=types.SessionResumptionConfig(handle=handle),
+        # Sent again at every resume: nobody has shown that the server remembers it.
+        context_window_compression=_compression(live_window(spec, profile)),
+        history_config=(
+            types.HistoryConfig(initial_history_in_client_content=True) if history_follows else None
+        ),
+    )
+
+
+def live_window(spec: AgentSpec, profile: ModelProfile) -> Window:
+    """Return how large a session of ``spec`` may grow.
+
+    Raises:
+        LiveConnectRefused: its sizes do not fit the model's window.
+    """
+    try:
+        return _window(spec, profile)
+    except WindowError as error:
+        raise LiveConnectRefused(error.field, error.message) from error
+
+
+def window_issues(spec: AgentSpec) -> list[SpecIssue]:
+    """Find what is wrong with the sizes under ``context``, for each model the agent may use."""
+    for model in (spec.model, *spec.moves.fallback_models):
+        # Vertex has the same windows.
+        profile = profile_for(model, vertexai=False)
+        try:
+            _window(spec, profile)
+        except WindowError as error:
+            return [spec.issue(tuple(error.field.split(".")), f"{error.message} ({model})")]
+    return []
+
+
+def _window(spec: AgentSpec, profile: ModelProfile) -> Window:
+    return window_of(
+        spec.context, window_tokens=profile.window_tokens, trigger_share=profile.trigger_share
+    )
+
+
+def _compression(window: Window) -> types.ContextWindowCompressionConfig | None:
+    if window.trigger_tokens is None:
+        return None
+    return types.ContextWindowCompressionConfig(
+        trigger_tokens=window.trigger_tokens,
+        sliding_window=types.SlidingWindow(target_tokens=window.target_tokens),
     )
 
 

@@ -20,10 +20,11 @@ from websockets.exceptions import ConnectionClosed
 
 from agent.audio import INPUT_RATE_HZ
 from agent.commands import ToolResponse
+from agent.context.seed import SeedTurn
 from agent.errors import LiveConnectionLost
 from agent.events import LiveEvent, MalformedReceived
 from agent.live.codec import LOCAL_ID_PREFIX, clean_text, decode, encode_audio, events_of
-from agent.live.models import ModelProfile, TextPath
+from agent.live.models import ModelProfile, SeedPath, TextPath
 from agent.live.refusal import close_of, close_reason
 from agent.live.websocket import LiveSocket
 from agent.text import sendable, sendable_value
@@ -54,6 +55,15 @@ class Connection(Protocol):
 
     async def send_tool_responses(self, responses: Sequence[ToolResponse]) -> None:
         """Answer the calls of one message."""
+
+    async def send_history(self, turns: Sequence[SeedTurn]) -> None:
+        """Tell a fresh session what was said before; it answers nothing."""
+
+    async def send_system_content(self, text: str) -> None:
+        """Tell the model something that asks for no answer (Vertex)."""
+
+    async def send_system_instruction(self, text: str) -> None:
+        """Put a new system instruction in the place of the old one (3.8)."""
 
     async def receive(self) -> list[LiveEvent]:
         """Wait for a frame and return what it says, which may be nothing."""
@@ -106,6 +116,30 @@ class GenaiConnection:
         """Answer the calls of one message."""
         answers = [self._function_response(item) for item in responses]
         await _bounded(self._session.send_tool_response(function_responses=answers))
+
+    async def send_history(self, turns: Sequence[SeedTurn]) -> None:
+        """Tell a fresh session what was said before; it answers nothing."""
+        content: list[types.Content | types.ContentDict] = [
+            types.Content(role=turn.role, parts=[types.Part(text=clean_text(turn.text))])
+            for turn in turns
+        ]
+        # Initial history ends with ``turnComplete`` and starts no generation (google-genai,
+        # HistoryConfig); elsewhere that would ask for an answer.
+        complete = self._profile.seed is SeedPath.INITIAL_HISTORY
+        await _bounded(self._session.send_client_content(turns=content, turn_complete=complete))
+
+    async def send_system_content(self, text: str) -> None:
+        """Tell the model something that asks for no answer (Vertex)."""
+        turn = types.Content(role="system", parts=[types.Part(text=clean_text(text))])
+        await _bounded(self._session.send_client_content(turns=turn, turn_complete=False))
+
+    async def send_system_instruction(self, text: str) -> None:
+        """Put a new system instruction in the place of the old one (3.8)."""
+        await _bounded(
+            self._session.send_context_update(
+                system_instruction=types.Content(parts=[types.Part(text=clean_text(text))])
+            )
+        )
 
     async def receive(self) -> list[LiveEvent]:
         """Wait for a frame and return what it says."""

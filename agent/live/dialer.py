@@ -13,12 +13,13 @@ from google import genai
 from google.auth.credentials import Credentials
 from google.genai import types
 
+from agent.context.seed import SeedTurn
 from agent.conversation.prompt import Opening
 from agent.errors import LiveConnectRefused
 from agent.events import SetupCompleted
 from agent.live.config import build_config
 from agent.live.connection import CLOSE_TIMEOUT_S, Connection, open_connection
-from agent.live.models import profile_for
+from agent.live.models import SeedPath, profile_for
 from agent.live.refusal import explain
 from agent.live.settings import LiveSettings
 from agent.live.websocket import LiveSocket
@@ -45,6 +46,7 @@ class Dialer(Protocol):
         declarations: Sequence[types.FunctionDeclaration] = (),
         *,
         handle: str | None = None,
+        history: Sequence[SeedTurn] = (),
         timeout_s: float | None = None,
     ) -> Connection:
         """Dial and complete the setup; raises ``LiveError``."""
@@ -93,6 +95,7 @@ class LiveDialer:
         declarations: Sequence[types.FunctionDeclaration] = (),
         *,
         handle: str | None = None,
+        history: Sequence[SeedTurn] = (),
         timeout_s: float | None = None,
     ) -> Connection:
         """Dial and wait for the setup to be complete.
@@ -102,6 +105,8 @@ class LiveDialer:
             opening: Brings the system instruction.
             declarations: Its functions.
             handle: Resume the session that issued it; its socket must be closed.
+            history: What a fresh session is told of the conversation so far, where its model takes
+                that in messages.
             timeout_s: Bound on dialling and setup, where it is less than the agent's.
 
         Raises:
@@ -113,7 +118,7 @@ class LiveDialer:
             bounds.append(timeout_s)
         try:
             async with asyncio.timeout(min(bounds)):
-                return await self._dial(spec, opening, declarations, handle)
+                return await self._dial(spec, opening, declarations, handle, history)
         except Exception as error:  # the SDK raises whatever its libraries raise
             raise explain(error, settings=self._settings, spec=spec) from error
 
@@ -123,6 +128,7 @@ class LiveDialer:
         opening: Opening,
         declarations: Sequence[types.FunctionDeclaration],
         handle: str | None,
+        history: Sequence[SeedTurn],
     ) -> Connection:
         profile = profile_for(spec.model, vertexai=self.vertexai)
         config = build_config(
@@ -131,6 +137,7 @@ class LiveDialer:
             system_instruction=opening.system_instruction,
             declarations=declarations,
             handle=handle,
+            history_follows=bool(history) and profile.seed is SeedPath.INITIAL_HISTORY,
         )
         client = await self._ready_client()
         context = client.aio.live.connect(model=spec.model, config=config)
@@ -142,6 +149,8 @@ class LiveDialer:
             while not complete:
                 found = await connection.receive()
                 complete = any(isinstance(event, SetupCompleted) for event in found)
+            if history:
+                await connection.send_history(history)
         except BaseException:
             await connection.close()
             raise

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from agent import commands, events
 from agent.audio import PcmChunk
 from agent.commands import Command, ToolResponse
+from agent.context.budget import ContextBudget, Fill
+from agent.context.window import Window, window_of
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, tool_result
 from agent.conversation.record import EndReason, MoveCause
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
-from agent.live.drift import LatencyDrift, MemoryCheck
+from agent.live.drift import LatencyDrift
 from agent.live.goodbye import Goodbye
 from agent.live.keypad import Keypad
 from agent.live.models import ModelProfile
@@ -58,7 +60,8 @@ class Dialogue:
         self._profile = profiles(spec.model)
         self._watchdog = Watchdog(spec.limits, started_s=now, elapsed_s=elapsed_s)
         self._handles = Handles()
-        self._memory = MemoryCheck()
+        self.budget = ContextBudget(self._window())
+        """The size of the context."""
         self._drift = LatencyDrift(spec.moves.latency_drift_s)
         self._tools = ToolBook()
         self._keypad = Keypad()
@@ -77,6 +80,8 @@ class Dialogue:
         # Voice of the speech under way that came before the leftovers did.
         self._voiced_before_ms = 0.0
         self._generating = False
+        # Unlike the above it outlasts a function that the turn waits for.
+        self._turn_begun = False
         self._in_progress = False
         self._spoke = False
         self._audible = False
@@ -90,6 +95,13 @@ class Dialogue:
         self._changes = 0
         self._now = now
         self._out: list[Command] = []
+
+    def _window(self) -> Window:
+        return window_of(
+            self._spec.context,
+            window_tokens=self._profile.window_tokens,
+            trigger_share=self._profile.trigger_share,
+        )
 
     @property
     def tools_pending(self) -> frozenset[str]:
@@ -110,6 +122,7 @@ class Dialogue:
     def _audio(self, event: SessionEvent) -> None:
         assert isinstance(event, events.AudioReceived)
         now = self._now
+        self.budget.model_audio(event.audio.duration_ms)
         if self._interrupted_s is not None:
             if now - self._interrupted_s < RESIDUAL_S:
                 self._do(commands.DropAudio("late"))
@@ -119,7 +132,7 @@ class Dialogue:
             self._do(commands.DropAudio("a second greeting"))
             return
         if self._regreeting is not None:
-            self._generating = True
+            self._generates()
             self._do(commands.DropAudio("kept back"))
             if not self._regreeting.audio(event):
                 self._trust_words()
@@ -129,7 +142,8 @@ class Dialogue:
     def _model_speaks(self, audio: PcmChunk) -> None:
         due = self._watchdog.answer_due
         begins = not self._audible
-        self._generating = self._spoke = True
+        self._generates()
+        self._spoke = True
         if self._watchdog.model_audio(audio, self._now):
             self._audible = True
             if due or begins:
@@ -143,7 +157,7 @@ class Dialogue:
         assert isinstance(event, events.OutputTranscribed)
         if event.text.strip() and (self._spoke or self._watchdog.answer_due):
             # Else it is late: transcripts come in no order with what they are of.
-            self._generating = True
+            self._generates()
         if self._regreeting is None:
             return
         match self._regreeting.text(event.text):
@@ -169,7 +183,7 @@ class Dialogue:
                 self._judge_turn()
                 return
         elif self._watchdog.answer_due:
-            self._generating = True
+            self._generates()
         self._watchdog.model_works(self._now)
 
     def _generated(self, _event: SessionEvent) -> None:
@@ -186,12 +200,19 @@ class Dialogue:
     def _turn_over(self, _event: SessionEvent) -> None:
         self._trust_words()
         self._begin_turn()
+        self._turn_begun = False
         self._interrupted_s = None
         self._conversation_changed()
         self._judge_turn()
         self._settled()
         if self._goodbye is not None:
             self._goodbye.turn_ended(self._now)
+
+    def _generates(self) -> None:
+        self._generating = True
+        if not self._turn_begun:
+            self._turn_begun = True
+            self.budget.turn_begins()
 
     def _begin_turn(self) -> None:
         """What the model says next belongs to another turn."""
@@ -246,22 +267,31 @@ class Dialogue:
 
     def _usage(self, event: SessionEvent) -> None:
         assert isinstance(event, events.UsageReported)
-        trouble = self._memory.reported(event.prompt_tokens)
-        if trouble is not None:
+        found = self.budget.reported(event)
+        if found.cut is not None:
+            self._do(commands.NoteCut(*found.cut))
+        if found.forgot is not None:
             self._wish = Departure(
                 MoveCause.FORGOT,
                 self._now,
                 self._now + FORGOT_GRACE_S,
                 fresh_session=True,
-                detail=trouble,
+                detail=found.forgot,
             )
+        elif self.budget.fill() is Fill.FULL:
+            self._context_full()
+
+    def _context_full(self) -> None:
+        """The context is nearly full; ``Leaving`` takes note."""
 
     # -- the caller speaks ---------------------------------------------------------------------
 
     def _speech_started(self, event: SessionEvent) -> None:
         assert isinstance(event, CallerSpeechStarted)
         self._voiced_before_ms = 0.0
-        self.tape.speech_started((self._now - event.at_s) * 1000)
+        said_ms = (self._now - event.at_s) * 1000
+        self.budget.caller_audio(said_ms)
+        self.tape.speech_started(said_ms)
         if self._goodbye is not None:
             self._goodbye.caller_speaks(True, self._now)
 
@@ -310,7 +340,7 @@ class Dialogue:
     def _stop_generating(self) -> None:
         self._trust_words()
         self._begin_turn()
-        self._in_progress = self._empty_turn = False
+        self._turn_begun = self._in_progress = self._empty_turn = False
         self._conversation_changed()
 
     def _spoken_over(self, _event: SessionEvent) -> None:
@@ -342,6 +372,7 @@ class Dialogue:
         calls = self._tools.requested(event.calls)
         if self._tools.pending == before:
             return
+        self._generates()
         self._answered()
         self._watchdog.answered(self._now)
         self._begin_turn()
@@ -366,6 +397,8 @@ class Dialogue:
             return
         if delivery.responses:
             self._do(commands.SendToolResponses(delivery.responses))
+            for response in delivery.responses:
+                self.budget.text(str(response.response))
         self._untold |= {response.id: response for response in delivery.told}
         self._conversation_changed()
         self._settle_tools()
@@ -451,6 +484,7 @@ class Dialogue:
         """Send a text that wants an answer."""
         told = commands.SendText(text, opening=opening)
         self._do(told)
+        self.budget.text(text)
         self._unanswered.append(told)
         self._conversation_changed()
         self._watchdog.expect_answer(self._now, nudge=nudge)

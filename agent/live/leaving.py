@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from agent import commands, events
 from agent.conversation.prompt import Opening
-from agent.conversation.record import MoveKind
+from agent.conversation.record import MoveCause, MoveKind
 from agent.live.backoff import Ladder, Plan, Way
 from agent.live.dialogue import Dialogue
-from agent.live.models import ModelProfile
+from agent.live.models import ModelProfile, UpdatePath
 from agent.live.reserve import Reserve
 from agent.live.resumption import Departure, QuietLine, after_go_away, merged, of_age
 from agent.live.session_events import (
@@ -23,8 +23,18 @@ from agent.live.session_events import (
     Opened,
     SessionEvent,
     StandbyLost,
+    UpdateWanted,
 )
+from agent.live.state import State
 from agent.spec import AgentSpec
+
+SETTLED_S = 20.0
+"""A connection is not left for a better instruction sooner than this: the next one costs a dial."""
+FULL_GRACE_S = 10.0
+"""A safe point is waited for so long at least, however full the context is."""
+UPDATE_REFUSED_S = 3.0
+"""A connection that ends so soon after an update was closed for it: it is documented for Vertex
+only, and nobody has reported what the Developer API makes of it (live-api.md 3.4, 7)."""
 
 
 class Leaving(Dialogue):
@@ -43,6 +53,8 @@ class Leaving(Dialogue):
         super().__init__(
             spec=spec, opening=opening, profiles=profiles, now=now, elapsed_s=elapsed_s
         )
+        self.state = State.CONNECTING
+        self._origin_s = now - elapsed_s
         self._ladder = Ladder((spec.model, *spec.moves.fallback_models), random)
         self._plan = Plan(Way.REFILL, spec.model)
         self._attempt = 0
@@ -51,6 +63,9 @@ class Leaving(Dialogue):
         self._quiet = QuietLine()
         self._reserve = Reserve(wanted=spec.moves.standby)
         self._refill_kind = MoveKind.REFILL
+        self._update: UpdateWanted | None = None
+        self._updated_s: float | None = None
+        self._takes_updates = True
 
     def _go_away(self, event: SessionEvent) -> None:
         assert isinstance(event, events.GoAwayReceived)
@@ -73,6 +88,62 @@ class Leaving(Dialogue):
     def _handle_came(self, event: SessionEvent) -> None:
         assert isinstance(event, events.ResumptionUpdated)
         self._handles.updated(event, self._now)
+        if event.resumable and event.handle is not None:
+            self.budget.handle_came()
+
+    # -- what the model should know ------------------------------------------------------------
+
+    def _context_full(self) -> None:
+        """A fresh session, at a safe point and told what matters, before the server closes this."""
+        if self._wish is not None or (self._departure and self._departure.fresh_session):
+            return
+        if self._now < self._serves_since + SETTLED_S:
+            return
+        left_s = self.budget.left_s(self._now - self._origin_s)
+        self._wish = Departure(
+            MoveCause.CONTEXT,
+            self._now,
+            self._now + max(FULL_GRACE_S, left_s or 0.0),
+            fresh_session=True,
+            detail=f"the context holds {self.budget.tokens:,} tokens "
+            f"of {self.budget.window.window_tokens:,}",
+        )
+
+    @property
+    def update_path(self) -> UpdatePath:
+        """How the model is told something that asks for no answer."""
+        return self._profile.update if self._takes_updates else UpdatePath.NEXT_MOVE
+
+    def _update_wanted(self, event: SessionEvent) -> None:
+        assert isinstance(event, UpdateWanted)
+        if self._update is None or event.cause is MoveCause.UPDATE:
+            self._update = event
+
+    def _tell_update(self) -> None:
+        """Tell the model while it is neither speaking nor asked, or wish for a move that will."""
+        wanted = self._update
+        if wanted is None or self.state is not State.SERVING or not self._at_rest:
+            return
+        self._update = None
+        path = self.update_path
+        if path is UpdatePath.NEXT_MOVE:
+            self._wish = self._wish or Departure(
+                wanted.cause,
+                self._now,
+                float("inf"),
+                detail=wanted.detail,
+                not_before_s=self._serves_since + SETTLED_S,
+            )
+            return
+        self._updated_s = self._now
+        update = path is UpdatePath.CONTEXT_UPDATE
+        self._do(commands.SendInstruction() if update else commands.SendReminder())
+
+    def _update_survived(self) -> None:
+        """The connection was lost: if an update was the reason, none is sent again."""
+        if self._updated_s is not None and self._now < self._updated_s + UPDATE_REFUSED_S:
+            self._takes_updates = False
+        self._updated_s = None
 
     def _turn_over_while_leaving(self, event: SessionEvent) -> None:
         self._turn_over(event)
@@ -81,7 +152,20 @@ class Leaving(Dialogue):
     def _is_safe(self, now: float, pending_ms: float) -> bool:
         """Whether nothing is lost by leaving now."""
         assert self._departure is not None
-        idle = not (
+        # Where there is to be a connection in reserve, it is worth a moment of a quiet line.
+        told = self._departure.fresh_session or self._handles.fresh
+        return self._quiet.is_safe(
+            now,
+            idle=self._at_rest,
+            pending_ms=max(pending_ms, 1.0) if self._watchdog.agent_heard else pending_ms,
+            prepared=told and not self._reserve.pending,
+            departure=self._departure,
+        )
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether nobody speaks, nothing is owed and nothing runs."""
+        return not (
             self._generating
             or self._in_progress
             or self._tools.running
@@ -90,21 +174,14 @@ class Leaving(Dialogue):
             or self._watchdog.caller_speaking
             or self._watchdog.answer_due
         )
-        # Where there is to be a connection in reserve, it is worth a moment of a quiet line.
-        told = self._departure.fresh_session or self._handles.fresh
-        return self._quiet.is_safe(
-            now,
-            idle=idle,
-            pending_ms=max(pending_ms, 1.0) if self._watchdog.agent_heard else pending_ms,
-            prepared=told and not self._reserve.pending,
-            departure=self._departure,
-        )
 
     # -- the connection in reserve -------------------------------------------------------------
 
     def _open_standby(self) -> None:
         """Open one, or a newer one where a turn has been completed since."""
-        if not self._reserve.needs_one(self._changes):
+        # A fresh session that is planned has its connection ready first: the caller hears nothing.
+        planned = self._departure is not None and self._departure.fresh_session
+        if not self._reserve.needs_one(self._changes, planned=planned):
             return
         self._close_standby()
         self._attempt += 1

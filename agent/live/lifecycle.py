@@ -49,6 +49,7 @@ from agent.live.session_events import (
     SpokenOver,
     StandbyLost,
     Started,
+    UpdateWanted,
 )
 from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
@@ -110,6 +111,8 @@ class Lifecycle(Passage):
         if self.end is not None:
             self._finish_as_ended()
         self._quiet.disturbed(now)
+        if self._update is not None:
+            self._tell_update()
         self._watch_move()
         out: list[Command | ReportMove] = [*self._out, *self._reports]
         self._out, self._reports = [], []
@@ -124,6 +127,8 @@ class Lifecycle(Passage):
         speech = self._watchdog.caller_audio(pcm, now)
         if speech is not None:
             return speech
+        if self._watchdog.caller_speaking:
+            self.budget.caller_audio(len(pcm) / INPUT_BYTES_PER_MS)
         if (
             self._watchdog.caller_speaking
             and self._watchdog.caller_quiet_ms <= 0
@@ -254,6 +259,8 @@ def _looking(state: State) -> dict[type[SessionEvent], _Row]:
         CallerSpeechStarted: _to(state, then=_L._speech_started_while_moving),
         CallerSpeechEnded: _to(state, then=_L._speech_ended),
         CaughtUp: _to(state),
+        # The next connection is told everything.
+        UpdateWanted: _to(state),
         **_ENDS,
     }
 
@@ -292,6 +299,7 @@ def _talking(state: State) -> dict[type[SessionEvent], _Row]:
         events.TurnCompleted: _to(state, then=_L._turn_over),
         events.GoAwayReceived: _to(State.LEAVING, then=_L._go_away),
         LeaveWanted: _to(State.LEAVING, then=_L._leave_wanted),
+        UpdateWanted: _to(state, then=_L._update_wanted),
         events.ConnectionLost: _to(State.MOVING, State.ENDED, then=_L._lost),
         GreetsAgain: _to(State.MOVING, then=_L._move_from_amnesia),
         ClosingRequested: _to(State.CLOSING, then=_L._begin_goodbye),
@@ -331,6 +339,7 @@ TABLE: dict[State, dict[type[SessionEvent], _Row]] = {
         events.ConnectionLost: _to(State.CLOSING, then=_L._lost_while_closing),
         ClosingRequested: _to(State.CLOSING, then=_L._closing_again),
         KeysPressed: _to(State.CLOSING),
+        UpdateWanted: _to(State.CLOSING),
         AnswerSlow: _to(State.CLOSING),
         AnswerOverdue: _to(State.ENDED, then=_L._end_goodbye),
         GoodbyeHeard: _to(State.ENDED, then=_L._end_goodbye),

@@ -20,6 +20,7 @@ from agent.conversation.prompt import Opening
 from agent.errors import LiveConnectFailed, LiveConnectionLost, LiveError
 from agent.live.connection import Connection
 from agent.live.dialer import Dialer
+from agent.live.models import profile_for
 from agent.live.recall import Brief, Recall
 from agent.live.session_events import (
     ConnectFailed,
@@ -45,6 +46,7 @@ class Link:
     attempt: int
     connection: Connection
     brief: Brief
+    resumed: bool = False
     lost: bool = False
 
 
@@ -58,6 +60,7 @@ class Links:
         declarations: The agent's functions.
         recall: Knows what a connection has to be told.
         receive: Takes what happens.
+        on_serve: Is told which connection serves from now on, and whether another did before.
         spawn: Runs a task that ends with the session.
         clock: Monotonic seconds.
     """
@@ -71,6 +74,7 @@ class Links:
         declarations: Sequence[types.FunctionDeclaration],
         recall: Recall,
         receive: Callable[[SessionEvent], Awaitable[None]],
+        on_serve: Callable[[Link, bool], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +86,7 @@ class Links:
         self._declarations = declarations
         self._recall = recall
         self._receive = receive
+        self._on_serve = on_serve
         self._spawn = spawn
         self._clock = clock
         self._standby: Link | None = None
@@ -144,9 +149,12 @@ class Links:
         """Dial, then read what the connection says until it ends."""
         started_s = self._clock()
         brief = Brief(self._opening.system_instruction)
-        if command.moved:
+        resumed = command.handle is not None
+        if command.moved or self._opening.history:
+            profile = profile_for(command.model, vertexai=self._dialer.vertexai)
             brief = self._recall.brief(
-                resumed=command.handle is not None,
+                resumed=resumed,
+                path=profile.seed,
                 cut_off=command.cut_off,
                 orphans=command.untold,
             )
@@ -159,6 +167,7 @@ class Links:
                 Opening(brief.instruction),
                 self._declarations,
                 handle=command.handle,
+                history=brief.turns,
                 timeout_s=MOVE_DIAL_S if command.moved else None,
             )
         except LiveError as error:
@@ -168,10 +177,10 @@ class Links:
         _log.info(
             "live.connected",
             took_ms=round((self._clock() - started_s) * 1000),
-            resumed=command.handle is not None,
+            resumed=resumed,
             standby=command.standby,
         )
-        link = Link(command.attempt, connection, brief)
+        link = Link(command.attempt, connection, brief, resumed)
         self._open_links.add(link)
         if not command.standby:
             self._serve_from(link, moved=command.moved)
@@ -185,8 +194,7 @@ class Links:
 
     def _serve_from(self, link: Link, *, moved: bool) -> None:
         self.current = link
-        if moved:
-            self._recall.opened(link.brief)
+        self._on_serve(link, moved)
 
     async def _read(self, link: Link) -> None:
         try:

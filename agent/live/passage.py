@@ -56,8 +56,6 @@ class Passage(Leaving):
             elapsed_s=elapsed_s,
             random=random,
         )
-        self.state = State.CONNECTING
-        self._origin_s = now - elapsed_s
         self._handle: str | None = None
         self._resumed = False
         self._ever_served = False
@@ -153,7 +151,8 @@ class Passage(Leaving):
         self._wish = None
         self._quiet.forget()
         self._move.opened(MoveKind.RESUME if self._resumed else self._refill_kind, self._now)
-        self._memory.connected(resumed=self._resumed)
+        self._update = None
+        self.budget.window = self._window()
         greeting = self._opening.greeting
         asked = any(command.opening for command in self._unanswered)
         greeted = self._resumed and greeting is not None and not asked
@@ -235,6 +234,7 @@ class Passage(Leaving):
 
     def _lost(self, event: SessionEvent) -> None:
         assert isinstance(event, events.ConnectionLost)
+        self._update_survived()
         trouble = trouble_of_close(event.code, event.reason)
         plan = self._ladder.after_loss(
             trouble,
@@ -287,6 +287,7 @@ class Passage(Leaving):
         self._watchdog.uninterruptible = self._leftover_playing
         self._voiced_before_ms = self._watchdog.caller_voiced_ms
         self._generating = self._in_progress = self._spoke = self._audible = False
+        self._turn_begun = False
         self._interrupted_s = None
         self._cut_short = self._greets_again = self._empty_turn = False
         self._regreeting = None

@@ -2,26 +2,58 @@
 
 A handle restores the conversation up to the last turn before it came. What came after is told in
 the system instruction, which every model takes; and because each setup brings its own instruction,
-what was told once is told again at every later resume of the same session. A fresh session is told
-everything.
+what was told there once is told again at every later resume of the same session. A fresh session is
+told everything: the running summary, and word for word what it does not cover yet, in messages
+where the model takes those. Facts, summary and notes stand in every instruction but the first,
+because compression cuts the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent.conversation.prompt import Opening, go_on, join_newest, tool_line, turn_line
-from agent.conversation.record import ToolRecord
+from agent.context.facts import Facts
+from agent.context.notes import Notes
+from agent.context.seed import Entry, SeedTurn, seed_in_instruction, seed_in_turns
+from agent.conversation.prompt import (
+    Opening,
+    Remembered,
+    go_on,
+    remind,
+    tool_line,
+    turn_line,
+)
+from agent.conversation.record import SummaryRecord, ToolRecord, TurnRecord
 from agent.conversation.transcript import Transcript
+from agent.live.models import SeedPath
+
+VERBATIM_TURNS = 4
+"""The newest turns stay word for word: late transcripts may still change them, and a conversation
+goes on from its last words."""
+
+_Key = tuple[str, int | str]
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """An instruction for one dial, and what it tells."""
+    """What one dial tells."""
 
     instruction: str
-    lines: tuple[str, ...] = ()
+    turns: tuple[SeedTurn, ...] = ()
+    """Of a fresh session whose model takes history in messages."""
+    told: frozenset[tuple[str, int | str]] = frozenset()
+    """What the instruction tells, to be told again at the next resume."""
+    version: tuple[int, int] = (0, 0)
+    """Of the summary with the facts, and of what operators and functions have added."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    key: _Key
+    entry: Entry
+    place: int | None = None
+    tool: ToolRecord | None = None
 
 
 class Recall:
@@ -32,6 +64,10 @@ class Recall:
         transcript: What was said and heard.
         tools: All function calls so far.
         now_s: Seconds since the call was answered, as in the records.
+        facts: Pinned facts.
+        notes: What operators and functions have the model know.
+        summary: The running summary as it is now, and how often it has changed.
+        max_chars: Bound on what a fresh session is told word for word.
     """
 
     def __init__(
@@ -40,57 +76,232 @@ class Recall:
         transcript: Transcript,
         tools: Sequence[ToolRecord],
         now_s: Callable[[], float],
+        *,
+        facts: Facts | None = None,
+        notes: Notes | None = None,
+        summary: Callable[[], tuple[SummaryRecord | None, int]] = lambda: (None, 0),
+        max_chars: int = 24_000,
     ) -> None:
         self._opening = opening
         self._transcript = transcript
         self._tools = tools
         self._now_s = now_s
-        # What the opening's instruction tells, and a handle would not bring back.
-        self._told = tuple(turn_line(turn) for turn in opening.history)
+        self._facts = facts or Facts()
+        self._summary = summary
+        self._max_chars = max_chars
+        self._notes = notes or Notes()
+        # What the instruction tells, and a handle would not bring back.
+        self._told: frozenset[_Key] = frozenset()
         if opening.greeting is not None and opening.greeting_audio is not None:
-            self._told += (f"You: {opening.greeting}",)
-        self._mark: object = None
+            # It is the first that is said.
+            self._told |= {("turn", 1)}
+        # Of what an earlier stream was told the first connection of this one is told at its dial.
+        self._told_version = (0, 0)
+        self._mark = 0
         self._mark_s = 0.0
         self._moved = False
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Changes with what an instruction composed now would hold beyond the conversation."""
+        return self._summary()[1] + self._facts.version, self._notes.version
+
+    @property
+    def summary_untold(self) -> bool:
+        """Whether the connection's instruction is behind the summary or the facts."""
+        return self._told_version[0] != self.version[0]
+
+    @property
+    def updates_untold(self) -> bool:
+        """Whether there are notes or an instruction that the connection does not know."""
+        return self._told_version[1] != self._notes.version
 
     def handle_came(self) -> None:
         """The server took a snapshot: it knows everything up to here."""
         self._mark = self._transcript.mark()
         self._mark_s = self._now_s()
 
+    def unfolded(self, covered: int) -> tuple[int, list[str]]:
+        """Return what the summary could cover beyond ``covered`` turns.
+
+        Returns:
+            How many turns it would cover then, and their lines with those of the functions.
+        """
+        until = max(covered, self._count() - VERBATIM_TURNS)
+        if until == covered:
+            return covered, []
+        turns = self._turns(covered, cut_off=False)
+        ends_s = next((i.entry.at_s for i in turns if (i.place or 0) >= until), float("inf"))
+        starts_s = turns[0].entry.at_s if turns and covered else float("-inf")
+        items = [item for item in turns if (item.place or 0) < until]
+        items += [
+            item for item in self._tool_items(frozenset()) if starts_s <= item.entry.at_s < ends_s
+        ]
+        items.sort(key=lambda item: item.entry.at_s)
+        return until, [item.entry.line for item in items if item.entry.line]
+
     def brief(
-        self, *, resumed: bool, cut_off: bool = False, orphans: frozenset[str] = frozenset()
+        self,
+        *,
+        resumed: bool,
+        path: SeedPath = SeedPath.SYSTEM_INSTRUCTION,
+        cut_off: bool = False,
+        orphans: frozenset[str] = frozenset(),
     ) -> Brief:
         """Compose what a connection is told.
 
         Args:
             resumed: It comes up by the newest handle; else it knows nothing.
+            path: How its model takes what was said before, where it knows nothing.
             cut_off: The agent had not finished when the connection before was left.
             orphans: Ids of function calls that still run.
         """
-        if not self._moved and not self._transcript.history() and not self._tools:
-            # Nothing has happened yet: the opening says it all, and may be said again.
-            return Brief(self._opening.system_instruction, self._told)
-        since_s = self._mark_s if resumed else float("-inf")
-        turns = self._transcript.history(self._mark if resumed else None)
-        entries = [
-            (
-                turn.started_s,
-                turn_line(turn, cut_off=cut_off and turn is turns[-1] and turn.speaker == "agent"),
-            )
-            for turn in turns
-        ]
-        entries += [
-            (tool.started_s, tool_line(tool, running=tool.call_id in orphans))
-            for tool in self._tools
-            if tool.ended_s >= since_s or tool.call_id in orphans
-        ]
-        entries.sort(key=lambda entry: entry[0])
-        before = self._told if resumed else tuple(turn_line(turn) for turn in self._opening.history)
-        lines = (*before, *(line for _, line in entries))
-        return Brief(go_on(self._opening, join_newest(lines)), lines)
+        if self._nothing_happened():
+            # The opening says it all, and may be said again.
+            return Brief(self._opening.system_instruction, told=self._told, version=self.version)
+        if resumed:
+            items = self._missing(self._items(cut_off=cut_off, orphans=orphans), orphans)
+            return self._instructed(items)
+        items = self._items(cut_off=cut_off, orphans=orphans, everything=True)
+        if path is SeedPath.SYSTEM_INSTRUCTION:
+            return self._instructed(items)
+        # That a function runs and must not be called again is no part of what was said.
+        running = [item for item in items if item.key[1] in orphans]
+        seed = seed_in_turns(
+            [item.entry for item in items if item.key[1] not in orphans],
+            summary=self._summary()[0],
+            max_chars=self._max_chars,
+        )
+        lines = [*seed.instruction_lines, *(item.entry.line for item in running)]
+        told = frozenset(item.key for item in running)
+        return Brief(self._compose(lines), seed.turns, told, self.version)
+
+    def refreshed(self) -> Brief:
+        """Compose an instruction for the connection that serves, in place of its own."""
+        return self._instructed([item for item in self._items() if item.key in self._told])
+
+    def _instructed(self, items: Sequence[_Item]) -> Brief:
+        seed = seed_in_instruction(
+            [item.entry for item in items], summary=self._summary()[0], max_chars=self._max_chars
+        )
+        told = frozenset(item.key for item in items)
+        return Brief(self._compose(seed.instruction_lines), (), told, self.version)
+
+    def _compose(self, lines: Sequence[str]) -> str:
+        instruction = self._notes.instruction
+        if instruction is None:
+            instruction = self._opening.instruction or self._opening.system_instruction
+        return go_on(instruction, self._remembered(lines))
+
+    def _remembered(self, lines: Sequence[str]) -> Remembered:
+        return Remembered(self._facts.lines(), lines, self._notes.texts)
+
+    def reminder(self) -> str:
+        """Word facts, summary, notes and a changed instruction as a message of its own."""
+        seed = seed_in_instruction((), summary=self._summary()[0], max_chars=self._max_chars)
+        text = remind(self._remembered(seed.instruction_lines))
+        changed = self._notes.instruction
+        return text if changed is None else f"{changed}\n\n{text}"
 
     def opened(self, brief: Brief) -> None:
-        """A connection came up with this brief."""
-        self._told = brief.lines
+        """A connection came up with this brief, or has been given it."""
+        self._told = brief.told
+        self._told_version = brief.version
         self._moved = True
+
+    def reminded(self) -> None:
+        """The connection has been told the reminder."""
+        # Of what an earlier stream was told the first connection of this one is told at its dial.
+        self._told_version = (0, 0)
+
+    def _nothing_happened(self) -> bool:
+        return not (
+            self._moved
+            or self._opening.history
+            or len(self._transcript)
+            or self._tools
+            or self._notes.version
+        )
+
+    def _count(self) -> int:
+        return len(self._opening.history) + len(self._transcript)
+
+    def _items(
+        self,
+        *,
+        cut_off: bool = False,
+        orphans: frozenset[str] = frozenset(),
+        everything: bool = False,
+    ) -> list[_Item]:
+        """What the summary does not cover, or everything there is, in order."""
+        summary = self._summary()[0]
+        covered = 0 if summary is None else summary.turns
+        turns = self._turns(0 if everything else covered, cut_off=cut_off)
+        # A function belongs to the turns around it; one that still runs is never covered.
+        first = next((item for item in turns if (item.place or 0) >= covered), None)
+        since_s = float("-inf") if not covered else first.entry.at_s if first else float("inf")
+        items = [
+            *turns,
+            *(
+                item
+                for item in self._tool_items(orphans)
+                if everything or item.entry.at_s >= since_s or item.key[1] in orphans
+            ),
+        ]
+        items.sort(key=lambda item: item.entry.at_s)
+        if not covered:
+            return items
+        return [
+            replace(item, entry=replace(item.entry, covered=True))
+            if (item.place is not None and item.place < covered)
+            or (item.place is None and item.entry.at_s < since_s)
+            else item
+            for item in items
+        ]
+
+    def _turns(self, first: int, *, cut_off: bool) -> list[_Item]:
+        """The turns of the call from a place on."""
+        before = self._opening.history
+        items = [
+            _turn_item(("before", place), place, turn)
+            for place, turn in enumerate(before[first:], start=first)
+        ]
+        past = self._transcript.history(max(0, first - len(before)))
+        for turn in past:
+            ends_cut_off = cut_off and turn is past[-1]
+            items.append(
+                _turn_item(
+                    ("turn", turn.serial), len(before) + turn.place, turn.record, ends_cut_off
+                )
+            )
+        return items
+
+    def _tool_items(self, orphans: frozenset[str]) -> list[_Item]:
+        return [
+            _Item(
+                ("tool", tool.call_id),
+                Entry(tool.started_s, tool_line(tool, running=tool.call_id in orphans), "tool"),
+                tool=tool,
+            )
+            for tool in self._tools
+        ]
+
+    def _missing(self, items: Sequence[_Item], orphans: frozenset[str]) -> list[_Item]:
+        """Return what a session resumed by the newest handle does not know."""
+        # Where the marked turn is not among them, the summary covers it: all are younger.
+        marked = next((i.place for i in items if i.key == ("turn", self._mark)), -1) or 0
+        return [
+            item
+            for item in items
+            if item.key in self._told
+            or (item.place is not None and item.place > marked)
+            or (
+                item.tool is not None
+                and (item.tool.ended_s >= self._mark_s or item.tool.call_id in orphans)
+            )
+        ]
+
+
+def _turn_item(key: _Key, place: int, turn: TurnRecord, cut_off: bool = False) -> _Item:
+    line = turn_line(turn, cut_off=cut_off and turn.speaker == "agent")
+    return _Item(key, Entry(turn.started_s, line, turn.speaker), place)

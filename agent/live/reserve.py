@@ -34,10 +34,15 @@ class Reserve:
         """Another connection is going to be left: count anew."""
         self._opened = 0
 
-    def needs_one(self, changes: int) -> bool:
-        """Whether a stand-by should be opened, in place of one that is stale."""
+    def needs_one(self, changes: int, *, planned: bool = False) -> bool:
+        """Whether a stand-by should be opened, in place of one that is stale.
+
+        Args:
+            changes: How often the conversation has changed.
+            planned: The next session will be a fresh one in any case.
+        """
         fresh = self._attempt is not None and self._changes == changes
-        return self._wanted and not fresh and self._opened < MAX_STANDBYS
+        return (self._wanted or planned) and not fresh and self._opened < MAX_STANDBYS
 
     def dialled(self, attempt: int, model: str, changes: int) -> None:
         """A stand-by is being dialled; it is told what was said up to now."""

@@ -11,48 +11,68 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
 
 from agent import commands, events
 from agent.audio import PcmChunk
 from agent.commands import Command
+from agent.context.budget import Fill
+from agent.context.facts import Facts
+from agent.context.keeper import SummaryKeeper
+from agent.context.notes import Notes
+from agent.context.text_model import TextModel
 from agent.conversation.prompt import Opening
 from agent.conversation.record import (
     BargeInRecord,
+    ContextRecord,
     DigitRecord,
     EndReason,
+    MoveCause,
     MoveRecord,
+    SummaryMade,
+    SummaryRecord,
+    UpdateRecord,
     UsageRecord,
 )
 from agent.conversation.transcript import Transcript
 from agent.conversation.turns import PlayoutClock
 from agent.errors import LiveConnectionLost
+from agent.live.context_notes import ContextNotes
 from agent.live.dialer import Dialer
 from agent.live.filler import soft_notes
 from agent.live.lifecycle import Lifecycle
 from agent.live.links import Link, Links
-from agent.live.models import profile_for
+from agent.live.models import UpdatePath, profile_for
 from agent.live.move import ReportMove
 from agent.live.notes import SessionNotes
 from agent.live.recall import Recall
 from agent.live.session_events import (
     CaughtUp,
     EndRequested,
+    Opened,
     SessionEnd,
     SessionEvent,
     Started,
+    UpdateWanted,
 )
 from agent.spec import AgentSpec
+from agent.tools import current
 from agent.tools.runner import ToolRunner
 
 # ai.google.dev/gemini-api/docs/live: chunks of 20-100 ms.
 _REPLAY_MS = 100.0
 _MIN_SLEEP_S = 0.01
 _CLEANUP_S = 5.0
+
+# Of text; Google's own rule of thumb (ai.google.dev/gemini-api/docs/tokens).
+_CHARS_PER_TOKEN = 4
+# Of what a cut leaves: what was said lately must lie well within it.
+_SAFE_SHARE = 0.75
+_CONTEXT_EVENTS = (events.UsageReported, events.TurnCompleted, Opened)
 
 _log = structlog.get_logger()
 
@@ -88,6 +108,12 @@ class LiveSession:
         on_greeting_audio: Takes the audio of a greeting that was spoken whole.
         on_move: Takes the report of each move between connections.
         filler: What the caller hears when a gap is long; None plays two soft notes.
+        facts: Pinned facts, which a tool adds to.
+        notes: What operators and functions have the model know, from earlier streams too.
+        summary: Of the call so far, where it goes on with a fresh session.
+        text_model: Keeps the running summary; None keeps sentences with facts.
+        on_summary: Takes what became of each attempt to bring the summary up to date, and the
+            summary there is now.
     """
 
     def __init__(
@@ -104,6 +130,11 @@ class LiveSession:
         on_greeting_audio: Callable[[PcmChunk], None] | None = None,
         on_move: Callable[[MoveRecord], None] | None = None,
         filler: PcmChunk | None = None,
+        facts: Facts | None = None,
+        notes: Notes | None = None,
+        summary: SummaryRecord | None = None,
+        text_model: TextModel | None = None,
+        on_summary: Callable[[SummaryMade, SummaryRecord | None], None] | None = None,
     ) -> None:
         self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
@@ -128,7 +159,29 @@ class LiveSession:
             random=random.random,
         )
         self._tape = self._lifecycle.tape
-        self._recall = Recall(opening, transcript, tools.records, self._now_s)
+        self._budget = self._lifecycle.budget
+        self._context = ContextNotes(self._budget, self._now_s)
+        self._on_summary = on_summary
+        self._model_notes = notes or Notes()
+        self._recall = Recall(
+            opening,
+            transcript,
+            tools.records,
+            self._now_s,
+            facts=facts,
+            notes=self._model_notes,
+            summary=lambda: (self._keeper.summary, self._keeper.version),
+            max_chars=spec.context.seed_tokens * _CHARS_PER_TOKEN,
+        )
+        self._keeper = SummaryKeeper(
+            spec.context.summary,
+            model=text_model,
+            source=self._recall,
+            spawn=self._spawn,
+            now_s=self._now_s,
+            summary=summary,
+            on_made=self._summarised,
+        )
         self._links = Links(
             spec=spec,
             opening=opening,
@@ -136,11 +189,15 @@ class LiveSession:
             declarations=tools.declarations,
             recall=self._recall,
             receive=self._receive,
+            on_serve=self._serves,
             spawn=self._spawn,
             clock=clock,
         )
         self._pumping = False
         self._cut_ms = 0.0
+        # What had been said in all when the model was last told what is remembered.
+        self._told_at_tokens = 0.0
+        self._turns_kept = 0
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -154,7 +211,17 @@ class LiveSession:
     @property
     def usage(self) -> UsageRecord:
         """Tokens so far."""
-        return self._notes.usage
+        return replace(self._notes.usage, summary_tokens=self._keeper.tokens)
+
+    @property
+    def context(self) -> ContextRecord:
+        """The size of the context so far, and what was done about it."""
+        return self._context.record
+
+    @property
+    def summary(self) -> SummaryRecord | None:
+        """The running summary, if there is one yet."""
+        return self._keeper.summary
 
     @property
     def barge_ins(self) -> list[BargeInRecord]:
@@ -167,6 +234,7 @@ class LiveSession:
 
     async def run(self) -> SessionEnd:
         """Hold the conversation and return why it ended; nothing is left running."""
+        current.enter(self)
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._spawn(self._take_answers())
@@ -191,6 +259,28 @@ class LiveSession:
             if isinstance(command, ReportMove):
                 self._report(command.record)
         self._wake.set()
+
+    def add_context(self, text: str) -> UpdateRecord:
+        """Have the model know a text from now on, without an answer to it.
+
+        How and when it reaches the model depends on the model; the record returned says so.
+
+        Raises:
+            ValueError: the text is empty or too long; or the session is over.
+        """
+        self._check_open()
+        self._model_notes.add(text)
+        return self._update("context", "there is a note for the model")
+
+    def update_instruction(self, text: str) -> UpdateRecord:
+        """Replace the agent's own instruction for the rest of the session.
+
+        Raises:
+            ValueError: the text is empty or too long; or the session is over.
+        """
+        self._check_open()
+        self._model_notes.replace_instruction(text)
+        return self._update("instruction", "the instruction was changed")
 
     async def send_caller_audio(self, pcm: bytes) -> None:
         """Pass on what the caller says, PCM16 at 16 kHz; never waits for the network."""
@@ -231,6 +321,15 @@ class LiveSession:
         self._lifecycle.agent_playing(False, self._clock())
         self._reschedule()
 
+    def _check_open(self) -> None:
+        if self._lifecycle.end is not None:
+            raise ValueError("the session is over")
+
+    def _update(self, kind: Literal["context", "instruction"], detail: str) -> UpdateRecord:
+        update = self._context.update(kind, self._lifecycle.update_path)
+        self._spawn(self._receive(UpdateWanted(MoveCause.UPDATE, detail)))
+        return update
+
     async def _keep_time(self) -> None:
         while self._lifecycle.end is None:
             now = self._clock()
@@ -270,13 +369,76 @@ class LiveSession:
         if dropped:
             return
         await self._tell(event)
-        if type(event) is not events.AudioReceived:
-            self._reschedule()
+        if type(event) is events.AudioReceived:
+            return
+        if type(event) in _CONTEXT_EVENTS:
+            await self._mind_context(event)
+        self._reschedule()
 
     async def _tell(self, event: SessionEvent) -> None:
         self._notes.take(event)
         if self._listener is not None and type(event) is not events.Interrupted:
             await self._listener.on_event(event)
+
+    async def _mind_context(self, event: SessionEvent) -> None:
+        """Keep the summary, and the model's instruction, abreast of what compression may cut."""
+        if isinstance(event, events.UsageReported):
+            if event.prompt_tokens <= 0:
+                return
+            self._context.sampled(reported=True)
+        elif isinstance(event, Opened):
+            self._context.sampled(reported=False)
+            if self._recall.updates_untold:
+                # It came while this connection was being dialled.
+                await self._receive(UpdateWanted(MoveCause.UPDATE, "there is a note for the model"))
+            return
+        else:
+            # Both sides' turns since the last one.
+            for _ in range(len(self._transcript) - self._turns_kept):
+                self._keeper.turn_over()
+            self._turns_kept = len(self._transcript)
+        if self._budget.fill() is Fill.EASY:
+            return
+        self._keeper.cut_near()
+        if self._keeper.in_flight:
+            return
+        # A message with what is remembered is cut one day like any other, an instruction never is.
+        cut_too = self._lifecycle.update_path is UpdatePath.SYSTEM_CONTENT
+        if not (self._recall.summary_untold or cut_too):
+            return
+        # What was said since the instruction was written is the newest of the context: a cut takes
+        # none of it as long as there is less of it than a cut leaves.
+        kept_tokens = self._budget.window.target_tokens
+        added_tokens = self._budget.added_tokens - self._told_at_tokens
+        if kept_tokens is not None and added_tokens > kept_tokens * _SAFE_SHARE:
+            await self._receive(UpdateWanted(MoveCause.CONTEXT, "the context is about to be cut"))
+
+    def _serves(self, link: Link, moved: bool) -> None:
+        """A connection serves from now on, with the instruction of its brief."""
+        self._budget.connected(
+            instruction=link.brief.instruction,
+            resumed=link.resumed,
+            seed=[turn.text for turn in link.brief.turns],
+        )
+        self._told_at_tokens = self._budget.added_tokens
+        if moved or self._opening.history:
+            self._recall.opened(link.brief)
+            if not self._recall.updates_untold:
+                self._context.told(by_move=True)
+
+    def _summarised(self, made: SummaryMade) -> None:
+        self._context.summarised(made)
+        report = _log.info if made.outcome == "ok" else _log.warning
+        report(
+            "live.summarised",
+            outcome=made.outcome,
+            by=made.by,
+            turns=made.turns,
+            took_ms=round(made.took_s * 1000),
+            detail=made.detail,
+        )
+        if self._on_summary is not None:
+            self._on_summary(made, self._keeper.summary)
 
     async def _perform(self, command: Command | ReportMove) -> None:
         match command:
@@ -300,6 +462,18 @@ class LiveSession:
                     await self._tell(audio)
             case commands.SendText(text, opening):
                 await self._send_text(text, opening)
+            case commands.SendInstruction():
+                await self._send_instruction()
+            case commands.SendReminder():
+                text = self._recall.reminder()
+                await self._links.send(lambda to: to.send_system_content(text))
+                self._budget.text(text)
+                self._told_at_tokens = self._budget.added_tokens
+                self._recall.reminded()
+                self._context.told(by_move=False)
+            case commands.NoteCut(before, after):
+                _log.info("live.context_cut", before_tokens=before, after_tokens=after)
+                self._context.cut(before, after)
             case commands.RunTools(calls):
                 self._tools.start(calls)
             case commands.CancelTools(ids):
@@ -331,6 +505,14 @@ class LiveSession:
         (_log.info if found else _log.warning)("live.moved", **report)
         if self._on_move is not None:
             self._on_move(record)
+
+    async def _send_instruction(self) -> None:
+        brief = self._recall.refreshed()
+        await self._links.send(lambda to: to.send_system_instruction(brief.instruction))
+        self._recall.opened(brief)
+        self._budget.instruction_changed(brief.instruction)
+        self._told_at_tokens = self._budget.added_tokens
+        self._context.told(by_move=False)
 
     async def _send_text(self, text: str, opening: bool) -> None:
         if opening and self._opening.greeting is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent import events
-from agent.conversation.record import EndReason
+from agent.conversation.record import EndReason, MoveCause
 from agent.errors import LiveError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.resumption import Departure
@@ -55,6 +55,15 @@ class LeaveWanted:
     """The connection is old, slow or without memory."""
 
     departure: Departure
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateWanted:
+    """The connection's instruction is behind what is remembered, and the model should know."""
+
+    cause: MoveCause
+    """``UPDATE`` or ``CONTEXT``, should it take a move."""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,7 @@ SessionEvent = (
     | ConnectionClosed
     | CaughtUp
     | LeaveWanted
+    | UpdateWanted
     | SafePointReached
     | LeaveDeadlineReached
     | GreetsAgain

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import AgentSpecError
-from agent.spec import AgentSpec, load_agent
+from agent.spec import AgentSpec, Context, Redaction, SummarySettings, load_agent
 
 GOOD = """\
 name: bakery
@@ -120,6 +120,34 @@ name: again
     assert messages["system_instruction"] == "is required"
     assert messages["tools[0]"].endswith("did you mean end_call?")
     assert messages["name"] == "is given twice"
+
+
+def test_memory_of_a_long_call_is_read(tmp_path: Path) -> None:
+    """Compression is on unless the file turns it off; a summary needs no model."""
+    spec = load(
+        tmp_path,
+        GOOD
+        + """\
+tools: [remember]
+context:
+  trigger_tokens: 60000
+  target_tokens: 20000
+  seed_tokens: 4000
+  briefing: no
+  summary: {model: gemini-3.5-flash, every_turns: 8, timeout_s: 12, max_chars: 3000}
+redaction: {emails: yes, phone_numbers: yes}
+""",
+    )
+    assert spec.context == Context(
+        trigger_tokens=60_000,
+        target_tokens=20_000,
+        seed_tokens=4_000,
+        briefing=False,
+        summary=SummarySettings("gemini-3.5-flash", 8, 12.0, 3_000),
+    )
+    assert spec.redaction == Redaction(emails=True, phone_numbers=True)
+    default = load(tmp_path, GOOD).context
+    assert (default.compression, default.summary.model) == (True, None)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from google.genai import types
 
 from agent.commands import ToolResponse
+from agent.context.seed import SeedTurn
 from agent.conversation.prompt import Opening
 from agent.errors import LiveConnectionLost, LiveError
 from agent.events import LiveEvent
@@ -23,6 +24,9 @@ class FakeConnection:
         self.audio = bytearray()
         self.texts: list[tuple[str, bool]] = []
         self.responses: list[tuple[ToolResponse, ...]] = []
+        self.history: list[SeedTurn] = []
+        self.system_contents: list[str] = []
+        self.system_instructions: list[str] = []
         self.sent: list[str] = []
         """What was sent, by kind, in order."""
         self.congested = False
@@ -60,6 +64,18 @@ class FakeConnection:
         self._note("tool_responses")
         self.responses.append(tuple(responses))
 
+    async def send_history(self, turns: Sequence[SeedTurn]) -> None:
+        self._note("history")
+        self.history += turns
+
+    async def send_system_content(self, text: str) -> None:
+        self._note("system_content")
+        self.system_contents.append(text)
+
+    async def send_system_instruction(self, text: str) -> None:
+        self._note("system_instruction")
+        self.system_instructions.append(text)
+
     async def receive(self) -> list[LiveEvent]:
         found = await self._incoming.get()
         if isinstance(found, LiveConnectionLost):
@@ -90,6 +106,12 @@ class Dial:
     timeout_s: float | None
     open_then: int
     """Connections handed out before that were not closed at that moment."""
+    history: tuple[SeedTurn, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """Everything the connection was told when it was opened."""
+        return "\n".join([self.opening.system_instruction, *(turn.text for turn in self.history)])
 
 
 class FakeDialer:
@@ -129,10 +151,11 @@ class FakeDialer:
         declarations: Sequence[types.FunctionDeclaration] = (),
         *,
         handle: str | None = None,
+        history: Sequence[SeedTurn] = (),
         timeout_s: float | None = None,
     ) -> FakeConnection:
         open_then = sum(not connection.closed for connection in self.connections)
-        self.dials.append(Dial(spec, opening, handle, timeout_s, open_then))
+        self.dials.append(Dial(spec, opening, handle, timeout_s, open_then, tuple(history)))
         outcome: FakeConnection | LiveError | None = None
         if self.outcomes:
             outcome = self.outcomes.popleft()

@@ -28,7 +28,7 @@ from workers.twin.caller import CallerScript, Step
 from workers.twin.live_api.faults import Fault
 from workers.twin.live_api.script import LiveScript, Say, ScriptSource
 from workers.twin.live_api.server import LiveTwin
-from workers.twin.live_api.session_log import Keep
+from workers.twin.live_api.session_log import Keep, SessionLog
 from workers.twin.twilio_api.call import TwinCall
 from workers.twin.twilio_api.result import CallResult
 from workers.twin.twilio_api.server import TwilioTwin
@@ -66,6 +66,11 @@ def bakery(**fields: Any) -> AgentSpec:
 def silent_agent(**fields: Any) -> AgentSpec:
     """An agent that waits for the caller: for tones, where nothing is to be said."""
     return bakery(greeting=Greeting(), **fields)
+
+
+def held(session: SessionLog) -> str:
+    """Everything that the model of a session knows: its instruction, and what it remembers."""
+    return "\n".join([session.system_instruction, *(text for _, text in session.memory)])
 
 
 def spoken_ms(text: str) -> float:

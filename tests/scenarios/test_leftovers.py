@@ -35,6 +35,8 @@ async def test_two_hundred_calls_leave_nothing_behind(tmp_path: Path) -> None:
     async with evercall(tmp_path, SPEECH, agent=spec, keep=NOTHING) as rig:
         # Pools, caches and lazy imports fill up with the first calls.
         await _many(rig, 20)
+        # Each of the store's reading threads opens its connection when it is first needed.
+        await asyncio.gather(*(rig.worker.store.list_calls() for _ in range(8)))
         await _until_unconnected(rig)
         before, objects = _held(rig), _objects()
         await _many(rig, 80)

@@ -83,7 +83,7 @@ async def test_move_is_reported_in_record_log_and_page_alike(tmp_path: Path) -> 
     for name in names - {"detail"}:
         value = getattr(move, name)
         assert logged[name] == (round(value, 2) if isinstance(value, float) else value), name
-    assert "code 1011: Internal error, session of [hidden]." in logged["detail"]
+    assert "code 1011: Internal error, session of [phone number removed]." in logged["detail"]
     for text in (GREETING, QUESTION, ANSWER, LONG[:20], REST):
         assert text not in rig.log_text
     # On the page: the place in the conversation, and all numbers.

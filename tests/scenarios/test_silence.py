@@ -19,6 +19,7 @@ from tests.scenarios.rig import (
     agent_turns,
     bakery,
     evercall,
+    held,
     played_ms,
     said,
     spoken_ms,
@@ -84,7 +85,7 @@ async def test_model_that_stops_answering_is_asked_then_left_for_a_fresh_session
     first, second = rig.live.sessions
     assert any("waiting for your answer" in text for text in first.texts)
     assert second.resumed_from is None
-    assert GREETING in second.system_instruction
+    assert GREETING in held(second)
     assert len(second.heard) == 1
     (move,) = record.moves
     assert (move.cause, move.moment, move.kind) == (

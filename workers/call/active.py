@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.context.notes import Notes
 from agent.conversation.record import CallRecord, TurnRecord
 from telephony.calls.status import CallStatus, advance
 from workers.store.calls import CallRow, CallStore
@@ -65,6 +66,8 @@ class CallEntry:
     transfer_to: str | None = None
     last_resort: bool = False
     """The transfer stands in for an agent that cannot go on: there is nothing to come back to."""
+    notes: Notes = field(default_factory=Notes)
+    """What operators and functions have its model know."""
     briefing: str | None = None
     """What whoever takes over hears before they are connected; never stored."""
     record: CallRecord | None = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from agent.conversation.record import CallRecord, StreamRecord, UsageRecord
+from agent.context.facts import Facts
+from agent.conversation.record import CallRecord, ContextRecord, StreamRecord, UsageRecord
 from agent.conversation.transcript import Transcript
 from agent.live.session import LiveSession
 from agent.spec import AgentSpec
@@ -49,6 +50,7 @@ class LiveCall:
     transcript: Transcript
     tools: ToolRunner
     session: LiveSession
+    facts: Facts = field(default_factory=Facts)
     clock: Callable[[], float] = time.monotonic
 
     def now_s(self) -> float:
@@ -75,9 +77,25 @@ class LiveCall:
                 context_tokens=session.usage.context_tokens or before.usage.context_tokens,
                 response_tokens=before.usage.response_tokens + session.usage.response_tokens,
                 total_tokens=before.usage.total_tokens + session.usage.total_tokens,
+                summary_tokens=before.usage.summary_tokens + session.usage.summary_tokens,
             ),
+            context=_joined(before.context, session.context),
+            summary=session.summary,
+            facts=self.facts.records,
             counters=dict(Counter(before.counters) + self.counted()),
         )
+
+
+def _joined(before: ContextRecord, now: ContextRecord) -> ContextRecord:
+    """The context of a call over its streams: sizes as they are now, the rest in order."""
+    return replace(
+        now,
+        most_tokens=max(before.most_tokens, now.most_tokens),
+        samples=[*before.samples, *now.samples],
+        cuts=[*before.cuts, *now.cuts],
+        summaries=[*before.summaries, *now.summaries],
+        updates=[*before.updates, *now.updates],
+    )
 
 
 def utc_now() -> datetime:

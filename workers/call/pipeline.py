@@ -13,6 +13,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import cast
 
@@ -25,8 +26,16 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from agent.audio import INPUT_RATE_HZ, OUTPUT_RATE_HZ
+from agent.context.facts import Facts
+from agent.context.text_model import TextModel
 from agent.conversation.prompt import open_call
-from agent.conversation.record import EndReason, StreamRecord
+from agent.conversation.record import (
+    CallRecord,
+    EndReason,
+    StreamRecord,
+    SummaryMade,
+    SummaryRecord,
+)
 from agent.conversation.redaction import Redactor
 from agent.conversation.transcript import Transcript
 from agent.live.dialer import Dialer
@@ -37,6 +46,7 @@ from agent.live.session_events import SessionEnd
 from agent.spec import AgentSpec
 from agent.tools.call_control import built_in_tools
 from agent.tools.declarations import Tool, import_reference
+from agent.tools.memory import memory_tools
 from agent.tools.runner import ToolRunner
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
@@ -74,6 +84,7 @@ class CallRunner:
         recorder: Records both sides; None where the spec does not want it.
         variables: Values for ``{{ name }}`` in instruction and greeting, beside ``caller`` and
             ``called``, the two numbers.
+        text_model: Keeps the running summaries; None keeps sentences with facts.
         observers: Makes Pipecat observers for a call.
         clock: Monotonic seconds.
     """
@@ -90,6 +101,7 @@ class CallRunner:
         greetings: GreetingCache,
         recorder: Recorder | None = None,
         variables: Mapping[str, str] | None = None,
+        text_model: TextModel | None = None,
         observers: Callable[[], Sequence[BaseObserver]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -104,6 +116,7 @@ class CallRunner:
         self._greetings = greetings
         self._recorder = recorder
         self._variables = dict(variables or {})
+        self._text_model = text_model
         self._observers = observers
         self._clock = clock
         self._filler = load_filler(spec)
@@ -135,9 +148,11 @@ class CallRunner:
                     call.before.counters["recording_lost_pieces"] = (
                         call.before.counters.get("recording_lost_pieces", 0) + recording.lost_pieces
                     )
-                self._keep(call)
-                # Last: who follows a call by this takes its absence for "the record is stored".
-                del self.live[entry.call_sid]
+                try:
+                    await self._keep(call)
+                finally:
+                    # Last: who follows a call by this takes its absence for "the record is stored".
+                    del self.live[entry.call_sid]
         _log.info(
             "stream.ended",
             reason=end.reason.value,
@@ -159,8 +174,13 @@ class CallRunner:
         transport = MediaStreamTransport(socket, started, tap=recording, clock=clock)
         transcript = Transcript(transport.playout, clock, origin_s=origin_s)
         control = PipelineCallControl(before, self._store, clock=clock, origin_s=origin_s)
+        facts = Facts(before.facts)
         tools = ToolRunner(
-            {**self._tools, **built_in_tools(spec, control)},
+            {
+                **self._tools,
+                **built_in_tools(spec, control),
+                **memory_tools(spec, facts, lambda: clock() - origin_s),
+            },
             timeout_s=spec.limits.tool_timeout_s,
             clock=clock,
             origin_s=origin_s,
@@ -183,6 +203,11 @@ class CallRunner:
             elapsed_s=elapsed,
             on_move=self._metrics.move_done,
             filler=self._filler,
+            facts=facts,
+            notes=entry.notes,
+            summary=before.summary,
+            text_model=self._text_model,
+            on_summary=partial(self._summarised, entry.call_sid),
             on_greeting_audio=(
                 partial(self._greetings.keep, spec)
                 if spec.greeting.cached and greeting_audio is None
@@ -202,6 +227,7 @@ class CallRunner:
             transcript=transcript,
             tools=tools,
             session=session,
+            facts=facts,
             clock=clock,
         )
         return call, live, recording
@@ -272,7 +298,7 @@ class CallRunner:
                 pass  # unfinished: Twilio asks, and whichever worker answers goes on
         self._metrics.stream_ended(end.reason)
 
-    def _keep(self, call: LiveCall) -> None:
+    async def _keep(self, call: LiveCall) -> None:
         """Bring record and history up to date and have them stored."""
         record = call.record()
         record.end_reason = call.stream.end_reason or EndReason.INTERNAL_ERROR
@@ -280,7 +306,18 @@ class CallRunner:
         call.entry.record = record
         call.entry.history = list(record.turns)
         # The next stream of this call works with what was said; what is stored must not hold it.
-        self._store.save_record(call.entry.call_sid, self._redactor.redact_record(record))
+        # In a thread: an hour's record took a tenth of a second, in which no call would be served.
+        await asyncio.to_thread(self._store_record, record)
+
+    def _store_record(self, record: CallRecord) -> None:
+        self._store.save_record(record.call_sid, self._redactor.redact_record(record))
+
+    def _summarised(self, call_sid: str, made: SummaryMade, summary: SummaryRecord | None) -> None:
+        """Keep what a call is about while it goes on; its record comes when the stream ends."""
+        self._metrics.summary_made(made)
+        if made.outcome == "ok" and summary is not None:
+            payload = self._redactor.redact_value(asdict(summary))
+            self._store.add_event(call_sid, "summary", payload)
 
 
 async def _run_to_the_end(runner: WorkerRunner, pipeline: Pipeline) -> None:

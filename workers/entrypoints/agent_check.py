@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from agent.errors import AgentSpecError, SpecIssue
+from agent.live.config import window_issues
 from agent.live.filler import filler_issues
 from agent.spec import load_agent
 from agent.tools.declarations import importable_issues
@@ -19,7 +20,7 @@ def run_agent_check(file: Path) -> int:
         spec = load_agent(file)
     except AgentSpecError as error:
         return _report(error.issues)
-    if issues := [*importable_issues(spec), *filler_issues(spec)]:
+    if issues := [*importable_issues(spec), *filler_issues(spec), *window_issues(spec)]:
         return _report(issues)
     typer.echo(f"{file}: agent {spec.name}, model {spec.model}, voice {spec.voice}: good")
     return 0

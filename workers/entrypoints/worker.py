@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import structlog
 from pipecat.observers.base_observer import BaseObserver
@@ -15,6 +14,7 @@ from pipecat.observers.base_observer import BaseObserver
 from agent.context.summarizer import GeminiTextModel
 from agent.context.text_model import TextModelFailed
 from agent.errors import AgentSpecError, LiveConnectRefused
+from agent.live.config import window_issues
 from agent.live.dialer import LiveDialer
 from agent.live.filler import filler_issues
 from agent.spec import AgentSpec
@@ -24,7 +24,7 @@ from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
 from workers.call.active import ActiveCalls, CallEntry
 from workers.call.greetings import GreetingCache
-from workers.call.messages import Live, MessagePoller
+from workers.call.messages import MessagePoller
 from workers.call.pipeline import CallRunner
 from workers.call.recording import Recorder
 from workers.entrypoints.asgi import create_app
@@ -78,7 +78,7 @@ async def run_worker(
     dialer = LiveDialer(settings.live())
     text_model = _text_model(settings, spec)
     twilio = _checked(settings, dialer, text_model)
-    if issues := [*importable_issues(spec), *filler_issues(spec)]:
+    if issues := [*importable_issues(spec), *filler_issues(spec), *window_issues(spec)]:
         raise AgentSpecError(issues)
     tools = load_tools(spec)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -100,6 +100,7 @@ async def run_worker(
         greetings=greetings,
         recorder=recorder,
         variables=variables,
+        text_model=text_model,
         observers=observers,
     )
     services = Services(
@@ -113,7 +114,7 @@ async def run_worker(
         announcement=_announcement(spec),
     )
     sweeper = asyncio.create_task(_sweep(active), name="sweeper")
-    messages = MessagePoller(store, cast(Mapping[str, Live], runner.live))
+    messages = MessagePoller(store, runner.live)
     messages.start()
     try:
         await _prepare(text_model)

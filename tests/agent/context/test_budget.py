@@ -690,3 +690,25 @@ def test_any_order_of_calls_is_borne(
     budget.turn_begins()
     budget.reported(count(prompt, response))
     assert budget.tokens == prompt + response
+
+
+def test_what_talk_has_added_knows_no_cut_and_no_instruction() -> None:
+    """Whoever asks how much was said since a moment subtracts what it was then."""
+    budget = greeted(SMALL)
+    before = budget.added_tokens
+    budget.instruction_changed(INSTRUCTION * 3)
+    assert budget.added_tokens == pytest.approx(before)
+    budget.text("x" * 400)
+    assert budget.added_tokens == pytest.approx(before + 100, rel=0.05)
+    budget.connected(instruction=INSTRUCTION, resumed=False)
+    assert budget.added_tokens == pytest.approx(before + 100, rel=0.05)
+
+
+def test_model_with_another_window_is_judged_by_it() -> None:
+    """A session may move to a fallback model that holds less."""
+    budget = greeted()
+    budget.reported(count(28_000, 0))
+    assert budget.fill() is Fill.EASY
+    budget.window = Window(32_768, 30_000, 15_000)
+    assert budget.window.window_tokens == 32_768
+    assert budget.fill() is Fill.CUT_NEAR

@@ -416,8 +416,11 @@ def test_any_order_of_events_keeps_every_word_once(actions: list[tuple[str, obje
         assert turn.ended_s >= turn.started_s
 
 
-def lines(call: Call, after: object = None) -> list[tuple[str, str]]:
-    return [(turn.speaker, turn.heard) for turn in call.transcript.history(after)]
+def lines(call: Call, after: int = 0) -> list[tuple[str, str]]:
+    """What a model is told of the turns behind a mark."""
+    past = call.transcript.history()
+    marked = next((turn.place for turn in past if turn.serial == after), -1)
+    return [(turn.record.speaker, turn.record.heard) for turn in past if turn.place > marked]
 
 
 def turn(call: Call, caller: str, agent: str, *, heard: bool = True) -> None:
@@ -470,7 +473,7 @@ def test_history_of_an_interrupted_answer_is_what_was_heard() -> None:
 def test_mark_lies_behind_the_newest_turn_the_server_has_closed() -> None:
     """A handle that comes then knows what was before it, and nothing after."""
     call = Call()
-    assert call.transcript.mark() is None
+    assert call.transcript.mark() == 0
     turn(call, "When?", ANSWER)
     mark = call.transcript.mark()
     assert lines(call, mark) == []
@@ -478,7 +481,7 @@ def test_mark_lies_behind_the_newest_turn_the_server_has_closed() -> None:
     call.wait(1.0)
     call.transcript.agent_text("Closed.")
     call.audio(500)
-    assert call.transcript.mark() is mark
+    assert call.transcript.mark() == mark
     assert lines(call, mark) == [("caller", "And on Sunday?"), ("agent", "Closed.")]
     call.transcript.generation_completed()
     call.transcript.turn_completed()
@@ -544,5 +547,36 @@ def test_history_is_a_copy() -> None:
     """Whoever reads it cannot change the record."""
     call = Call()
     turn(call, "When?", ANSWER)
-    call.transcript.history()[0].said = "never"
+    call.transcript.history()[0].record.said = "never"
     assert call.transcript.snapshot()[0].said == "When?"
+
+
+def test_late_words_of_the_caller_leave_every_serial_as_it_was() -> None:
+    """They are put in before the answer; whoever was told of it knows it by its serial."""
+    call = Call()
+    turn(call, "When?", ANSWER)
+    call.transcript.caller_speech_started(call.now_s)
+    call.wait(0.5)
+    call.transcript.caller_speech_ended(call.now_s)
+    call.transcript.agent_text("Closed.")
+    call.audio(500)
+    before = {past.record.heard: past.serial for past in call.transcript.history()}
+    call.transcript.caller_text("And on Sunday?")
+    after = {past.record.heard: past.serial for past in call.transcript.history()}
+    assert [past.record.heard for past in call.transcript.history()][-2:] == [
+        "And on Sunday?",
+        "Closed.",
+    ]
+    assert {text: after[text] for text in before} == before
+    assert [past.place for past in call.transcript.history()] == [0, 1, 2, 3]
+
+
+def test_history_from_a_place_on_leaves_out_what_came_before() -> None:
+    """Whoever has folded the first turns of an hour does not read them again."""
+    call = Call()
+    turn(call, "When?", ANSWER)
+    turn(call, "And on Sunday?", ANSWER)
+    assert [(past.place, past.record.said) for past in call.transcript.history(2)] == [
+        (2, "And on Sunday?"),
+        (3, ANSWER),
+    ]

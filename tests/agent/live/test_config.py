@@ -9,9 +9,9 @@ import pytest
 from google.genai import types
 
 from agent.errors import LiveConnectRefused
-from agent.live.config import build_config
+from agent.live.config import build_config, window_issues
 from agent.live.models import TextPath, profile_for
-from agent.spec import AgentSpec, Thinking, Vad
+from agent.spec import AgentSpec, Context, Moves, Thinking, Vad
 
 DECLARATION = types.FunctionDeclaration(name="order_status", description="Look up an order.")
 
@@ -39,11 +39,74 @@ def test_both_transcriptions_are_on_and_audio_is_the_answer() -> None:
 
 
 def test_what_the_agent_does_not_set_is_left_to_the_model() -> None:
-    """Defaults differ between models; only turn coverage is always said."""
+    """Defaults differ between models; turn coverage and compression are always said."""
     built = config()
     assert built["realtime_input_config"] == {"turn_coverage": "TURN_INCLUDES_ONLY_ACTIVITY"}
     assert not {"temperature", "thinking_config"} & built.keys()
-    assert "context_window_compression" not in built
+
+
+def test_compression_is_asked_for_by_default_at_the_models_own_sizes() -> None:
+    """Without it an audio session ends after 15 minutes; 3.1 outgrows its trigger, so it is low."""
+    for model, trigger in (("gemini-3.8-live", 104_857), ("gemini-3.1-flash-live-preview", 39_321)):
+        assert config(model)["context_window_compression"] == {
+            "trigger_tokens": trigger,
+            "sliding_window": {"target_tokens": trigger // 2},
+        }
+
+
+def test_compression_is_as_the_agent_says_also_at_a_resume() -> None:
+    """Sizes of the agent's own are sent with every setup; off is off."""
+    sizes = Context(trigger_tokens=20_000, target_tokens=8_000)
+    for handle in (None, "h-1"):
+        assert config(handle=handle, context=sizes)["context_window_compression"] == {
+            "trigger_tokens": 20_000,
+            "sliding_window": {"target_tokens": 8_000},
+        }
+    assert "context_window_compression" not in config(context=Context(compression=False))
+
+
+@pytest.mark.parametrize(
+    ("model", "context", "field", "said"),
+    [
+        (
+            "gemini-3.8-live",
+            Context(trigger_tokens=20_000, target_tokens=20_000),
+            "context.target_tokens",
+            "20,000 is not below the trigger of 20,000",
+        ),
+        (
+            "gemini-live-2.5-flash",
+            Context(trigger_tokens=40_000),
+            "context.trigger_tokens",
+            "40,000 is over the model's window of 32,768",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused_by_name(
+    model: str, context: Context, field: str, said: str
+) -> None:
+    """Also where only a fallback model is too small for them."""
+    with pytest.raises(LiveConnectRefused, match=said) as caught:
+        config(model, context=context)
+    assert caught.value.setting == field
+    spec = AgentSpec("bakery", "Be kind.", context=context, moves=Moves(fallback_models=(model,)))
+    (issue,) = window_issues(spec)
+    assert issue.field == field
+    assert said in str(issue)
+    assert window_issues(AgentSpec("bakery", "Be kind.", model=model)) == []
+
+
+def test_history_is_announced_where_it_follows() -> None:
+    """The server then waits for it before anything else."""
+    assert "history_config" not in config()
+    built = build_config(
+        AgentSpec("bakery", "Be kind."),
+        profile=profile_for("gemini-3.8-live", vertexai=False),
+        system_instruction="Be kind.",
+        history_follows=True,
+    )
+    assert built.history_config is not None
+    assert built.history_config.initial_history_in_client_content is True
 
 
 def test_handles_are_asked_for_from_the_start() -> None:

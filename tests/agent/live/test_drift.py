@@ -1,10 +1,10 @@
-"""Slow sessions and forgetful ones, by their answers alone."""
+"""Slow sessions, by their answers alone."""
 
 from __future__ import annotations
 
 import pytest
 
-from agent.live.drift import LatencyDrift, MemoryCheck
+from agent.live.drift import LatencyDrift
 
 
 def heard(delays: list[float], budget_s: float = 1.0) -> list[float | None]:
@@ -35,59 +35,3 @@ def test_budget_is_the_agents() -> None:
     delays = [0.5, 0.5, 0.5, 1.2, 1.2, 1.2]
     assert heard(delays, budget_s=1.0)[-1] is None
     assert heard(delays, budget_s=0.5)[-1] == pytest.approx(0.7)
-
-
-def reports(*tokens: int, before: int, resumed: bool = True) -> list[str | None]:
-    check = MemoryCheck()
-    check.reported(before)
-    check.connected(resumed=resumed)
-    return [check.reported(count) for count in tokens]
-
-
-def test_collapsed_prompt_after_a_resume_is_amnesia() -> None:
-    """From 2,758 to 351 tokens, as was seen; told once."""
-    assert reports(351, 360, before=2_758) == ["the prompt fell from 2758 to 351 tokens", None]
-
-
-def test_prompt_that_stays_is_a_memory() -> None:
-    """Compression may halve it."""
-    assert reports(1_380, before=2_758) == [None]
-    assert reports(2_900, before=2_758) == [None]
-
-
-def test_samples_without_a_prompt_tell_nothing() -> None:
-    """3.1 reports per chunk of audio; the first sample with a prompt counts."""
-    assert reports(0, -1, 351, before=2_758) == [
-        None,
-        None,
-        "the prompt fell from 2758 to 351 tokens",
-    ]
-
-
-def test_later_fall_is_compression() -> None:
-    """Only the first sample after a resume is held against the one before."""
-    assert reports(2_800, 300, before=2_758) == [None, None]
-
-
-def test_fresh_session_has_nothing_to_lose() -> None:
-    """Its prompt is short by nature, and is what the next resume is held against."""
-    check = MemoryCheck()
-    check.reported(2_758)
-    check.connected(resumed=False)
-    assert check.reported(351) is None
-    check.connected(resumed=True)
-    assert check.reported(340) is None
-
-
-def test_short_prompt_is_instruction_and_little_else() -> None:
-    """Nothing is to be concluded from it."""
-    assert reports(60, before=299) == [None]
-
-
-def test_two_moves_without_a_sample_between_still_tell() -> None:
-    """What the prompt was before the first counts."""
-    check = MemoryCheck()
-    check.reported(2_758)
-    check.connected(resumed=True)
-    check.connected(resumed=True)
-    assert check.reported(351) is not None

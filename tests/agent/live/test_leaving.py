@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent import events
+from agent import commands, events
 from agent.conversation.prompt import CUT_OFF, Opening
 from agent.conversation.record import MoveCause, MoveKind, MoveMoment
 from agent.live.resumption import EARLY_S, GO_AWAY_MARGIN_S, HANDLE_WAIT_S, LATE_S
@@ -174,17 +174,22 @@ def test_old_connection_in_a_lively_call_is_left_in_the_end() -> None:
 
 
 def test_slow_session_is_left_for_a_fresh_one_at_a_safe_point() -> None:
-    """A handle would bring the slowness back."""
+    """A handle would bring the slowness back; the next connection is ready before it is left."""
     life = serving(moves=Moves(latency_drift_s=0.5))
     now = 0.0
     for delay in (0.7, 0.7, 0.7, 1.6, 1.6, 1.6):
         now = ask(life, now + 3.0)
         answer(life, now + delay - 0.62)
-    found = run(life, now + 2.0, now + 3.0)
-    assert [type(event) for _, event, _ in found] == [LeaveWanted, SafePointReached]
-    assert dial(closed(life, now + 3.0)).handle is None
-    moved_to = report(opened(life, 2, now + 3.2))
-    assert (moved_to.cause, moved_to.kind) == (MoveCause.LATENCY, MoveKind.REFILL)
+    ((_, event, out),) = run(life, now + 2.0, now + 3.0)
+    assert isinstance(event, LeaveWanted)
+    standby = dial(out)
+    assert (standby.handle, standby.standby) == (None, True)
+    life.receive(Opened(standby.attempt), now + 3.0)
+    ((_, event, _),) = run(life, now + 3.0, now + 3.1)
+    assert event == SafePointReached()
+    assert closed(life, now + 3.1) == [commands.PromoteStandby(standby.attempt)]
+    moved_to = report(opened(life, standby.attempt, now + 3.1))
+    assert (moved_to.cause, moved_to.kind) == (MoveCause.LATENCY, MoveKind.STANDBY)
     assert moved_to.detail == "answers have become 900 ms slower"
 
 

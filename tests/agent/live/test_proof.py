@@ -11,6 +11,7 @@ from agent.live.session_events import (
     BudgetSpent,
     GreetsAgain,
     LeaveWanted,
+    Opened,
 )
 from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue
@@ -26,6 +27,7 @@ from tests.agent.live.moving import (
     answer,
     closed,
     dial,
+    handle_comes,
     moved,
     opened,
     report,
@@ -101,14 +103,20 @@ def test_session_that_forgot_is_left_for_a_fresh_one() -> None:
     life = serving()
     answer(life, 5.0)
     life.receive(events.UsageReported(2_758, 0, 2_758), 5.0)
+    handle_comes(life, 5.0)
     moved(life, 9.0)
+    life.budget.connected(instruction="Be kind.", resumed=True)
     life.receive(events.UsageReported(351, 0, 351), 10.0)
-    found = run(life, 10.0, 25.0)
-    assert isinstance(found[0][1], LeaveWanted)
-    closed(life, 20.0)
-    ((_, _, out),) = run(life, 20.0, 21.0)
-    assert dial(out).handle is None
-    assert report(opened(life, 3, 21.0)).cause is MoveCause.FORGOT
+    ((_, event, out),) = run(life, 10.0, 10.1)
+    assert isinstance(event, LeaveWanted)
+    standby = dial(out)
+    assert (standby.handle, standby.standby) == (None, True)
+    life.receive(Opened(standby.attempt), 10.6)
+    run(life, 10.6, 11.0)
+    closed(life, 11.0)
+    ((_, _, out),) = run(life, 11.0, 12.0)
+    assert out == [commands.PromoteStandby(standby.attempt)]
+    assert report(opened(life, standby.attempt, 12.0)).cause is MoveCause.FORGOT
 
 
 def test_session_that_greets_again_is_left_before_that_is_heard() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from agent.audio import PcmChunk
+from agent.context.facts import Facts
+from agent.context.notes import Notes
+from agent.context.seed import SeedTurn
 from agent.conversation.prompt import Opening, open_call
-from agent.conversation.record import ToolRecord, TurnRecord
+from agent.conversation.record import SummaryRecord, ToolRecord, TurnRecord
 from agent.conversation.transcript import Transcript
+from agent.live.models import SeedPath
 from agent.live.recall import Brief, Recall
 from agent.spec import AgentSpec, Greeting
 from tests.fakes.playout import FakePlayout
@@ -23,7 +27,17 @@ class Call:
         self.transcript = Transcript(self.playout, lambda: self.now_s, origin_s=0.0)
         self.tools: list[ToolRecord] = []
         self.opening = opening or Opening("Be kind.", instruction="Be kind.")
-        self.recall = Recall(self.opening, self.transcript, self.tools, lambda: self.now_s)
+        self.facts, self.notes = Facts(), Notes()
+        self.summary: SummaryRecord | None = None
+        self.recall = Recall(
+            self.opening,
+            self.transcript,
+            self.tools,
+            lambda: self.now_s,
+            facts=self.facts,
+            notes=self.notes,
+            summary=lambda: (self.summary, int(self.summary is not None)),
+        )
 
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
@@ -269,3 +283,146 @@ def test_history_from_before_the_session_is_told_to_every_connection() -> None:
     call.turn(2)
     assert call.resume() == [before, "Caller: Question 2?", "You: Answer 2."]
     assert call.refill()[:3] == [before, "Caller: Question 1?", "You: Answer 1."]
+
+
+# -- what an hour leaves of a conversation ---------------------------------------------------------
+
+
+def summary(*facts: str, turns: int) -> SummaryRecord:
+    return SummaryRecord(caller="Ada Brook", facts=facts, turns=turns)
+
+
+def test_turns_that_the_summary_covers_are_not_told_to_a_resumed_session() -> None:
+    """The summary is, whatever the handle brings back: compression may have cut it there."""
+    call = Call()
+    call.turn(1, handle=True)
+    call.turn(2)
+    assert call.resume() == ["Caller: Question 2?", "You: Answer 2."]
+    call.summary = summary("her order is 4417", turns=4)
+    call.turn(3, handle=True)
+    brief = call.recall.brief(resumed=True)
+    assert "her order is 4417" in brief.instruction
+    assert call.moved(brief) == []
+
+
+def test_summary_and_facts_are_in_every_instruction_but_the_first() -> None:
+    """Of a resumed session, of a fresh one, and of one that is told in the middle."""
+    call = Call()
+    call.turn(1, handle=True)
+    call.summary = summary("her order is 4417", turns=0)
+    call.facts.remember("name", "Ada", at_s=1.0)
+    for brief in (
+        call.recall.brief(resumed=True),
+        call.recall.brief(resumed=False),
+        call.recall.brief(resumed=False, path=SeedPath.INITIAL_HISTORY),
+        call.recall.refreshed(),
+    ):
+        assert "her order is 4417" in brief.instruction
+        assert "name: “Ada”" in brief.instruction
+        assert "Do not greet again" in brief.instruction
+    reminder = call.recall.reminder()
+    assert "her order is 4417" in reminder
+    assert "Be kind." not in reminder
+
+
+def test_history_in_messages_is_not_told_again_at_a_resume() -> None:
+    """The session holds it like anything that was said, and its handles bring it back."""
+    call = Call()
+    call.turn(1)
+    brief = call.recall.brief(resumed=False, path=SeedPath.INITIAL_HISTORY)
+    assert brief.turns == (SeedTurn("user", "Question 1?"), SeedTurn("model", "Answer 1."))
+    assert call.moved(brief) == []
+    call.turn(2, handle=True)
+    assert call.resume() == []
+    call.turn(3)
+    assert call.resume() == ["Caller: Question 3?", "You: Answer 3."]
+
+
+def test_running_function_is_told_in_the_instruction_whatever_the_way() -> None:
+    """It is an order not to call it again, no part of what was said."""
+    call = Call()
+    call.turn(1)
+    call.tool("a", took_s=None)
+    brief = call.recall.brief(
+        resumed=False, path=SeedPath.INITIAL_HISTORY, orphans=frozenset({"a"})
+    )
+    assert "It runs; you will be told its result." in brief.instruction
+    assert not any("It runs" in turn.text for turn in brief.turns)
+
+
+def test_words_cut_off_after_they_were_told_are_told_as_they_were_heard_the_next_time() -> None:
+    """What was queued when a connection was dialled is not heard if the caller speaks over it."""
+    call = Call()
+    call.caller("Question 1?")
+    call.transcript.agent_text("One two three four five six seven eight.")
+    call.transcript.agent_audio(4_000)
+    call.playout.offer(4_000)
+    assert call.resume()[-1].startswith("You: One two three four five six seven eight.")
+    call.playout.play(1_000)
+    call.transcript.interrupted()
+    call.playout.clear()
+    told = call.resume()[-1]
+    assert told.startswith("You: One")
+    assert "eight" not in told
+
+
+def test_newest_turns_stay_word_for_word() -> None:
+    """A late transcript may still change them; functions go with the turns around them."""
+    call = Call()
+    for number in range(1, 5):
+        call.turn(number)
+        if number == 2:
+            call.tool("a")
+    covered, lines = call.recall.unfolded(0)
+    assert covered == 4
+    assert [line.split()[1] for line in lines] == [*["Question", "Answer"] * 2, "called"]
+    call.turn(5)
+    covered, lines = call.recall.unfolded(covered)
+    assert covered == 6
+    assert [line.split()[1] for line in lines] == ["Question", "Answer"]
+    assert call.recall.unfolded(covered) == (6, [])
+
+
+def test_turns_of_earlier_streams_are_folded_first() -> None:
+    """They count from the beginning of the call, as its record does."""
+    history = [
+        TurnRecord("caller", f"Before {number}.", f"Before {number}.", 0.0, 0.0)
+        for number in range(1, 4)
+    ]
+    call = Call(open_call(SPEC, variables={}, history=history))
+    call.wait(1.0)
+    call.turn(1)
+    call.turn(2)
+    assert call.recall.unfolded(0) == (
+        3,
+        ["Caller: Before 1.", "Caller: Before 2.", "Caller: Before 3."],
+    )
+    call.summary = summary("it was before", turns=3)
+    assert call.refill()[:1] == ["Caller: Before 1."], "a short call is told whole"
+    call.wait(0.1)
+    call.turn(3, handle=True)
+    assert "Before" not in "\n".join(call.resume()), "the summary covers it"
+
+
+def test_notes_and_a_changed_instruction_are_told_from_then_on() -> None:
+    """To the connection that serves by itself, to later ones with everything else."""
+    call = Call()
+    call.turn(1, handle=True)
+    call.notes.add("The caller is a regular.")
+    call.notes.replace_instruction("Be brief.")
+    assert call.recall.version == (0, 2)
+    brief = call.recall.refreshed()
+    assert brief.instruction.startswith("Be brief.")
+    assert "Notes from the operator" in brief.instruction
+    assert "The caller is a regular." in brief.instruction
+    assert call.recall.reminder().startswith("Be brief.")
+    call.recall.opened(brief)
+    assert call.recall.updates_untold is False
+    assert "The caller is a regular." in call.recall.brief(resumed=False).instruction
+
+
+def test_note_from_before_anything_was_said_is_told() -> None:
+    """To the connection that replaces the first one."""
+    call = Call(open_call(SPEC, variables={}))
+    call.notes.add("The caller is a regular.")
+    assert "The caller is a regular." in call.recall.brief(resumed=False).instruction

@@ -10,6 +10,7 @@ import pytest
 from agent import events
 from agent.audio import PcmChunk
 from agent.commands import ToolResponse
+from agent.context.seed import SeedTurn
 from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
 from agent.errors import LiveConnectFailed
 from agent.live import links
@@ -167,8 +168,8 @@ async def test_fresh_session_is_told_everything() -> None:
         await moves(call, 1)
     resume, refill = call.dialer.dials[1:]
     assert (resume.handle, refill.handle) == ("h-1", None)
-    assert "One." not in resume.opening.system_instruction
-    assert "You: One." in refill.opening.system_instruction
+    assert "One." not in resume.told
+    assert SeedTurn("model", "One.") in refill.history
     assert (call.moves[0].kind, call.moves[0].tries) == (MoveKind.REFILL, 2)
 
 
@@ -245,7 +246,7 @@ async def test_standby_serves_where_the_handle_is_refused() -> None:
     assert len(call.dialer.dials) == 3
     told = call.dialer.dials[1]
     assert told.handle is None
-    assert "You: One." in told.opening.system_instruction
+    assert SeedTurn("model", "One.") in told.history
     assert call.moves[0].kind is MoveKind.STANDBY
     assert [turn.said for turn in call.transcript.snapshot()] == ["One.", "Two."]
 

@@ -31,7 +31,7 @@ async def run(
 
 def test_only_named_tools_are_offered() -> None:
     """A spec that does not name a built-in tool does not offer it."""
-    assert list(built_in_tools(SPEC, FakeCallControl())) == list(BUILT_IN_TOOLS)
+    assert [*built_in_tools(SPEC, FakeCallControl()), "remember"] == list(BUILT_IN_TOOLS)
     spec = AgentSpec("a", "b", tools=("end_call",))
     assert list(built_in_tools(spec, FakeCallControl())) == ["end_call"]
 
