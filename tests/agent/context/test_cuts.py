@@ -125,3 +125,40 @@ def test_new_connection_was_not_cut() -> None:
     foreseen.turn_begins(ledger, FIXED, 1_001)
     foreseen.connected()
     assert foreseen.counted(Ledger([300, 300]), FIXED, 800, 0) is None
+
+
+def test_two_cuts_between_counts_are_both_taken_back() -> None:
+    """Turns may end without a count."""
+    ledger, foreseen = Ledger([300, 300, 201]), cuts()
+    foreseen.turn_begins(ledger, FIXED, 1_001)
+    for size in (400, 500):
+        ledger.add(size)
+    foreseen.turn_begins(ledger, FIXED, 1_301)
+    assert list(ledger.sizes) == [500]
+    assert foreseen.counted(ledger, FIXED, 1_901, 0) is None
+    assert list(ledger.sizes) == [300, 300, 201, 400, 500]
+
+
+def test_one_turn_a_little_over_the_trigger_is_forgiven_after_each_cut() -> None:
+    """What a turn is told takes it over the trigger now and then."""
+    foreseen = cuts()
+    for _ in range(3):
+        assert foreseen.counted(Ledger([820.0]), FIXED, 1_020, 0) is None
+        assert foreseen.at_tokens == 1_000
+        assert foreseen.counted(Ledger([700, 200]), FIXED, 400, 0) is not None
+    foreseen.counted(Ledger([820.0]), FIXED, 1_020, 0)
+    foreseen.counted(Ledger([830.0]), FIXED, 1_030, 0)
+    assert foreseen.at_tokens == 1_050
+
+
+def test_lenience_begins_anew_after_a_cut() -> None:
+    """It doubles with each turn that proves it too little, so that a late cut is soon found."""
+    foreseen = cuts()
+    for _ in range(2):
+        foreseen.counted(Ledger([1_100]), FIXED, 1_300, 0)
+        assert foreseen.at_tokens == 1_320
+        foreseen.counted(Ledger([1_300]), FIXED, 1_500, 0)
+        assert foreseen.at_tokens == 1_540
+        foreseen.counted(Ledger([1_300]), FIXED, 1_000, 0)
+        assert foreseen.counted(Ledger([700, 200]), FIXED, 400, 0) is not None
+        assert foreseen.at_tokens == 1_000
