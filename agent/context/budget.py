@@ -205,11 +205,11 @@ class ContextBudget:
     def turn_begins(self) -> None:
         """The model begins to answer the caller, or a text; here the server may cut.
 
-        To be told before the answer's first audio. Going on after a function's result is no turn:
-        it belongs to the one that called the function.
+        Going on after a function's result is no turn: it belongs to the one that called the
+        function.
         """
-        if self._spoken_ms > 0:
-            # An answer that ended without a count.
+        if self._in_turn and self._spoken_ms > 0:
+            # An answer that ended without a count. After one it is the beginning of this answer.
             self._ledger.grow(self._spoken_ms * self._model.per_ms)
             self._answered_ms += self._spoken_ms
             self._spoken_ms = 0.0

@@ -94,6 +94,22 @@ def test_last_count_of_pieces_may_be_of_the_whole_answer() -> None:
     assert budget.tokens == 365
 
 
+def test_first_audio_may_be_told_before_its_turn() -> None:
+    """It is of the answer that begins, and its rate is learned from all of it."""
+    budget = long_talk()
+    before = budget.tokens
+    for _ in range(20):
+        budget.caller_audio(4_000)
+        budget.model_audio(200)
+        budget.turn_begins()
+        budget.model_audio(800)
+        before += 128
+        budget.reported(count(before, 25))
+        before += 25
+    assert budget.model_tokens_per_s == 25
+    assert budget.caller_tokens_per_s == 32
+
+
 def test_pieces_of_an_answer_without_a_count_are_not_the_next_ones() -> None:
     """It was interrupted."""
     budget = connected()
@@ -337,6 +353,15 @@ def test_first_count_of_a_refill_corrects_instruction_and_seed_alike() -> None:
     assert budget.tokens == 300 + 300 + 900
 
 
+def test_instruction_of_a_refill_is_counted_anew() -> None:
+    """Though it may be the same: another model may count it differently."""
+    budget = greeted()
+    budget.connected(instruction=INSTRUCTION, resumed=False, seed=["s" * 1_200])
+    budget.turn_begins()
+    budget.reported(count(700))
+    assert fixed_tokens(budget) == 350
+
+
 def test_instruction_may_change_on_a_living_connection() -> None:
     """``contextUpdate``: the conversation stays."""
     budget = long_talk(turns=3)
@@ -414,6 +439,19 @@ def test_cuts_are_no_growth() -> None:
     assert left == pytest.approx((4_000 - budget.tokens) / PER_S, rel=0.01)
 
 
+def test_lost_memory_is_no_growth() -> None:
+    """What is said next takes as long as what was said before."""
+    budget = long_talk(Window(10_000), turns=12)
+    for number in range(12):
+        turn(budget)
+        budget.left_s(number * 15.0)
+    budget.handle_came()
+    budget.connected(instruction=INSTRUCTION, resumed=True)
+    assert turn(budget, prompt=428).forgot is not None
+    left = budget.left_s(12 * 15.0)
+    assert left == pytest.approx((10_000 - budget.tokens) / PER_S, rel=0.01)
+
+
 def test_moves_and_corrections_are_no_growth() -> None:
     """Instructions, seeds, tools that only the server counts: all that comes or goes beside it."""
     budget = connected(Window(10_000))
@@ -459,7 +497,7 @@ _WINDOWS = st.sampled_from(
 def test_any_order_of_calls_is_borne(
     window: Window, calls: list[tuple[object, ...]], prompt: int, response: int
 ) -> None:
-    """Never negative, never an error, and right again with the next count."""
+    """Never negative, never an error, and right again with the counts that follow."""
     budget = ContextBudget(window)
     for name, *arguments in calls:
         if name == "connected":
@@ -477,6 +515,10 @@ def test_any_order_of_calls_is_borne(
         assert 5 <= budget.caller_tokens_per_s <= 100
         assert 5 <= budget.model_tokens_per_s <= 100
         assert budget.fill() in Fill
+    # An answer was perhaps under way, of which this count says nothing.
+    budget.turn_begins()
+    budget.reported(count(prompt, 0))
+    assert budget.tokens >= prompt
     budget.turn_begins()
     budget.reported(count(prompt, response))
     assert budget.tokens == prompt + response
