@@ -11,7 +11,7 @@ import typer
 
 from agent.conversation.record import CallRecord
 from workers.dashboard.export import record_json, record_text
-from workers.entrypoints.serve import complain
+from workers.entrypoints.complaint import complain
 from workers.entrypoints.stored import opened_store, why_away
 from workers.logs import start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings

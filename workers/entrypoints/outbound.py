@@ -21,8 +21,9 @@ from telephony.settings import MEDIA_PATH
 from workers.dashboard.console import CallConsole
 from workers.entrypoints.checks.finding import Outcome
 from workers.entrypoints.checks.public_url import check_media, check_worker
+from workers.entrypoints.complaint import complain
 from workers.entrypoints.outbound_call import OutboundCall
-from workers.entrypoints.serve import complain, named_agent
+from workers.entrypoints.serve import named_agent
 from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import LogPipe, start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings

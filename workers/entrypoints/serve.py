@@ -6,11 +6,11 @@ import gc
 from pathlib import Path
 
 import structlog
-import typer
 import uvloop
 
 from agent.errors import AgentSpecError
 from agent.spec import AgentSpec, load_agent
+from workers.entrypoints.complaint import complain
 from workers.entrypoints.worker import run_worker
 from workers.logs import LogPipe, start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings
@@ -45,12 +45,6 @@ def named_agent(settings: WorkerSettings) -> AgentSpec:
     if settings.agent is None:
         raise SettingsError("EVERCALL_AGENT: is not set, and no --agent was given")
     return load_agent(settings.agent)
-
-
-def complain(error: Exception) -> int:
-    """Say what is wrong, one line each, and return the exit code."""
-    typer.echo(str(error), err=True)
-    return 2
 
 
 async def _serve(

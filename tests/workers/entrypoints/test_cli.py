@@ -24,6 +24,11 @@ try:
 finally:
     print(sorted({{"pipecat", "google.genai", "sqlalchemy", "starlette"}} & set(sys.modules)))
 """
+IMPORTED = """
+import sys
+import workers.entrypoints.{module}
+print(sorted({{"pipecat", "google.genai", "twilio", "starlette"}} & set(sys.modules)))
+"""
 
 
 COMMANDS = [
@@ -49,6 +54,19 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert f"Usage: {' '.join(['evercall', *command])} " in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["say_to_agent", "export_call"])
+def test_looking_into_the_store_needs_no_worker(module: str) -> None:
+    """Who tells an agent something in the middle of a call does not wait for Pipecat either."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED.format(module=module)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
