@@ -2,6 +2,9 @@
 
 A message is taken by whoever updates its row first: both databases look at the row again once a
 rival's transaction is over (SQLite has one writer; PostgreSQL, "Transaction Isolation", 13.2.1).
+
+A text stays no longer than it may be taken: whoever leaves it does not know what the agent's file
+wants redacted.
 """
 
 from __future__ import annotations
@@ -21,14 +24,22 @@ from workers.store.messages import (
 from workers.store.schema import call_messages as messages
 from workers.store.writer import Write
 
+_GONE = ""
+
 
 def leave(
     call_sid: str, kind: MessageKind, text: str, *, at: datetime
 ) -> Callable[[Connection], int]:
-    """Insert a message; gives its number."""
+    """Insert a message; gives its number. What nobody can take any more loses its text."""
     values = {"call_sid": call_sid, "kind": kind.value, "text": text, "created_at": at}
+    void = (
+        messages.c.taken_by.is_(None),
+        messages.c.text != _GONE,
+        messages.c.created_at <= at - timedelta(seconds=MESSAGE_LIFE_S),
+    )
 
     def write(connection: Connection) -> int:
+        connection.execute(messages.update().where(*void).values(text=_GONE))
         done = connection.execute(messages.insert().values(values))
         assert done.inserted_primary_key is not None
         return int(done.inserted_primary_key[0])
@@ -89,7 +100,7 @@ def settle(number: int, outcome: MessageOutcome, detail: str, *, at: datetime) -
                 messages.c.id == number,
                 or_(messages.c.outcome.is_(None), messages.c.outcome.in_(open_outcomes)),
             )
-            .values(outcome=outcome.value, outcome_at=at, detail=detail)
+            .values(outcome=outcome.value, outcome_at=at, detail=detail, text=_GONE)
         )
 
     return write
@@ -122,7 +133,7 @@ def withdraw(number: int, *, at: datetime) -> Callable[[Connection], bool]:
                 messages.c.taken_by.is_(None),
                 messages.c.outcome.is_(None),
             )
-            .values(outcome=MessageOutcome.WITHDRAWN.value, outcome_at=at)
+            .values(outcome=MessageOutcome.WITHDRAWN.value, outcome_at=at, text=_GONE)
         )
         return done.rowcount == 1
 

@@ -47,6 +47,7 @@ call_messages = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("call_sid", String(64), nullable=False, index=True),
     Column("kind", String(32), nullable=False),
+    # Empty once it was handed on, withdrawn or is too old.
     Column("text", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     # Which worker has it; never changes once it is set.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event, text
 
+from tests.workers.store.conftest import Wall
 from workers.store import message_queries
 from workers.store.calls import CallStore, StoreUnavailable
 from workers.store.messages import (
@@ -136,6 +137,31 @@ async def test_message_taken_in_time_does_not_grow_old(
     await take(store)
     later(MESSAGE_LIFE_S * 2)
     assert await take(store) == ["be brief"]
+
+
+async def test_text_is_kept_no_longer_than_it_may_be_taken(database: str, wall: Wall) -> None:
+    """Handed on, withdrawn or too old: it may hold what the agent's file wants redacted."""
+    store = SqlCallStore(database, now=wall.now)
+    assert await store.flush()
+    told, waits, withdrawn, void = [await leave(store) for _ in range(4)]
+    store.settle_message(told, MessageOutcome.TOLD)
+    store.settle_message(waits, MessageOutcome.NEXT_MOVE)
+    assert await store.withdraw_message(withdrawn)
+    assert await store.flush()
+    assert kept(database) == {told: "", waits: "", withdrawn: "", void: "be brief"}
+    wall.later(MESSAGE_LIFE_S + 1)
+    new = await leave(store)
+    assert kept(database) == {told: "", waits: "", withdrawn: "", void: "", new: "be brief"}
+    await store.close()
+
+
+def kept(database: str) -> dict[int, str]:
+    """The texts in the database."""
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT id, text FROM call_messages")).all()
+    engine.dispose()
+    return {row.id: row.text for row in found}
 
 
 async def test_rivals_never_take_the_same(database: str) -> None:
