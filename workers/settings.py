@@ -139,10 +139,18 @@ class WorkerSettings(BaseSettings):
     @check("database_url")
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(
+        if value is None:
+            return None
+        url = value.get_secret_value()
+        if not url.startswith(
             ("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")
         ):
             raise ValueError("must begin with sqlite:/// or postgresql://")
+        if url.partition("?")[0] in ("sqlite:///", "sqlite:///:memory:"):
+            # Each of the store's threads would have one of its own.
+            raise ValueError("must name a file behind sqlite:///")
+        if not url.startswith("sqlite") and not _has_good_port(url):
+            raise ValueError("must have a number for its port, and %40 for an @ in its password")
         return value
 
     @property
@@ -228,6 +236,13 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Wor
         return WorkerSettings(_env_file=env_file, **given)  # type: ignore[call-arg]
     except ValidationError as error:
         raise SettingsError("\n".join(_lines(error))) from None
+
+
+def _has_good_port(url: str) -> bool:
+    try:
+        return (urlsplit(url).port or 1) > 0
+    except ValueError:
+        return False
 
 
 def _split(text: str) -> tuple[str, ...]:
