@@ -26,7 +26,7 @@ from workers.twin.caller import Say
 from workers.twin.caller import load_script as load_caller
 from workers.twin.live_api.memory import Line
 from workers.twin.live_api.script import load_script as load_model
-from workers.twin.live_api.session_log import SessionLog
+from workers.twin.live_api.session_log import Cut, SessionLog
 
 RESUMED = MoveRecord(MoveCause.AGE, MoveMoment.SAFE_POINT, MoveKind.RESUME, 10.0, 10.1, 10.4)
 REFILLED = replace(RESUMED, kind=MoveKind.REFILL)
@@ -54,9 +54,12 @@ def long_record() -> CallRecord:
     )
 
 
-def model_log(*held: str) -> SessionLog:
-    """The last connection, and what its model holds."""
-    return SessionLog(1, "/", {}, 0.0, lines=[Line("user", text) for text in held])
+def model_log(*held: str, cut_at: float = 40.0) -> SessionLog:
+    """A connection whose model is asked at 50, what it holds to the end, and what is cut off it."""
+    log = SessionLog(1, "/", {}, 0.0, lines=[Line("user", text) for text in held])
+    log.note(50.0, "recalled", "48213")
+    log.cuts.append(Cut(cut_at, 1_700, 700, (("user", speech.line("caller_cake_who").text),)))
+    return log
 
 
 @pytest.mark.parametrize("demo", [PLAIN, RESETS, LONG], ids=["plain", "resets", "long"])
@@ -76,8 +79,8 @@ def test_long_call_that_went_well_leaves_nothing_to_say() -> None:
     assert LONG.judge(long_record(), logs) == []
     assert LONG.epilogue is not None
     assert LONG.epilogue(long_record(), logs) == (
-        "Asked at the end, the model knew 4 of 4, and held none of the 4 turns that had told it"
-        " (its server cut 0 times)."
+        "Asked at the end, the model knew 4 of 4; of the 4 turns that had told it, it still held"
+        " none (its server cut 1 times)."
     )
 
 
@@ -103,11 +106,15 @@ def test_long_call_needs_cuts_and_summaries() -> None:
     assert LONG.judge(record, [model_log()]) == ["0 cuts, not 2", "0 summaries, not 2"]
 
 
-def test_right_answer_of_a_model_that_was_never_cut_proves_nothing() -> None:
-    """The turn in which the caller gave the name must be gone."""
-    logs = [model_log(speech.line("caller_cake_who").text)]
-    (told,) = LONG.judge(long_record(), logs)
-    assert "proves nothing" in told
+@pytest.mark.parametrize(
+    "log",
+    [model_log(speech.line("agent_cake_promise").text), model_log(cut_at=60.0)],
+    ids=["to the end", "until later"],
+)
+def test_right_answer_of_a_model_that_was_not_cut_yet_proves_nothing(log: SessionLog) -> None:
+    """The turns that told the facts must be gone by the time it is asked."""
+    (told,) = LONG.judge(long_record(), [log])
+    assert told == "the model still held 1 of the turns it was asked about"
 
 
 @pytest.mark.parametrize(("demo", "moves"), [(PLAIN, 0), (RESETS, 3)], ids=["plain", "resets"])
