@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import audioop
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -83,10 +84,20 @@ def _connected(log: SessionLog, start_s: float) -> Connected:
         caller_codes=tuple(log.codes()),
         instruction=log.system_instruction,
         texts=tuple(log.texts),
+        history=tuple(_history(log)),
         memory=tuple(f"{role}: {text}" for role, text in log.memory),
         tool_answers=tuple(_json(answer) for answer in log.tool_responses),
         stray_answers=tuple(_json(answer) for answer in log.stray_tool_responses),
     )
+
+
+def _history(log: SessionLog) -> Iterator[str]:
+    """Read what was said before out of the messages that bring it."""
+    for message in log.messages:
+        for turn in message.get("clientContent", {}).get("turns", ()):
+            speaker = {"model": "You", "user": "Caller"}.get(turn.get("role"), turn.get("role"))
+            for part in turn.get("parts", ()):
+                yield f"{speaker}: {part.get('text', '')}"
 
 
 def _json(value: object) -> str:

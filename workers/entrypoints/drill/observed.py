@@ -50,6 +50,8 @@ class Connected:
     """Numbers of the caller's frames in the order in which they arrived."""
     instruction: str = ""
     texts: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+    """Turns of the conversation so far that it was given, each with who spoke before it."""
     memory: tuple[str, ...] = ()
     """What the model knew at the end, restored or said since."""
     tool_answers: tuple[str, ...] = ()
@@ -59,7 +61,7 @@ class Connected:
     @property
     def told(self) -> str:
         """Everything the worker told in words."""
-        return "\n".join((self.instruction, *self.texts))
+        return "\n".join((self.instruction, *self.history, *self.texts))
 
 
 @dataclass(frozen=True, slots=True)
