@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from workers.twin.live_api.faults import Fault
 from workers.twin.live_api.script import LiveScript, Say, ScriptSource
 from workers.twin.live_api.server import LiveTwin
 from workers.twin.live_api.session_log import Keep, SessionLog
+from workers.twin.text_model.server import TextModelTwin
 from workers.twin.twilio_api.call import TwinCall
 from workers.twin.twilio_api.result import CallResult
 from workers.twin.twilio_api.server import TwilioTwin
@@ -88,6 +89,8 @@ class Rig:
     base_url: str
     data_dir: Path
     _log: io.StringIO
+    text: TextModelTwin | None = None
+    """Keeps the summaries, where there is one."""
 
     async def ring(self, *steps: Step, coded: bool = False, **options: Any) -> TwinCall:
         """Let somebody call; ``coded`` numbers every frame of what they say."""
@@ -158,27 +161,35 @@ async def evercall(
     agent: AgentSpec | None = None,
     faults: Iterable[Fault] = (),
     keep: Keep | None = None,
+    live_options: Mapping[str, Any] | None = None,
+    text_recipe: str | None = None,
     network: Network | None = None,
     observers: Callable[[], Sequence[BaseObserver]] = tuple,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     """Start both twins and the worker; at the end none of them has anything left.
 
-    ``network`` lies between the worker and the Live API, where one is given.
+    ``network`` lies between the worker and the Live API, where one is given; ``live_options`` are
+    more arguments of ``LiveTwin``, and ``text_recipe`` is how the text model behaves.
     """
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
     with _captured_logs() as log:
         async with (
-            LiveTwin(script, api_key=API_KEY, faults=faults, keep=keep) as live,
+            LiveTwin(
+                script, api_key=API_KEY, faults=faults, keep=keep, **live_options or {}
+            ) as live,
             TwilioTwin() as twilio,
+            _text_model(text_recipe, live) as text,
         ):
+            live_url = live.base_url if network is None else network.leads_to(live.base_url)
             values: dict[str, Any] = {
                 "google_api_key": API_KEY,
-                "google_base_url": (
-                    live.base_url if network is None else network.leads_to(live.base_url)
-                ),
+                "google_base_url": live_url,
+                # For those who set ``google_use_vertexai``; the key makes it express mode.
+                "google_vertex_base_url": live_url,
                 "google_use_vertexai": False,
+                "text_base_url": None if text is None else text.base_url,
                 "ssl_cert_file": live.ca_file,
                 "twilio_account_sid": twilio.account_sid,
                 "twilio_auth_token": twilio.auth_token,
@@ -194,7 +205,7 @@ async def evercall(
                 port=port,
                 observers=observers,
             ) as worker:
-                rig = Rig(live, twilio, worker, base_url, folder, log)
+                rig = Rig(live, twilio, worker, base_url, folder, log, text)
                 yield rig
                 await _nothing_is_left(rig)
     assert CALLER not in log.getvalue()
@@ -253,6 +264,15 @@ async def _nothing_is_left(rig: Rig) -> None:
     await until(lambda: not rig.twilio.live_calls)
     await until(lambda: not rig.worker.runner.live and not len(rig.worker.active))
     await until(lambda: not rig.live.open_sessions and not rig.twilio.live_sockets)
+
+
+@asynccontextmanager
+async def _text_model(recipe: str | None, live: LiveTwin) -> AsyncIterator[TextModelTwin | None]:
+    if recipe is None:
+        yield None
+        return
+    async with TextModelTwin(recipe, api_key=API_KEY, authority=live.authority) as text:
+        yield text
 
 
 @contextmanager
