@@ -122,15 +122,20 @@ class Links:
         link, self.current = self.current, None
         self._spawn(self._close_left(link))
 
-    async def send(self, sending: Callable[[Connection], Awaitable[None]]) -> None:
-        """Send something on the connection that serves; without one it is not sent."""
+    async def send(self, sending: Callable[[Connection], Awaitable[None]]) -> bool:
+        """Send something on the connection that serves; without one it is not sent.
+
+        Returns:
+            Whether it was sent on the connection that serves still.
+        """
         link = self.current
         if link is None or link.lost:
-            return
+            return False
         try:
             await sending(link.connection)
         except LiveConnectionLost as error:
             await self.lost(link, error)
+        return link is self.current and not link.lost
 
     async def lost(self, link: Link, error: LiveConnectionLost) -> None:
         """A connection has ended; of one that serves no more, nobody needs to know."""

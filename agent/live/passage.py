@@ -151,7 +151,7 @@ class Passage(Leaving):
         self._wish = None
         self._quiet.forget()
         self._move.opened(MoveKind.RESUME if self._resumed else self._refill_kind, self._now)
-        self._update = None
+        self._update = self._updated_s = None
         self.budget.window = self._window()
         greeting = self._opening.greeting
         asked = any(command.opening for command in self._unanswered)

@@ -31,6 +31,9 @@ from agent.live.models import SeedPath
 VERBATIM_TURNS = 4
 """The newest turns stay word for word: late transcripts may still change them, and a conversation
 goes on from its last words."""
+_MAX_RETOLD = 400
+"""Of the turns that the summary covers: a fresh session is told the newest, as far as its bound of
+characters reaches, and nobody has to read an hour again for that."""
 
 _Key = tuple[str, int | str]
 
@@ -53,7 +56,13 @@ class _Item:
     key: _Key
     entry: Entry
     place: int | None = None
-    tool: ToolRecord | None = None
+    """Of a turn."""
+    known_s: float | None = None
+    """When a function's result was known; None where it runs."""
+
+    def known_by(self, at_s: float) -> bool:
+        """Whether it is a function that was over by then."""
+        return self.known_s is not None and self.known_s <= at_s
 
 
 class Recall:
@@ -134,9 +143,7 @@ class Recall:
         ends_s = next((i.entry.at_s for i in turns if (i.place or 0) >= until), float("inf"))
         starts_s = turns[0].entry.at_s if turns and covered else float("-inf")
         items = [item for item in turns if (item.place or 0) < until]
-        items += [
-            item for item in self._tool_items(frozenset()) if starts_s <= item.entry.at_s < ends_s
-        ]
+        items += [item for item in self._tool_items(since_s=starts_s) if item.known_by(ends_s)]
         items.sort(key=lambda item: item.entry.at_s)
         return until, [item.entry.line for item in items if item.entry.line]
 
@@ -160,7 +167,7 @@ class Recall:
             # The opening says it all, and may be said again.
             return Brief(self._opening.system_instruction, told=self._told, version=self.version)
         if resumed:
-            items = self._missing(self._items(cut_off=cut_off, orphans=orphans), orphans)
+            items = self._missing(self._items(cut_off=cut_off, orphans=orphans))
             return self._instructed(items)
         items = self._items(cut_off=cut_off, orphans=orphans, everything=True)
         if path is SeedPath.SYSTEM_INSTRUCTION:
@@ -209,10 +216,9 @@ class Recall:
         self._told_version = brief.version
         self._moved = True
 
-    def reminded(self) -> None:
-        """The connection has been told the reminder."""
-        # Of what an earlier stream was told the first connection of this one is told at its dial.
-        self._told_version = (0, 0)
+    def reminded(self, version: tuple[int, int]) -> None:
+        """The connection has been told a reminder; ``version`` as it was when that was worded."""
+        self._told_version = version
 
     def _nothing_happened(self) -> bool:
         return not (
@@ -236,25 +242,21 @@ class Recall:
         """What the summary does not cover, or everything there is, in order."""
         summary = self._summary()[0]
         covered = 0 if summary is None else summary.turns
-        turns = self._turns(0 if everything else covered, cut_off=cut_off)
-        # A function belongs to the turns around it; one that still runs is never covered.
+        oldest = max(0, covered - _MAX_RETOLD) if everything else covered
+        turns = self._turns(oldest, cut_off=cut_off)
+        # A function belongs to the turns around its end: until then there is nothing to cover.
         first = next((item for item in turns if (item.place or 0) >= covered), None)
         since_s = float("-inf") if not covered else first.entry.at_s if first else float("inf")
-        items = [
-            *turns,
-            *(
-                item
-                for item in self._tool_items(orphans)
-                if everything or item.entry.at_s >= since_s or item.key[1] in orphans
-            ),
-        ]
+        tools_since_s = since_s
+        if everything:
+            tools_since_s = turns[0].entry.at_s if oldest and turns else float("-inf")
+        items = [*turns, *self._tool_items(orphans, since_s=min(tools_since_s, since_s))]
         items.sort(key=lambda item: item.entry.at_s)
         if not covered:
             return items
         return [
             replace(item, entry=replace(item.entry, covered=True))
-            if (item.place is not None and item.place < covered)
-            or (item.place is None and item.entry.at_s < since_s)
+            if item.known_by(since_s) or (item.place is not None and item.place < covered)
             else item
             for item in items
         ]
@@ -276,17 +278,19 @@ class Recall:
             )
         return items
 
-    def _tool_items(self, orphans: frozenset[str]) -> list[_Item]:
-        return [
-            _Item(
-                ("tool", tool.call_id),
-                Entry(tool.started_s, tool_line(tool, running=tool.call_id in orphans), "tool"),
-                tool=tool,
-            )
-            for tool in self._tools
-        ]
+    def _tool_items(self, orphans: frozenset[str] = frozenset(), *, since_s: float) -> list[_Item]:
+        """The functions whose results were known after ``since_s``, and those that run."""
+        items: list[_Item] = []
+        for tool in self._tools:
+            # The result of one in ``orphans`` may have come, and has still to be told.
+            running = tool.call_id in orphans or _runs(tool)
+            if running or tool.ended_s > since_s:
+                entry = Entry(tool.started_s, tool_line(tool, running=running), "tool")
+                known_s = None if running else tool.ended_s
+                items.append(_Item(("tool", tool.call_id), entry, known_s=known_s))
+        return items
 
-    def _missing(self, items: Sequence[_Item], orphans: frozenset[str]) -> list[_Item]:
+    def _missing(self, items: Sequence[_Item]) -> list[_Item]:
         """Return what a session resumed by the newest handle does not know."""
         # Where the marked turn is not among them, the summary covers it: all are younger.
         marked = next((i.place for i in items if i.key == ("turn", self._mark)), -1) or 0
@@ -295,13 +299,14 @@ class Recall:
             for item in items
             if item.key in self._told
             or (item.place is not None and item.place > marked)
-            or (
-                item.tool is not None
-                and (item.tool.ended_s >= self._mark_s or item.tool.call_id in orphans)
-            )
+            or (item.place is None and (item.known_s is None or item.known_s >= self._mark_s))
         ]
 
 
 def _turn_item(key: _Key, place: int, turn: TurnRecord, cut_off: bool = False) -> _Item:
     line = turn_line(turn, cut_off=cut_off and turn.speaker == "agent")
     return _Item(key, Entry(turn.started_s, line, turn.speaker), place)
+
+
+def _runs(tool: ToolRecord) -> bool:
+    return tool.response is None and tool.outcome != "cancelled"

@@ -465,12 +465,7 @@ class LiveSession:
             case commands.SendInstruction():
                 await self._send_instruction()
             case commands.SendReminder():
-                text = self._recall.reminder()
-                await self._links.send(lambda to: to.send_system_content(text))
-                self._budget.text(text)
-                self._told_at_tokens = self._budget.added_tokens
-                self._recall.reminded()
-                self._context.told(by_move=False)
+                await self._send_reminder()
             case commands.NoteCut(before, after):
                 _log.info("live.context_cut", before_tokens=before, after_tokens=after)
                 self._context.cut(before, after)
@@ -508,11 +503,24 @@ class LiveSession:
 
     async def _send_instruction(self) -> None:
         brief = self._recall.refreshed()
-        await self._links.send(lambda to: to.send_system_instruction(brief.instruction))
-        self._recall.opened(brief)
-        self._budget.instruction_changed(brief.instruction)
+        # Lost with its connection it is told by the next one's setup, like everything else.
+        if await self._links.send(lambda to: to.send_system_instruction(brief.instruction)):
+            self._recall.opened(brief)
+            self._budget.instruction_changed(brief.instruction)
+            self._updated()
+
+    async def _send_reminder(self) -> None:
+        text, version = self._recall.reminder(), self._recall.version
+        if await self._links.send(lambda to: to.send_system_content(text)):
+            self._recall.reminded(version)
+            self._budget.text(text)
+            self._updated()
+
+    def _updated(self) -> None:
+        """The connection that serves has been told what is remembered."""
         self._told_at_tokens = self._budget.added_tokens
-        self._context.told(by_move=False)
+        if not self._recall.updates_untold:
+            self._context.told(by_move=False)
 
     async def _send_text(self, text: str, opening: bool) -> None:
         if opening and self._opening.greeting is not None:

@@ -383,6 +383,38 @@ def test_newest_turns_stay_word_for_word() -> None:
     assert call.recall.unfolded(covered) == (6, [])
 
 
+def test_result_that_came_after_its_turns_were_summed_up_is_not_lost() -> None:
+    """Until then there is nothing to cover: neither the summary nor the handle holds it."""
+    call = Call()
+    call.turn(1)
+    record = call.tool("a", took_s=None)
+    for number in range(2, 6):
+        call.turn(number)
+    covered, lines = call.recall.unfolded(0)
+    assert not any("called" in line for line in lines), "it has no result yet"
+    call.summary = summary("questions", turns=covered)
+    call.recall.handle_came()
+    call.wait(0.1)
+    record.ended_s, record.response = call.now_s, {"output": "a"}
+    assert call.resume() == ['You called look({"id": "a"}). Its result: {"output": "a"}']
+    for number in range(6, 9):
+        call.turn(number)
+    _, lines = call.recall.unfolded(covered)
+    assert 'You called look({"id": "a"}). Its result: {"output": "a"}' in lines
+
+
+def test_fresh_session_is_told_no_more_than_the_newest_turns_of_a_long_call() -> None:
+    """The summary covers the others, and nobody reads hours of talk again while a caller waits."""
+    call = Call()
+    for number in range(1, 301):
+        call.turn(number)
+    call.summary = summary("questions", turns=590)
+    told = call.refill()
+    assert told[-1] == "You: Answer 300."
+    assert "Caller: Question 150?" in told
+    assert "Caller: Question 50?" not in told
+
+
 def test_turns_of_earlier_streams_are_folded_first() -> None:
     """They count from the beginning of the call, as its record does."""
     history = [
@@ -419,6 +451,20 @@ def test_notes_and_a_changed_instruction_are_told_from_then_on() -> None:
     call.recall.opened(brief)
     assert call.recall.updates_untold is False
     assert "The caller is a regular." in call.recall.brief(resumed=False).instruction
+
+
+def test_connection_that_was_reminded_knows_the_notes() -> None:
+    """But not one that was added while the reminder was on its way."""
+    call = Call()
+    call.turn(1, handle=True)
+    call.notes.add("The caller is a regular.")
+    version = call.recall.version
+    call.recall.reminded(version)
+    assert call.recall.updates_untold is False
+    assert call.recall.summary_untold is False
+    call.notes.add("The shop closes at six.")
+    call.recall.reminded(version)
+    assert call.recall.updates_untold
 
 
 def test_note_from_before_anything_was_said_is_told() -> None:

@@ -17,6 +17,7 @@ from agent.live.session_events import (
     UpdateWanted,
 )
 from agent.live.state import State
+from agent.live.watchdog import AnswerOverdue
 from agent.spec import AgentSpec
 from agent.tools.runner import ToolAnswers
 from tests.agent.live.lives import ANSWER, AUDIO, CALL, ask, run, serving
@@ -113,6 +114,17 @@ def test_update_that_closed_the_connection_is_never_sent_again() -> None:
     answer(life, 6.0, handle="h-2")
     assert life.receive(NOTE, 7.0) == []
     assert isinstance(run(life, 7.0, 8.0)[0][1], LeaveWanted)
+
+
+def test_connection_that_was_never_sent_an_update_was_not_closed_for_one() -> None:
+    """The one before it was, and is left for another reason."""
+    life = serving()
+    answer(life, 2.0)
+    life.receive(NOTE, 5.0)
+    life.receive(AnswerOverdue(8.0), 5.5)
+    opened(life, dial(closed(life, 5.6)).attempt, 6.0)
+    life.receive(events.ConnectionLost(1011, ""), 7.0)
+    assert life.update_path is UpdatePath.CONTEXT_UPDATE
 
 
 def test_connection_lost_long_after_an_update_was_not_closed_for_it() -> None:
