@@ -31,6 +31,8 @@ LATE_CALLER_TEXT_S = 2.0
 # Text without a turn is the last one's for so long after its end, unless audio of a next turn shows
 # that it was that one's. Nobody is answered sooner than this after barging in.
 LATE_AGENT_TEXT_S = 1.0
+# The newest turns may still get words, or another turn put in before them; all others are whole.
+_OPEN_TURNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Transcript:
         self._clock = clock
         self._origin_s = clock() if origin_s is None else origin_s
         self._turns: list[AgentTurn | CallerTurn] = []
+        # So many of the oldest cannot change any more.
+        self._whole = 0
         self._serials = itertools.count(1)
         self._agent: AgentTurn | None = None
         self._end_ms = 0.0
@@ -159,7 +163,7 @@ class Transcript:
         """The caller barged in: what is not heard by now never will be."""
         now_s = self._now()
         cut_ms = 0.0
-        for turn in self._turns:
+        for turn in self._turns[self._whole :]:
             if isinstance(turn, AgentTurn) and not turn.settled:
                 unheard_ms = turn.record.said_ms - turn.heard_ms(self._playout)
                 if unheard_ms > TOLERANCE_MS or not turn.complete:
@@ -203,15 +207,19 @@ class Transcript:
         return len(self._turns)
 
     def history(self, first: int = 0) -> list[PastTurn]:
-        """Return the turns from a place on; what the caller says again is left out."""
+        """Return the turns from a place on; what the caller says again is left out.
+
+        Until it was answered: what was not transcribed anew by then never will be.
+        """
         self._update()
+        answered = self.mark()
         told: list[PastTurn] = []
         for place in range(first, len(self._turns)):
             turn = self._turns[place]
             if isinstance(turn, AgentTurn):
                 heard = turn.expected(self._pace_ms)
                 record = dataclasses.replace(turn.record, heard=heard)
-            elif turn.said_again:
+            elif turn.said_again and turn.serial > answered:
                 continue
             else:
                 record = dataclasses.replace(turn.record)
@@ -240,7 +248,7 @@ class Transcript:
             for piece in before.give_up_late_text():
                 opened.spoken.append(piece)
         self._update()
-        for turn in self._turns:
+        for turn in self._turns[self._whole :]:
             if isinstance(turn, AgentTurn) and (played or turn.record.interrupted):
                 turn.settled = True
         self._speech_before_s, self._speech_s = self._speech_s, None
@@ -308,9 +316,15 @@ class Transcript:
         return ended_s if ended_s is not None and ended_s >= turn.record.started_s else now_s
 
     def _update(self) -> None:
-        for turn in self._turns:
+        for turn in self._turns[self._whole :]:
             if isinstance(turn, CallerTurn):
                 turn.update()
             elif not turn.settled:
                 turn.update(self._playout, self._pace_ms)
                 turn.settled = turn.is_heard() and turn.closed_s is not None
+        # An hour has a thousand turns, and this is done at each.
+        while self._whole < len(self._turns) - _OPEN_TURNS:
+            turn = self._turns[self._whole]
+            if isinstance(turn, AgentTurn) and not turn.settled:
+                break
+            self._whole += 1

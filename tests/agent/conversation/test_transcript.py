@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.conversation.record import TurnRecord
 from agent.conversation.transcript import Transcript
+from agent.conversation.turns import CallerTurn
 from tests.fakes.playout import FakePlayout
 
 ANSWER = "We open at seven in the morning and close at two in the afternoon."
@@ -529,6 +530,31 @@ def test_words_said_again_that_are_never_transcribed_stay_on_record() -> None:
     call.transcript.caller_text("Hello?")
     call.transcript.connection_left(said_again=True)
     assert [record.said for record in call.transcript.snapshot()] == ["Hello?"]
+
+
+def test_words_said_again_that_were_answered_untranscribed_are_history() -> None:
+    """Input transcripts are missing now and then: the first model's is better than none."""
+    call = Call()
+    call.transcript.caller_text("It is 4711.")
+    call.transcript.connection_left(said_again=True)
+    call.transcript.agent_text("Thank you.")
+    call.audio(600)
+    assert lines(call) == [("agent", "Thank you.")], "it may come yet"
+    call.transcript.turn_completed()
+    assert lines(call) == [("caller", "It is 4711."), ("agent", "Thank you.")]
+
+
+def test_turns_of_long_ago_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each turn something is done with all that may still change, which is a handful."""
+    call = Call()
+    for number in range(200):
+        turn(call, f"Question {number}?", ANSWER)
+        call.wait(3.0)
+    read: list[CallerTurn] = []
+    monkeypatch.setattr(CallerTurn, "update", lambda turn: read.append(turn))
+    call.transcript.history(390)
+    turn(call, "One more?", ANSWER)
+    assert 0 < len(read) < 20
 
 
 def test_answer_after_a_move_is_a_turn_of_its_own() -> None:
