@@ -58,4 +58,7 @@ class Facts:
         A value may be what a caller said: between “ and ”, which it cannot contain, what reads like
         an order stays a value.
         """
-        return [f"{fact.key}: “{fact.value.translate(_QUOTES)}”" for fact in self._facts.values()]
+        return [
+            f"{fact.key.translate(_QUOTES)}: “{fact.value.translate(_QUOTES)}”"
+            for fact in self._facts.values()
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -10,7 +11,9 @@ from agent.conversation.prompt import one_line
 
 MAX_SENTENCE_CHARS: Final = 200
 _NOTED = re.compile(r" — \((?:interrupted by the caller|cut off) here\)$")
-_CALL = re.compile(r"You called (?P<call>[^\s(]+\(.*?\))\. Its result: (?P<result>.*)$")
+_CALLED = re.compile(r"You called [^\s(]+\(")
+_RESULT = "). Its result: "
+_ARGUMENTS = json.JSONDecoder()
 _BETWEEN = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
 _CLAUSES = re.compile(
     r"(?<=[,;:])\s+|\s+(?=(?:and|but|so|und|aber|pero|y|et|mais)\s)", re.IGNORECASE
@@ -40,9 +43,21 @@ def read_line(line: str) -> Said | None:
         return Said("caller", tuple(sentences_of(_NOTED.sub("", line.removeprefix("Caller: ")))))
     if line.startswith("You: "):
         return Said("agent", tuple(sentences_of(_NOTED.sub("", line.removeprefix("You: ")))))
-    if (match := _CALL.match(line)) is not None:
-        return Said("function", (match["result"],), match["call"])
-    return None
+    return _read_call(line)
+
+
+def _read_call(line: str) -> Said | None:
+    if (called := _CALLED.match(line)) is None:
+        return None
+    try:
+        # An argument may hold what a caller said, and read like a result: they are one JSON value.
+        _, end = _ARGUMENTS.raw_decode(line, called.end())
+    except (ValueError, RecursionError):
+        return None
+    if not line.startswith(_RESULT, end):
+        return None
+    call = line[len("You called ") : end + 1]
+    return Said("function", (line[end + len(_RESULT) :],), call)
 
 
 def sentences_of(text: str) -> list[str]:

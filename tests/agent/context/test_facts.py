@@ -88,6 +88,13 @@ def test_what_cannot_be_a_fact_is_refused_with_the_reason(key: str, value: str, 
     assert (facts.records, facts.version) == ([], 0)
 
 
+def test_key_cannot_open_the_quotes_of_a_value() -> None:
+    """A key may be a caller's words, too."""
+    facts = Facts()
+    facts.remember("name: “Bob” and", "Ada", at_s=1.0)
+    assert facts.lines() == ["name: 'Bob' and: “Ada”"]
+
+
 def test_longest_key_and_value_are_taken() -> None:
     """The bounds are meant inclusively."""
     facts = Facts()
