@@ -388,6 +388,7 @@ class Dialogue:
         ids = self._tools.cancelled(event.ids)
         if ids:
             self._do(commands.CancelTools(ids))
+            self._conversation_changed()
             self._settle_tools()
 
     def _answer_tools(self, event: SessionEvent) -> None:

@@ -7,6 +7,7 @@ import pytest
 from agent import commands, events
 from agent.conversation.prompt import CUT_OFF, Opening
 from agent.conversation.record import MoveCause, MoveKind, MoveMoment
+from agent.errors import LiveConnectFailed
 from agent.live.resumption import EARLY_S, GO_AWAY_MARGIN_S, HANDLE_WAIT_S, LATE_S
 from agent.live.session_events import (
     CaughtUp,
@@ -28,9 +29,11 @@ from tests.agent.live.lives import (
 )
 from tests.agent.live.moving import (
     LEAVE,
+    LOST,
     answer,
     closed,
     dial,
+    fail,
     handle_comes,
     opened,
     report,
@@ -261,3 +264,19 @@ def test_old_handle_is_used_in_a_pause_although_it_does_not_know_the_last_turn()
     life.receive(events.GoAwayReceived(12.0), 10.0)
     run(life, 10.0, 12.5)
     assert dial(closed(life, 12.5)).handle == "h-1"
+
+
+def test_standby_that_waits_for_a_function_that_was_cancelled_is_stale() -> None:
+    """It was told that the function runs and not to call it again: it would wait for ever."""
+    life = serving(moves=Moves(standby=True))
+    answer(life, 2.0)
+    life.receive(events.ToolCallsRequested((CALL,)), 5.0)
+    standby = dial(life.receive(events.GoAwayReceived(50.0), 6.0))
+    assert standby.untold == {CALL.id}
+    life.receive(Opened(standby.attempt), 6.5)
+    life.receive(events.ToolCallsCancelled((CALL.id,)), 7.0)
+    life.receive(LOST, 7.5)
+    by_handle = dial(closed(life, 7.6))
+    refused = LiveConnectFailed("the handle was refused", code=1007, setup_sent=True)
+    out = fail(life, by_handle.attempt, 8.0, refused)
+    assert not any(isinstance(item, commands.PromoteStandby) for item in out)
