@@ -127,6 +127,14 @@ class ContextBudget:
         return self._now() - self._jumped
 
     @property
+    def talk_tokens(self) -> float:
+        """What of the context is neither instruction nor what a fresh session was told.
+
+        By the size of these texts, not by counts: declared tools are taken for talk.
+        """
+        return max(0.0, self._now() - self._instruction - self._seeded)
+
+    @property
     def caller_tokens_per_s(self) -> float:
         """Tokens for a second of the caller's speech."""
         return self._caller.per_s

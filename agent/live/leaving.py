@@ -30,6 +30,8 @@ from agent.spec import AgentSpec
 
 SETTLED_S = 20.0
 """A connection is not left for a better instruction sooner than this: the next one costs a dial."""
+FULL_GAIN_SHARE = 0.1
+"""Of the window: with less talk in it than that a fresh session would be as full at once."""
 FULL_GRACE_S = 10.0
 """A safe point is waited for so long at least, however full the context is."""
 UPDATE_REFUSED_S = 3.0
@@ -98,6 +100,8 @@ class Leaving(Dialogue):
         if self._wish is not None or (self._departure and self._departure.fresh_session):
             return
         if self._now < self._serves_since + SETTLED_S:
+            return
+        if self.budget.talk_tokens < FULL_GAIN_SHARE * self.budget.window.window_tokens:
             return
         left_s = self.budget.left_s(self._now - self._origin_s)
         self._wish = Departure(
@@ -180,7 +184,8 @@ class Leaving(Dialogue):
     def _open_standby(self) -> None:
         """Open one, or a newer one where a turn has been completed since."""
         # A fresh session that is planned has its connection ready first: the caller hears nothing.
-        planned = self._departure is not None and self._departure.fresh_session
+        # What it would be told in the middle of a turn is old when the turn is over.
+        planned = self._departure is not None and self._departure.fresh_session and self._at_rest
         if not self._reserve.needs_one(self._changes, planned=planned):
             return
         self._close_standby()

@@ -147,6 +147,15 @@ def test_update_while_no_connection_serves_is_told_by_the_next() -> None:
     assert run(life, 6.0, 30.0) == []
 
 
+def test_context_that_its_own_instruction_fills_is_not_left_for_another_like_it() -> None:
+    """A fresh session would be as full: the call would move for ever."""
+    life = serving()
+    life.budget.connected(instruction="x" * int(WINDOW * 0.9 * 4), resumed=False)
+    answer(life, 30.0)
+    life.receive(filled(int(WINDOW * 0.95)), 31.0)
+    assert run(life, 31.0, 60.0) == []
+
+
 def test_context_that_is_nearly_full_is_left_for_a_fresh_session() -> None:
     """With its connection ready first, at a safe point: the caller hears nothing."""
     life = serving()
