@@ -150,6 +150,11 @@ class ActiveCalls:
         """The entry of a call, if it is known here."""
         return self._entries.get(call_sid)
 
+    def is_over(self, call_sid: str) -> bool:
+        """Whether its agent will not speak again: it is unknown, or has nothing more to do."""
+        entry = self._entries.get(call_sid)
+        return entry is None or entry.state in (CallState.FINISHED, CallState.APOLOGY)
+
     def admit(
         self, *, call_sid: str, account_sid: str, direction: str, from_: str, to: str
     ) -> CallEntry | None:

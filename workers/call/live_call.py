@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from agent.context.facts import Facts
-from agent.conversation.record import CallRecord, ContextRecord, StreamRecord, UsageRecord
+from agent.conversation.record import (
+    CallRecord,
+    ContextRecord,
+    StreamRecord,
+    UpdateRecord,
+    UsageRecord,
+)
 from agent.conversation.transcript import Transcript
 from agent.live.session import LiveSession
 from agent.spec import AgentSpec
@@ -53,6 +59,14 @@ class LiveCall:
     facts: Facts = field(default_factory=Facts)
     clock: Callable[[], float] = time.monotonic
 
+    @property
+    def instructed_s(self) -> float | None:
+        """When its session had been set up, and so told what earlier streams left to be told.
+
+        None before that.
+        """
+        return _first_s(self.session.context)
+
     def now_s(self) -> float:
         """Seconds since the call was answered."""
         return self.clock() - self.origin_s
@@ -88,14 +102,27 @@ class LiveCall:
 
 def _joined(before: ContextRecord, now: ContextRecord) -> ContextRecord:
     """The context of a call over its streams: sizes as they are now, the rest in order."""
+    told_s = _first_s(now)
     return replace(
         now,
         most_tokens=max(before.most_tokens, now.most_tokens),
         samples=[*before.samples, *now.samples],
         cuts=[*before.cuts, *now.cuts],
         summaries=[*before.summaries, *now.summaries],
-        updates=[*before.updates, *now.updates],
+        updates=[*(_told(update, told_s) for update in before.updates), *now.updates],
     )
+
+
+def _first_s(context: ContextRecord) -> float | None:
+    """When the size of a context was first noted."""
+    return context.samples[0].at_s if context.samples else None
+
+
+def _told(update: UpdateRecord, told_s: float | None) -> UpdateRecord:
+    """An update of an earlier stream: if it was told by none, this one's setup has told it."""
+    if update.done_s is not None or told_s is None:
+        return update
+    return replace(update, how="next_move", done_s=told_s)
 
 
 def utc_now() -> datetime:

@@ -69,6 +69,10 @@ class Live(Protocol):
     def session(self) -> Session:
         """Its session."""
 
+    @property
+    def instructed_s(self) -> float | None:
+        """When its session knew what earlier streams of the call had left to be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -85,6 +89,7 @@ class MessagePoller:
     Args:
         store: Where they are left.
         live: The worker's calls by SID, as they are at any moment.
+        is_over: Whether a call without a stream will not get another one.
         worker: A name that no other worker has.
         clock: Monotonic seconds.
     """
@@ -94,6 +99,7 @@ class MessagePoller:
         store: CallStore,
         live: Mapping[str, Live],
         *,
+        is_over: Callable[[str], bool],
         worker: str | None = None,
         poll_s: float = POLL_S,
         watch_s: float = WATCH_S,
@@ -101,6 +107,7 @@ class MessagePoller:
     ) -> None:
         self._store = store
         self._live = live
+        self._is_over = is_over
         self._worker = worker or f"{socket.gethostname()[:80]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._poll_s = poll_s
         self._watch_s = watch_s
@@ -158,8 +165,15 @@ class MessagePoller:
         for waiting in list(self._waiting.values()):
             if waiting.update.done_s is not None:
                 self._settle(waiting.message, MessageOutcome.TOLD)
-            elif self._live.get(waiting.message.call_sid) is not waiting.live:
-                self._settle(waiting.message, MessageOutcome.OVER)
+                continue
+            call_sid = waiting.message.call_sid
+            live = self._live.get(call_sid)
+            if live is None:
+                if self._is_over(call_sid):
+                    self._settle(waiting.message, MessageOutcome.OVER)
+            elif live is not waiting.live and live.instructed_s is not None:
+                # What one stream of a call left untold is in the setup of the next one.
+                self._settle(waiting.message, MessageOutcome.TOLD)
 
     def _hand_over(self, message: CallMessage) -> None:
         live = self._live.get(message.call_sid)

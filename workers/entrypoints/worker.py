@@ -114,7 +114,7 @@ async def run_worker(
         announcement=_announcement(spec),
     )
     sweeper = asyncio.create_task(_sweep(active), name="sweeper")
-    messages = MessagePoller(store, runner.live)
+    messages = MessagePoller(store, runner.live, is_over=active.is_over)
     messages.start()
     try:
         await _prepare(text_model)

@@ -37,7 +37,7 @@ class MessageOutcome(StrEnum):
     FAILED = "failed"
     """The worker could not hand it to the session; the detail says where to look."""
     OVER = "over"
-    """The call, or this stream of it, ended before it was told."""
+    """The call ended before it was told."""
     WITHDRAWN = "withdrawn"
     """Nobody had taken it, and whoever left it waits no longer."""
 

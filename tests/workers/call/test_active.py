@@ -141,6 +141,19 @@ async def test_terminal_status_forgets_the_call(calls: ActiveCalls) -> None:
     assert len(calls) == 0
 
 
+async def test_call_between_two_streams_is_not_over(calls: ActiveCalls) -> None:
+    """Nor one that was transferred: it may come back to the agent."""
+    assert calls.is_over("CA1")
+    entry = admitted(calls)
+    with calls.stream("CA1", account_sid="AC1"):
+        pass
+    assert not calls.is_over("CA1")
+    calls.transfer(entry, "+15550100009")
+    assert not calls.is_over("CA1")
+    calls.finish(entry)
+    assert calls.is_over("CA1")
+
+
 async def test_stream_that_outlives_its_call_is_ended(
     calls: ActiveCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ class FakeSession:
 @dataclass
 class FakeLive:
     session: FakeSession = field(default_factory=FakeSession)
+    instructed_s: float | None = 0.1
 
 
 class World:
@@ -52,8 +53,14 @@ class World:
         self.store = MemoryCallStore()
         self.clock = Clock()
         self.live = {"CA1": FakeLive()}
+        self.over: set[str] = set()
         self.poller = MessagePoller(
-            self.store, self.live, worker="worker 1", poll_s=0.02, watch_s=0.005
+            self.store,
+            self.live,
+            is_over=self.over.__contains__,
+            worker="worker 1",
+            poll_s=0.02,
+            watch_s=0.005,
         )
 
     @property
@@ -135,6 +142,7 @@ async def test_message_that_waits_when_the_call_ends_came_too_late(world: World)
     number = await world.leave()
     await world.poller.ask()
     del world.live["CA1"]
+    world.over.add("CA1")
     world.poller.watch()
     assert await world.outcome(number) is MessageOutcome.OVER
 
@@ -150,14 +158,20 @@ async def test_message_told_in_the_calls_last_moment_was_told(world: World) -> N
     assert await world.outcome(number) is MessageOutcome.TOLD
 
 
-async def test_message_that_waits_is_not_told_by_another_stream_of_the_call(world: World) -> None:
-    """The session that had it is gone; that the call goes on does not make it told."""
+async def test_message_that_waits_is_told_by_the_setup_of_the_next_stream(world: World) -> None:
+    """It stands in the instruction there; until that is sent, nobody says that it came too late."""
     world.session.told = False
     number = await world.leave()
     await world.poller.ask()
-    world.live["CA1"] = FakeLive()
+    del world.live["CA1"]
     world.poller.watch()
-    assert await world.outcome(number) is MessageOutcome.OVER
+    assert await world.outcome(number) is MessageOutcome.WAITS
+    world.live["CA1"] = FakeLive(instructed_s=None)
+    world.poller.watch()
+    assert await world.outcome(number) is MessageOutcome.WAITS
+    world.live["CA1"].instructed_s = 9.0
+    world.poller.watch()
+    assert await world.outcome(number) is MessageOutcome.TOLD
 
 
 async def test_call_that_ends_while_the_store_is_asked(world: World) -> None:

@@ -18,15 +18,28 @@ from tests.scenarios.rig import (
     APOLOGY,
     COLLEAGUE,
     GREETING,
+    QUESTION,
     agent_turns,
     bakery,
     evercall,
+    held,
     said,
     until,
 )
 from workers.call.recording import Recording
 from workers.call.steering import NO_AGENT_LEFT
-from workers.twin.caller import HangUp, StaySilent, WaitAgentDone
+from workers.store.messages import MessageKind, MessageOutcome
+from workers.twin.caller import (
+    DropSocket,
+    HangUp,
+    Say,
+    StaySilent,
+    WaitAgentDone,
+    WaitAgentSpoke,
+    WaitSeconds,
+)
+from workers.twin.live_api import script
+from workers.twin.live_api.script import LiveScript
 from workers.twin.twilio_api.callee import CalleeBehaviour
 
 
@@ -121,3 +134,36 @@ async def test_moves_of_every_stream_are_on_the_record(
     async with evercall(tmp_path) as rig:
         _, record = await rig.call(StaySilent())
     assert [len(record.streams), len(record.moves)] == [3, 3]
+
+
+async def test_note_that_waits_when_the_socket_drops_is_told_by_the_next_stream(
+    tmp_path: Path,
+) -> None:
+    """Whoever left it hears so, and the record has it: not that the call was over."""
+    # Told at a move only, for which there is no quiet moment in so long an answer.
+    agent = bakery(model="gemini-3.1-flash-live-preview")
+    model = LiveScript(opening=(script.Say(GREETING),), otherwise=(script.Say("so " * 100),))
+    async with evercall(tmp_path, model, agent=agent) as rig:
+        call = await rig.ring(
+            WaitAgentDone(300),
+            Say(QUESTION),
+            WaitAgentSpoke(4_000),
+            DropSocket(),
+            WaitSeconds(2),
+            HangUp(),
+        )
+        live = rig.worker.runner.live
+        await until(
+            lambda: call.sid in live and len(agent_turns(live[call.sid].record())) > 1, timeout_s=30
+        )
+        number = await rig.worker.store.leave_message(call.sid, MessageKind.CONTEXT, "No rye today")
+        await call.wait(40)
+        record = await rig.record(call.sid)
+        assert "No rye today" not in held(rig.live.sessions[0])
+        assert "No rye today" in held(rig.live.sessions[1])
+        state = await rig.worker.store.message_state(number)
+    assert len(record.streams) == 2
+    assert state is not None
+    assert state.outcome is MessageOutcome.TOLD
+    (update,) = record.context.updates
+    assert (update.how, update.done_s is not None) == ("next_move", True)

@@ -41,7 +41,14 @@ def live() -> FakeLive:
 
 @pytest.fixture
 async def poller(store: MemoryCallStore, live: FakeLive) -> AsyncIterator[MessagePoller]:
-    made = MessagePoller(store, {CALL: live}, worker="worker 1", poll_s=0.01, watch_s=0.005)
+    made = MessagePoller(
+        store,
+        {CALL: live},
+        is_over=lambda _call: True,
+        worker="worker 1",
+        poll_s=0.01,
+        watch_s=0.005,
+    )
     made.start()
     yield made
     await made.close()
@@ -290,7 +297,7 @@ async def test_command_reaches_a_worker_in_another_process(
     shell: Shell, served: SqlCallStore, live: FakeLive
 ) -> None:
     """Through the database alone; exit code 0 and the sentence on the terminal."""
-    poller = MessagePoller(served, {CALL: live}, poll_s=0.05)
+    poller = MessagePoller(served, {CALL: live}, is_over=lambda _call: True, poll_s=0.05)
     poller.start()
     code, out, err = await shell.run("say-to-agent", CALL, "The order has left.", "--instruction")
     await poller.close()
