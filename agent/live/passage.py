@@ -153,6 +153,8 @@ class Passage(Leaving):
         self._move.opened(MoveKind.RESUME if self._resumed else self._refill_kind, self._now)
         self._update = self._updated_s = None
         self.budget.window = self._window()
+        # This session has heard none of it yet.
+        self.budget.caller_audio(self.tape.unanswered_ms)
         greeting = self._opening.greeting
         asked = any(command.opening for command in self._unanswered)
         greeted = self._resumed and greeting is not None and not asked

@@ -75,6 +75,14 @@ class CallerTape:
         """Whether the caller said something that nobody has answered."""
         return self._unanswered is not None
 
+    @property
+    def unanswered_ms(self) -> float:
+        """How long that is, from where the caller began until they fell silent."""
+        if self._unanswered is None:
+            return 0.0
+        until = self._end if self.in_speech else self._speech_end
+        return max(0, until - self._unanswered) / INPUT_BYTES_PER_MS
+
     def add(self, pcm: bytes) -> None:
         """Append what the caller said."""
         self._unsent.append(pcm)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent import commands, events
+from agent.context.budget import START_TOKENS_PER_S
 from agent.conversation.prompt import Opening
 from agent.conversation.record import MoveCause, MoveKind
 from agent.live.leaving import FULL_GRACE_S, SETTLED_S, UPDATE_REFUSED_S
@@ -20,7 +23,7 @@ from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue
 from agent.spec import AgentSpec
 from agent.tools.runner import ToolAnswers
-from tests.agent.live.lives import ANSWER, AUDIO, CALL, ask, run, serving
+from tests.agent.live.lives import ANSWER, AUDIO, CALL, QUIET, ask, run, serving, speak, take_all
 from tests.agent.live.moving import answer, closed, dial, handle_comes, opened, report
 
 NOTE = UpdateWanted(MoveCause.UPDATE, "there is a note for the model")
@@ -145,6 +148,22 @@ def test_update_while_no_connection_serves_is_told_by_the_next() -> None:
     opened(life, dial(closed(life, 5.2)).attempt, 5.5)
     answer(life, 6.0, handle="h-2")
     assert run(life, 6.0, 30.0) == []
+
+
+def test_words_that_are_said_again_count_again() -> None:
+    """The session that is told them has none of what the one before had heard."""
+    life = serving()
+    answer(life, 2.0)
+    now = ask(life, 5.0, 4_000)
+    take_all(life)
+    life.receive(events.ConnectionLost(1011, ""), now)
+    speak(life, now, 8_000, pcm=QUIET)
+    told = dial(closed(life, now + 8.0))
+    life.budget.connected(instruction="", resumed=True)
+    before = life.budget.tokens
+    opened(life, told.attempt, now + 8.0)
+    said = life.budget.tokens - before
+    assert said == pytest.approx(4 * START_TOKENS_PER_S, rel=0.1)
 
 
 def test_context_that_its_own_instruction_fills_is_not_left_for_another_like_it() -> None:
