@@ -114,6 +114,7 @@ class SummaryKeeper:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await model.generate(asked.prompt, schema=RESPONSE_SCHEMA)
+            running.answered(answer.text, answer.tokens, now_s=self._now_s())
         except TimeoutError:
             detail = f"no answer within {self._timeout_s:g} s"
             running.failed("timeout", detail, now_s=self._now_s())
@@ -131,8 +132,7 @@ class SummaryKeeper:
         except Exception as error:  # noqa: BLE001  # the edge of a task: a bug costs a summary, not the call
             # Its text may hold what was said.
             _log.warning("summary.failed", error=type(error).__name__)
-            running.failed("failed", type(error).__name__, now_s=self._now_s())
-        else:
-            running.answered(answer.text, answer.tokens, now_s=self._now_s())
+            if running.asked is not None:
+                running.failed("failed", type(error).__name__, now_s=self._now_s())
         # Turns have come meanwhile, or a cut.
         self._look()

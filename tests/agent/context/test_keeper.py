@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.context import running
 from agent.context.asking import RESPONSE_SCHEMA
 from agent.context.keeper import SummaryKeeper
 from agent.context.running import BY_EXTRACT
@@ -189,6 +190,22 @@ async def test_bug_in_a_model_costs_a_summary_and_not_the_call() -> None:
     await kept.settle()
     [made] = kept.keeper.made
     assert (made.outcome, made.detail) == ("failed", "RuntimeError")
+
+
+async def test_answer_that_cannot_be_read_costs_a_summary_and_not_the_call(
+    model: FakeTextModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever reads it is ours, and may have a bug, too."""
+
+    def fail(*_args: object, **_options: object) -> SummaryRecord:
+        raise IndexError
+
+    monkeypatch.setattr(running, "accept", fail)
+    kept = Kept(model)
+    kept.say(10)
+    await asyncio.gather(*kept.tasks)
+    assert [made.outcome for made in kept.told] == ["failed"]
+    assert not kept.keeper.in_flight
 
 
 async def test_nonsense_of_the_model_is_discarded() -> None:
