@@ -183,10 +183,7 @@ class Leaving(Dialogue):
 
     def _open_standby(self) -> None:
         """Open one, or a newer one where a turn has been completed since."""
-        # A fresh session that is planned has its connection ready first: the caller hears nothing.
-        # What it would be told in the middle of a turn is old when the turn is over.
-        planned = self._departure is not None and self._departure.fresh_session and self._at_rest
-        if not self._reserve.needs_one(self._changes, planned=planned):
+        if not self._reserve.needs_one(self._changes, planned=self._refill_planned):
             return
         self._close_standby()
         self._attempt += 1
@@ -198,6 +195,15 @@ class Leaving(Dialogue):
                 self._attempt, model, moved=True, standby=True, untold=frozenset(untold)
             )
         )
+
+    @property
+    def _refill_planned(self) -> bool:
+        """Whether the next connection should be ready before this one is left.
+
+        So that the caller hears nothing of a fresh session. What it would be told in the middle of
+        a turn is old when the turn is over.
+        """
+        return self._departure is not None and self._departure.fresh_session and self._at_rest
 
     def _take_standby(self) -> bool:
         attempt = self._reserve.take(self._plan.model, self._changes)

@@ -113,6 +113,8 @@ class Lifecycle(Passage):
         self._quiet.disturbed(now)
         if self._update is not None:
             self._tell_update()
+        if self.state is State.LEAVING and self._refill_planned:
+            self._open_standby()
         self._watch_move()
         out: list[Command | ReportMove] = [*self._out, *self._reports]
         self._out, self._reports = [], []
