@@ -122,7 +122,6 @@ class Dialogue:
     def _audio(self, event: SessionEvent) -> None:
         assert isinstance(event, events.AudioReceived)
         now = self._now
-        self.budget.model_audio(event.audio.duration_ms)
         if self._interrupted_s is not None:
             if now - self._interrupted_s < RESIDUAL_S:
                 self._do(commands.DropAudio("late"))
@@ -131,8 +130,9 @@ class Dialogue:
         if self._greets_again:
             self._do(commands.DropAudio("a second greeting"))
             return
+        self._generates()
+        self.budget.model_audio(event.audio.duration_ms)
         if self._regreeting is not None:
-            self._generates()
             self._do(commands.DropAudio("kept back"))
             if not self._regreeting.audio(event):
                 self._trust_words()

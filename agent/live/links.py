@@ -93,6 +93,8 @@ class Links:
         # The dial whose connection is to be kept in reserve; another's is closed when it comes.
         self._standby_attempt = 0
         self._open_links: set[Link] = set()
+        # Beside the connection that serves there is never more than one.
+        self._one_standby = asyncio.Lock()
 
     def open(self, command: commands.OpenConnection) -> None:
         """Dial; what becomes of it is told as ``Opened`` or ``ConnectFailed``."""
@@ -115,7 +117,7 @@ class Links:
         self._standby_attempt = 0
         link, self._standby = self._standby, None
         if link is not None:
-            self._spawn(self._close(link))
+            self._spawn(self._close_reserve(link))
 
     def leave(self) -> None:
         """Hear no more of the connection that serves; ``ConnectionClosed`` says that it is shut."""
@@ -152,6 +154,9 @@ class Links:
 
     async def _dial(self, command: commands.OpenConnection) -> None:
         """Dial, then read what the connection says until it ends."""
+        if command.standby:
+            async with self._one_standby:
+                pass
         started_s = self._clock()
         brief = Brief(self._opening.system_instruction)
         resumed = command.handle is not None
@@ -213,6 +218,10 @@ class Links:
             elif link is self._standby:
                 self._standby = None
                 await self._receive(StandbyLost(link.attempt))
+
+    async def _close_reserve(self, link: Link) -> None:
+        async with self._one_standby:
+            await self._close(link)
 
     async def _close_left(self, link: Link | None) -> None:
         if link is not None:
