@@ -126,7 +126,7 @@ class Leaving(Dialogue):
     def _tell_update(self) -> None:
         """Tell the model while it is neither speaking nor asked, or wish for a move that will."""
         wanted = self._update
-        if wanted is None or self.state is not State.SERVING or not self._at_rest:
+        if wanted is None or not self._stays or not self._at_rest:
             return
         self._update = None
         path = self.update_path
@@ -142,6 +142,14 @@ class Leaving(Dialogue):
         self._updated_s = self._now
         update = path is UpdatePath.CONTEXT_UPDATE
         self._do(commands.SendInstruction() if update else commands.SendReminder())
+
+    @property
+    def _stays(self) -> bool:
+        """Whether the connection serves for a while; one about to be left is told nothing more."""
+        if self.state is State.LEAVING and self._departure is not None:
+            # A ``goAway`` far ahead: a connection may spend most of its life on notice.
+            return self._departure.not_before_s > self._now
+        return self.state is State.SERVING
 
     def _update_survived(self) -> None:
         """The connection was lost: if an update was the reason, none is sent again."""

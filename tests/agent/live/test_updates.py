@@ -21,7 +21,7 @@ from agent.live.session_events import (
 )
 from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue
-from agent.spec import AgentSpec
+from agent.spec import AgentSpec, Limits
 from agent.tools.runner import ToolAnswers
 from tests.agent.live.lives import ANSWER, AUDIO, CALL, QUIET, ask, run, serving, speak, take_all
 from tests.agent.live.moving import answer, closed, dial, handle_comes, opened, report
@@ -70,6 +70,20 @@ def test_caller_who_waits_for_an_answer_gets_it_first() -> None:
     assert life.receive(NOTE, now) == []
     assert TOLD[0] not in life.receive(AUDIO, now + 0.5)
     assert TOLD[0] in life.receive(events.GenerationCompleted(), now + 0.6)
+
+
+def test_go_away_far_ahead_keeps_no_update_back() -> None:
+    """Each connection of 3.8 may begin with one (seen: 300 s), and serves for minutes then."""
+    life = serving(limits=Limits(idle_s=600))
+    answer(life, 1.0)
+    life.receive(events.GoAwayReceived(300.0), 2.0)
+    assert life.receive(NOTE, 5.0) == TOLD
+    life = serving(model=NEXT_MOVE_ONLY, limits=Limits(idle_s=600))
+    answer(life, 1.0)
+    life.receive(events.GoAwayReceived(300.0), 2.0)
+    life.receive(NOTE, 5.0)
+    *_, (when, event, _) = run(life, 5.0, SETTLED_S + 1.0)
+    assert (when, event) == (SETTLED_S, SafePointReached())
 
 
 def test_vertex_is_told_in_a_message_with_the_role_system() -> None:
