@@ -108,6 +108,8 @@ class NoteCut:
 
     before_tokens: int
     after_tokens: int
+    ago_s: float = 0.0
+    """How long ago: as the turn began whose count shows it."""
 
 
 @dataclass(frozen=True, slots=True)

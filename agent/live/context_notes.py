@@ -67,9 +67,10 @@ class ContextNotes:
             del samples[1::2]
         samples.append(ContextSample(round(self._now_s(), 2), self._budget.tokens, reported))
 
-    def cut(self, before_tokens: int, after_tokens: int) -> None:
-        """The server has cut the oldest turns off."""
-        _keep(self._record.cuts, CutRecord(self._now_s(), before_tokens, after_tokens))
+    def cut(self, before_tokens: int, after_tokens: int, *, ago_s: float = 0.0) -> None:
+        """The server has cut the oldest turns off, so long ago."""
+        at_s = round(self._now_s() - ago_s, 2)
+        _keep(self._record.cuts, CutRecord(at_s, before_tokens, after_tokens))
 
     def summarised(self, made: SummaryMade) -> None:
         """An attempt to bring the summary up to date is over."""

@@ -82,6 +82,7 @@ class Dialogue:
         self._generating = False
         # Unlike the above it outlasts a function that the turn waits for.
         self._turn_begun = False
+        self._turn_began_s = now
         self._in_progress = False
         self._spoke = False
         self._audible = False
@@ -212,6 +213,7 @@ class Dialogue:
         self._generating = True
         if not self._turn_begun:
             self._turn_begun = True
+            self._turn_began_s = self._now
             self.budget.turn_begins()
 
     def _begin_turn(self) -> None:
@@ -269,7 +271,7 @@ class Dialogue:
         assert isinstance(event, events.UsageReported)
         found = self.budget.reported(event)
         if found.cut is not None:
-            self._do(commands.NoteCut(*found.cut))
+            self._do(commands.NoteCut(*found.cut, ago_s=self._now - self._turn_began_s))
         if found.forgot is not None:
             self._wish = Departure(
                 MoveCause.FORGOT,

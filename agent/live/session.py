@@ -466,9 +466,9 @@ class LiveSession:
                 await self._send_instruction()
             case commands.SendReminder():
                 await self._send_reminder()
-            case commands.NoteCut(before, after):
+            case commands.NoteCut(before, after, ago_s):
                 _log.info("live.context_cut", before_tokens=before, after_tokens=after)
-                self._context.cut(before, after)
+                self._context.cut(before, after, ago_s=ago_s)
             case commands.RunTools(calls):
                 self._tools.start(calls)
             case commands.CancelTools(ids):
