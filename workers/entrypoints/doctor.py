@@ -152,11 +152,16 @@ def _checks(settings: WorkerSettings, spec: AgentSpec, *, point_number: bool) ->
 
 
 def _text_model_checks(settings: WorkerSettings, spec: AgentSpec) -> list[Check]:
-    model = spec.context.summary.model
-    if model is None:
+    summary = spec.context.summary
+    if summary.model is None:
         return []
     needs = (*LIVE_SETTINGS, "EVERCALL_TEXT_BASE_URL")
-    check = partial(text_model.check_text_model, model, settings.text_model())
+    check = partial(
+        text_model.check_text_model,
+        summary.model,
+        settings.text_model(),
+        allowed_s=summary.timeout_s,
+    )
     return [Check("text model", needs, check)]
 
 

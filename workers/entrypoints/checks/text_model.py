@@ -29,10 +29,19 @@ _QUOTA = (
 )
 _AGAIN = "try again in a minute; then look at this host's way to the internet"
 _OTHER = "name another text model under context.summary.model"
+_ANSWERED = "try again in a minute; then name another text model under context.summary.model"
 
 
-async def check_text_model(model: str, settings: TextModelSettings) -> list[Finding]:
-    """Ask for one small summary. Calls work without any, but not with a setting that is wrong."""
+async def check_text_model(
+    model: str, settings: TextModelSettings, *, allowed_s: float = TIMEOUT_S
+) -> list[Finding]:
+    """Ask for one small summary. Calls work without any, but not with a setting that is wrong.
+
+    Args:
+        model: Its name.
+        settings: Where it is.
+        allowed_s: How long calls wait for a summary.
+    """
     text_model = GeminiTextModel(model, settings, timeout_s=TIMEOUT_S)
     try:
         text_model.check()
@@ -50,6 +59,9 @@ async def check_text_model(model: str, settings: TextModelSettings) -> list[Find
     if not _is_right(answer.text):
         text = f"{model} answers after {took_s:.1f} s, but not in the shape that was asked for"
         return [warn(text, _OTHER)]
+    if took_s > allowed_s:
+        text = f"{model} answers after {took_s:.1f} s, and calls wait for {allowed_s:g} s"
+        return [warn(text, f"raise context.summary.timeout_s, or {_OTHER}")]
     return [ok(f"{model}: a summary after {took_s:.1f} s, {answer.tokens} tokens")]
 
 
@@ -63,5 +75,8 @@ def _is_right(text: str) -> bool:
 
 def _mend(error: TextModelFailed) -> str:
     if error.setting is None:
-        return _AGAIN if error.retryable else _OTHER
+        if not error.retryable:
+            return _OTHER
+        # Tokens: the way to it is good.
+        return _ANSWERED if error.tokens else _AGAIN
     return _QUOTA if error.retryable else mend_of(error.setting)

@@ -21,9 +21,13 @@ async def twin() -> AsyncIterator[TextModelTwin]:
         yield found
 
 
-async def look(twin: TextModelTwin, model: str = MODEL, **settings: Any) -> Finding:
+async def look(
+    twin: TextModelTwin, model: str = MODEL, *, allowed_s: float = 20, **settings: Any
+) -> Finding:
     given = {"api_key": "test-key", "base_url": twin.base_url, "ca_file": twin.ca_file, **settings}
-    (finding,) = await text_model.check_text_model(model, TextModelSettings(**given))
+    (finding,) = await text_model.check_text_model(
+        model, TextModelSettings(**given), allowed_s=allowed_s
+    )
     return finding
 
 
@@ -50,7 +54,8 @@ async def test_summary_is_asked_for_and_told_with_its_cost(twin: TextModelTwin) 
         ("error(503)", "is not available (HTTP 503", "try again in a minute"),
         ("nonsense", "not in the shape that was asked for", "name another text model"),
         ("wrong_shape", "not in the shape that was asked for", "name another text model"),
-        ("empty", "answered nothing", "try again in a minute"),
+        ("empty", "answered nothing", "then name another text model"),
+        ("blocked", "refused the prompt", "then name another text model"),
     ],
 )
 async def test_what_is_wrong_is_a_warning_with_its_mend(
@@ -74,6 +79,15 @@ async def test_model_that_hangs_is_bounded(
     assert "did not answer in time" in finding.text
     assert "try again in a minute" in finding.mend
     await twin.until(lambda: twin.at_once == 0)
+
+
+async def test_model_that_is_slower_than_calls_wait_is_a_warning(twin: TextModelTwin) -> None:
+    """No summary would ever come."""
+    twin.behave("slow(0.5)")
+    finding = await look(twin, allowed_s=0.4)
+    assert finding.outcome is Outcome.WARN
+    assert finding.text.endswith(" s, and calls wait for 0.4 s")
+    assert "context.summary.timeout_s" in finding.mend
 
 
 async def test_setting_that_stops_the_worker_is_a_failure(twin: TextModelTwin) -> None:
