@@ -15,6 +15,7 @@ from collections.abc import Callable
 import typer
 
 from agent.conversation.redaction import Redactor
+from agent.conversation.removal import CARD
 from agent.spec import Redaction
 from agent.text import UNSENDABLE
 from telephony.calls.status import CallStatus
@@ -75,6 +76,8 @@ def run_say_to_agent(call_sid: str, text: str, *, instruction: bool) -> int:
 
 async def _say(settings: WorkerSettings, call_sid: str, kind: MessageKind, text: str) -> None:
     cleaned = checked(text)
+    if cleaned.count(CARD) > text.count(CARD):
+        typer.echo("A card number was taken out of the text: it must not be stored.")
     async with opened_store(settings) as store:
         # First, because a read says at once why there is no way to the database.
         await store.load_call(call_sid, deadline_s=DEADLINE_S)

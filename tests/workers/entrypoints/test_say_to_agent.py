@@ -305,6 +305,12 @@ async def test_command_reaches_a_worker_in_another_process(
     assert live.session.heard == [("instruction", "The order has left.")]
 
 
+async def test_operator_reads_that_a_card_number_was_taken_out(shell: Shell) -> None:
+    """The agent is told something else than was written, be it a long order number."""
+    _, out, _ = await shell.run("say-to-agent", CALL, "Order 4111 1111 1111 1111 has left.")
+    assert out == "A card number was taken out of the text: it must not be stored.\n"
+
+
 async def test_command_that_is_interrupted_withdraws(shell: Shell, served: SqlCallStore) -> None:
     """Ctrl-C ends it with 130 and takes the message back."""
     process = await shell.start("say-to-agent", CALL, "Never mind.")
