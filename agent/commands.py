@@ -113,6 +113,11 @@ class NoteCut:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteUpdateRefused:
+    """The connection was closed for what the model was told last; the next one is told it."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunTools:
     """Run the functions the model asked for."""
 
@@ -159,6 +164,7 @@ Command = (
     | SendInstruction
     | SendReminder
     | NoteCut
+    | NoteUpdateRefused
     | RunTools
     | CancelTools
     | SendToolResponses

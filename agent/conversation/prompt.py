@@ -61,6 +61,8 @@ class Opening:
     """The agent's own part of ``system_instruction``, the same for the whole call."""
     history: tuple[TurnRecord, ...] = ()
     """What was said on this call before, which is told to its first connection."""
+    tools: tuple[ToolRecord, ...] = ()
+    """What was called on this call before."""
 
 
 def greeting_text(spec: AgentSpec, variables: Mapping[str, str]) -> str | None:
@@ -81,6 +83,7 @@ def open_call(
     *,
     variables: Mapping[str, str],
     history: Sequence[TurnRecord] = (),
+    tools: Sequence[ToolRecord] = (),
     notice: str | None = None,
     greeting_audio: PcmChunk | None = None,
 ) -> Opening:
@@ -90,6 +93,7 @@ def open_call(
         spec: The agent.
         variables: Values for ``{{ name }}`` in instruction and greeting; a missing one is left out.
         history: What was said before on this call; makes it a call that goes on.
+        tools: The functions called before on this call.
         notice: What happened meanwhile ("nobody answered"); makes it a call that goes on.
         greeting_audio: The greeting, if kept from an earlier call.
     """
@@ -110,6 +114,7 @@ def open_call(
             nudge=nudge,
             instruction=instruction,
             history=tuple(history),
+            tools=tuple(tools),
         )
     greeting = greeting_text(spec, variables)
     if greeting is None:

@@ -90,6 +90,12 @@ class ContextNotes:
                 if by_move:
                     update.how = "next_move"
 
+    def untold(self) -> None:
+        """The connection that was told the newest update was closed for it."""
+        told = [update for update in self._record.updates if update.done_s is not None]
+        if told and told[-1].how != "next_move":
+            told[-1].done_s = None
+
 
 def _keep(kept: list[T], item: T) -> None:
     kept.append(item)

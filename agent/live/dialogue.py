@@ -205,6 +205,8 @@ class Dialogue:
         self._interrupted_s = None
         self._conversation_changed()
         self._judge_turn()
+        if self.budget.fill() is Fill.FULL:
+            self._context_full()
         self._settled()
         if self._goodbye is not None:
             self._goodbye.turn_ended(self._now)

@@ -155,6 +155,7 @@ class Leaving(Dialogue):
         """The connection was lost: if an update was the reason, none is sent again."""
         if self._updated_s is not None and self._now < self._updated_s + UPDATE_REFUSED_S:
             self._takes_updates = False
+            self._do(commands.NoteUpdateRefused())
         self._updated_s = None
 
     def _turn_over_while_leaving(self, event: SessionEvent) -> None:

@@ -160,7 +160,7 @@ class Links:
         started_s = self._clock()
         brief = Brief(self._opening.system_instruction)
         resumed = command.handle is not None
-        if command.moved or self._opening.history:
+        if command.moved or self._recall.goes_on:
             profile = profile_for(command.model, vertexai=self._dialer.vertexai)
             brief = self._recall.brief(
                 resumed=resumed,

@@ -99,6 +99,10 @@ class Recall:
         self._summary = summary
         self._max_chars = max_chars
         self._notes = notes or Notes()
+        self.goes_on = bool(
+            opening.history or opening.tools or self._facts.records or self._notes.version
+        )
+        """An earlier stream of the call has left something to be told to the first connection."""
         # What the instruction tells, and a handle would not bring back.
         self._told: frozenset[_Key] = frozenset()
         if opening.greeting is not None and opening.greeting_audio is not None:
@@ -223,7 +227,7 @@ class Recall:
     def _nothing_happened(self) -> bool:
         return not (
             self._moved
-            or self._opening.history
+            or self.goes_on
             or len(self._transcript)
             or self._tools
             or self._notes.version
@@ -281,13 +285,14 @@ class Recall:
     def _tool_items(self, orphans: frozenset[str] = frozenset(), *, since_s: float) -> list[_Item]:
         """The functions whose results were known after ``since_s``, and those that run."""
         items: list[_Item] = []
-        for tool in self._tools:
-            # The result of one in ``orphans`` may have come, and has still to be told.
-            running = tool.call_id in orphans or _runs(tool)
-            if running or tool.ended_s > since_s:
-                entry = Entry(tool.started_s, tool_line(tool, running=running), "tool")
-                known_s = None if running else tool.ended_s
-                items.append(_Item(("tool", tool.call_id), entry, known_s=known_s))
+        for kind, tools in (("tool before", self._opening.tools), ("tool", self._tools)):
+            for tool in tools:
+                # The result of one in ``orphans`` may have come, and has still to be told.
+                running = kind == "tool" and (tool.call_id in orphans or _runs(tool))
+                if running or tool.ended_s > since_s:
+                    entry = Entry(tool.started_s, tool_line(tool, running=running), "tool")
+                    known_s = None if running else tool.ended_s
+                    items.append(_Item((kind, tool.call_id), entry, known_s=known_s))
         return items
 
     def _missing(self, items: Sequence[_Item]) -> list[_Item]:

@@ -13,16 +13,14 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from agent import commands, events
 from agent.audio import PcmChunk
 from agent.commands import Command
-from agent.context.budget import Fill
 from agent.context.facts import Facts
-from agent.context.keeper import SummaryKeeper
 from agent.context.notes import Notes
 from agent.context.text_model import TextModel
 from agent.conversation.prompt import Opening
@@ -33,7 +31,6 @@ from agent.conversation.record import (
     EndReason,
     MoveCause,
     MoveRecord,
-    SummaryMade,
     SummaryRecord,
     UpdateRecord,
     UsageRecord,
@@ -41,19 +38,17 @@ from agent.conversation.record import (
 from agent.conversation.transcript import Transcript
 from agent.conversation.turns import PlayoutClock
 from agent.errors import LiveConnectionLost
-from agent.live.context_notes import ContextNotes
+from agent.live.context_keeping import ContextKeeping, OnSummary
 from agent.live.dialer import Dialer
 from agent.live.filler import soft_notes
 from agent.live.lifecycle import Lifecycle
 from agent.live.links import Link, Links
-from agent.live.models import UpdatePath, profile_for
+from agent.live.models import profile_for
 from agent.live.move import ReportMove
 from agent.live.notes import SessionNotes
-from agent.live.recall import Recall
 from agent.live.session_events import (
     CaughtUp,
     EndRequested,
-    Opened,
     SessionEnd,
     SessionEvent,
     Started,
@@ -67,12 +62,6 @@ from agent.tools.runner import ToolRunner
 _REPLAY_MS = 100.0
 _MIN_SLEEP_S = 0.01
 _CLEANUP_S = 5.0
-
-# Of text; Google's own rule of thumb (ai.google.dev/gemini-api/docs/tokens).
-_CHARS_PER_TOKEN = 4
-# Of what a cut leaves: what was said lately must lie well within it.
-_SAFE_SHARE = 0.75
-_CONTEXT_EVENTS = (events.UsageReported, events.TurnCompleted, Opened)
 
 _log = structlog.get_logger()
 
@@ -134,7 +123,7 @@ class LiveSession:
         notes: Notes | None = None,
         summary: SummaryRecord | None = None,
         text_model: TextModel | None = None,
-        on_summary: Callable[[SummaryMade, SummaryRecord | None], None] | None = None,
+        on_summary: OnSummary | None = None,
     ) -> None:
         self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
@@ -159,29 +148,21 @@ class LiveSession:
             random=random.random,
         )
         self._tape = self._lifecycle.tape
-        self._budget = self._lifecycle.budget
-        self._context = ContextNotes(self._budget, self._now_s)
-        self._on_summary = on_summary
-        self._model_notes = notes or Notes()
-        self._recall = Recall(
-            opening,
-            transcript,
-            tools.records,
-            self._now_s,
-            facts=facts,
-            notes=self._model_notes,
-            summary=lambda: (self._keeper.summary, self._keeper.version),
-            max_chars=spec.context.seed_tokens * _CHARS_PER_TOKEN,
-        )
-        self._keeper = SummaryKeeper(
-            spec.context.summary,
-            model=text_model,
-            source=self._recall,
-            spawn=self._spawn,
+        self._keeping = ContextKeeping(
+            spec=spec,
+            opening=opening,
+            transcript=transcript,
+            tools=tools.records,
+            budget=self._lifecycle.budget,
             now_s=self._now_s,
+            spawn=self._spawn,
+            facts=facts,
+            notes=notes,
             summary=summary,
-            on_made=self._summarised,
+            text_model=text_model,
+            on_summary=on_summary,
         )
+        self._recall = self._keeping.recall
         self._links = Links(
             spec=spec,
             opening=opening,
@@ -195,9 +176,6 @@ class LiveSession:
         )
         self._pumping = False
         self._cut_ms = 0.0
-        # What had been said in all when the model was last told what is remembered.
-        self._told_at_tokens = 0.0
-        self._turns_kept = 0
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -211,17 +189,17 @@ class LiveSession:
     @property
     def usage(self) -> UsageRecord:
         """Tokens so far."""
-        return replace(self._notes.usage, summary_tokens=self._keeper.tokens)
+        return replace(self._notes.usage, summary_tokens=self._keeping.summary_tokens)
 
     @property
     def context(self) -> ContextRecord:
         """The size of the context so far, and what was done about it."""
-        return self._context.record
+        return self._keeping.record
 
     @property
     def summary(self) -> SummaryRecord | None:
         """The running summary, if there is one yet."""
-        return self._keeper.summary
+        return self._keeping.summary
 
     @property
     def barge_ins(self) -> list[BargeInRecord]:
@@ -269,8 +247,9 @@ class LiveSession:
             ValueError: the text is empty or too long; or the session is over.
         """
         self._check_open()
-        self._model_notes.add(text)
-        return self._update("context", "there is a note for the model")
+        update = self._keeping.add_note(text, self._lifecycle.update_path)
+        self._spawn(self._receive(UpdateWanted(MoveCause.UPDATE, "there is a note for the model")))
+        return update
 
     def update_instruction(self, text: str) -> UpdateRecord:
         """Replace the agent's own instruction for the rest of the session.
@@ -279,8 +258,9 @@ class LiveSession:
             ValueError: the text is empty or too long; or the session is over.
         """
         self._check_open()
-        self._model_notes.replace_instruction(text)
-        return self._update("instruction", "the instruction was changed")
+        update = self._keeping.replace_instruction(text, self._lifecycle.update_path)
+        self._spawn(self._receive(UpdateWanted(MoveCause.UPDATE, "the instruction was changed")))
+        return update
 
     async def send_caller_audio(self, pcm: bytes) -> None:
         """Pass on what the caller says, PCM16 at 16 kHz; never waits for the network."""
@@ -325,11 +305,6 @@ class LiveSession:
         if self._lifecycle.end is not None:
             raise ValueError("the session is over")
 
-    def _update(self, kind: Literal["context", "instruction"], detail: str) -> UpdateRecord:
-        update = self._context.update(kind, self._lifecycle.update_path)
-        self._spawn(self._receive(UpdateWanted(MoveCause.UPDATE, detail)))
-        return update
-
     async def _keep_time(self) -> None:
         while self._lifecycle.end is None:
             now = self._clock()
@@ -371,8 +346,9 @@ class LiveSession:
         await self._tell(event)
         if type(event) is events.AudioReceived:
             return
-        if type(event) in _CONTEXT_EVENTS:
-            await self._mind_context(event)
+        wanted = self._keeping.look(event, lifecycle.update_path)
+        if wanted is not None:
+            await self._receive(wanted)
         self._reschedule()
 
     async def _tell(self, event: SessionEvent) -> None:
@@ -380,65 +356,8 @@ class LiveSession:
         if self._listener is not None and type(event) is not events.Interrupted:
             await self._listener.on_event(event)
 
-    async def _mind_context(self, event: SessionEvent) -> None:
-        """Keep the summary, and the model's instruction, abreast of what compression may cut."""
-        if isinstance(event, events.UsageReported):
-            if event.prompt_tokens <= 0:
-                return
-            self._context.sampled(reported=True)
-        elif isinstance(event, Opened):
-            self._context.sampled(reported=False)
-            if self._recall.updates_untold:
-                # It came while this connection was being dialled.
-                await self._receive(UpdateWanted(MoveCause.UPDATE, "there is a note for the model"))
-            return
-        else:
-            # Both sides' turns since the last one.
-            for _ in range(len(self._transcript) - self._turns_kept):
-                self._keeper.turn_over()
-            self._turns_kept = len(self._transcript)
-        if self._budget.fill() is Fill.EASY:
-            return
-        self._keeper.cut_near()
-        if self._keeper.in_flight:
-            return
-        # A message with what is remembered is cut one day like any other, an instruction never is.
-        cut_too = self._lifecycle.update_path is UpdatePath.SYSTEM_CONTENT
-        if not (self._recall.summary_untold or cut_too):
-            return
-        # What was said since the instruction was written is the newest of the context: a cut takes
-        # none of it as long as there is less of it than a cut leaves.
-        kept_tokens = self._budget.window.target_tokens
-        added_tokens = self._budget.added_tokens - self._told_at_tokens
-        if kept_tokens is not None and added_tokens > kept_tokens * _SAFE_SHARE:
-            await self._receive(UpdateWanted(MoveCause.CONTEXT, "the context is about to be cut"))
-
     def _serves(self, link: Link, moved: bool) -> None:
-        """A connection serves from now on, with the instruction of its brief."""
-        self._budget.connected(
-            instruction=link.brief.instruction,
-            resumed=link.resumed,
-            seed=[turn.text for turn in link.brief.turns],
-        )
-        self._told_at_tokens = self._budget.added_tokens
-        if moved or self._opening.history:
-            self._recall.opened(link.brief)
-            if not self._recall.updates_untold:
-                self._context.told(by_move=True)
-
-    def _summarised(self, made: SummaryMade) -> None:
-        self._context.summarised(made)
-        report = _log.info if made.outcome == "ok" else _log.warning
-        report(
-            "live.summarised",
-            outcome=made.outcome,
-            by=made.by,
-            turns=made.turns,
-            took_ms=round(made.took_s * 1000),
-            detail=made.detail,
-        )
-        if self._on_summary is not None:
-            self._on_summary(made, self._keeper.summary)
+        self._keeping.serves(link.brief, resumed=link.resumed, moved=moved)
 
     async def _perform(self, command: Command | ReportMove) -> None:
         match command:
@@ -467,8 +386,9 @@ class LiveSession:
             case commands.SendReminder():
                 await self._send_reminder()
             case commands.NoteCut(before, after, ago_s):
-                _log.info("live.context_cut", before_tokens=before, after_tokens=after)
-                self._context.cut(before, after, ago_s=ago_s)
+                self._keeping.cut(before, after, ago_s=ago_s)
+            case commands.NoteUpdateRefused():
+                self._keeping.update_refused()
             case commands.RunTools(calls):
                 self._tools.start(calls)
             case commands.CancelTools(ids):
@@ -505,22 +425,12 @@ class LiveSession:
         brief = self._recall.refreshed()
         # Lost with its connection it is told by the next one's setup, like everything else.
         if await self._links.send(lambda to: to.send_system_instruction(brief.instruction)):
-            self._recall.opened(brief)
-            self._budget.instruction_changed(brief.instruction)
-            self._updated()
+            self._keeping.instructed(brief)
 
     async def _send_reminder(self) -> None:
         text, version = self._recall.reminder(), self._recall.version
-        if await self._links.send(lambda to: to.send_system_content(text)):
-            self._recall.reminded(version)
-            self._budget.text(text)
-            self._updated()
-
-    def _updated(self) -> None:
-        """The connection that serves has been told what is remembered."""
-        self._told_at_tokens = self._budget.added_tokens
-        if not self._recall.updates_untold:
-            self._context.told(by_move=False)
+        if text and await self._links.send(lambda to: to.send_system_content(text)):
+            self._keeping.reminded(text, version)
 
     async def _send_text(self, text: str, opening: bool) -> None:
         if opening and self._opening.greeting is not None:

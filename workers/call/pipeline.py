@@ -192,6 +192,7 @@ class CallRunner:
                 spec,
                 variables={"caller": entry.from_, "called": entry.to, **self._variables},
                 history=entry.history,
+                tools=before.tools,
                 notice=entry.notice,
                 greeting_audio=greeting_audio,
             ),

@@ -7,7 +7,7 @@ from agent.context.facts import Facts
 from agent.context.notes import Notes
 from agent.context.seed import SeedTurn
 from agent.conversation.prompt import Opening, open_call
-from agent.conversation.record import SummaryRecord, ToolRecord, TurnRecord
+from agent.conversation.record import FactRecord, SummaryRecord, ToolRecord, TurnRecord
 from agent.conversation.transcript import Transcript
 from agent.live.models import SeedPath
 from agent.live.recall import Brief, Recall
@@ -472,3 +472,27 @@ def test_note_from_before_anything_was_said_is_told() -> None:
     call = Call(open_call(SPEC, variables={}))
     call.notes.add("The caller is a regular.")
     assert "The caller is a regular." in call.recall.brief(resumed=False).instruction
+
+
+def test_functions_of_earlier_streams_are_told_to_every_connection() -> None:
+    """Else a table would be booked once for each stream."""
+    history = [TurnRecord("caller", "I am Ada.", "I am Ada.", 0.0, 1.0)]
+    booked = ToolRecord("id-1", "book", {"at": "8"}, 2.0, 3.0, "ok", {"output": "booked"})
+    call = Call(open_call(SPEC, variables={}, history=history, tools=[booked]))
+    call.wait(5.0)
+    told = 'You called book({"at": "8"}). Its result: {"output": "booked"}'
+    assert told in call.refill()
+    call.turn(1, handle=True)
+    assert told in call.resume()
+
+
+def test_facts_and_notes_of_an_earlier_stream_alone_make_a_call_that_goes_on() -> None:
+    """Its socket may have been lost before anything else was said."""
+    call = Call()
+    assert not call.recall.goes_on
+    facts, notes = Facts([FactRecord("name", "Ada")]), Notes()
+    for kept in ({"facts": facts}, {"notes": notes}):
+        notes.add("A regular.")
+        recall = Recall(call.opening, call.transcript, [], lambda: 0.0, **kept)
+        assert recall.goes_on
+        assert recall.brief(resumed=False).instruction != call.opening.system_instruction
