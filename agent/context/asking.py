@@ -59,6 +59,10 @@ class SummaryRejected(ValueError):
     """What a text model answered is not a summary of this call; the text says why."""
 
 
+class SummaryEmpty(SummaryRejected):
+    """It has the right shape and says nothing, which of small talk is the truth."""
+
+
 def ask(previous: SummaryRecord | None, lines: Sequence[str], *, max_chars: int = 2_400) -> str:
     """Word the request that folds more of a call into its summary.
 
@@ -99,7 +103,7 @@ def parse(text: str, *, max_chars: int) -> SummaryRecord:
         max_chars: Bound on the summary; what is a little longer is clipped.
 
     Raises:
-        SummaryRejected: it has another shape, says nothing, or is far too long.
+        SummaryRejected: it has another shape, says nothing (``SummaryEmpty``), or is far too long.
     """
     if len(text) > FAR_TOO_LONG * max_chars:
         raise SummaryRejected(f"{len(text):,} characters, {max_chars:,} were asked for")
@@ -118,7 +122,7 @@ def parse(text: str, *, max_chars: int) -> SummaryRecord:
         language=_text(data, "language"),
     )
     if is_empty(record):
-        raise SummaryRejected("says nothing about the call")
+        raise SummaryEmpty("says nothing about the call")
     return clip(record, max_chars)
 
 

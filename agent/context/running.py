@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from agent.context.asking import SummaryRejected, accept, ask, parse
+from agent.context.asking import SummaryEmpty, SummaryRejected, accept, ask, parse
 from agent.context.extract import extract
 from agent.context.specifics import Reader
+from agent.context.summary import is_empty
 from agent.conversation.record import SummaryMade, SummaryRecord
 from agent.spec import SummarySettings
 
@@ -142,8 +143,10 @@ class RunningSummary:
             answer = parse(text, max_chars=self._settings.max_chars)
             summary = accept(asked.previous, answer, max_chars=self._settings.max_chars)
         except SummaryRejected as error:
-            self.failed("discarded", str(error), tokens=tokens, now_s=now_s)
-            return
+            if not (isinstance(error, SummaryEmpty) and self._nothing_to_say(asked)):
+                self.failed("discarded", str(error), tokens=tokens, now_s=now_s)
+                return
+            summary = asked.previous or SummaryRecord()
         self.asked = None
         self._failures = 0
         self.tokens += tokens
@@ -177,6 +180,12 @@ class RunningSummary:
             self._due_turns = RETRY_TURNS
             return
         self._extract(asked.lines, asked.covered, now_s)
+
+    def _nothing_to_say(self, asked: Asked) -> bool:
+        """Whether a greeting and small talk are all there was."""
+        return (asked.previous is None or is_empty(asked.previous)) and is_empty(
+            self._extracted(asked.lines)
+        )
 
     def abandoned(self) -> None:
         """Nobody waits for the request any more: the call is over."""

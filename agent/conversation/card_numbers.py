@@ -17,6 +17,8 @@ from agent.conversation.digits import Gap, Piece, Span, read_pieces, without_lon
 
 MIN_DIGITS: Final = 13
 MAX_DIGITS: Final = 19
+MAX_PHONE_DIGITS: Final = 15
+"""ITU-T E.164, without the plus."""
 
 # en.wikipedia.org/wiki/Payment_card_number (issuer identification numbers), as of 2026-11: Visa,
 # Mastercard and Mir, American Express, Diners Club, JCB, Discover and UnionPay and RuPay, Maestro,
@@ -67,7 +69,7 @@ def cards_among(
     if hits:
         # Rarely needed and slow: only now look for what is something else.
         pieces = without_lone(pieces, texts)
-        hits, found = cards_in(pieces)
+        hits, found = cards_in(pieces, _international(pieces, texts))
     spans: dict[int, list[Span]] = {}
     for hit in sorted(hits):
         piece = pieces[hit]
@@ -79,8 +81,24 @@ def cards_among(
     return spans, found
 
 
-def cards_in(pieces: Sequence[Piece]) -> tuple[set[int], set[str]]:
-    """Find the card numbers in a row of pieces; return their pieces' places, and each number."""
+def _international(pieces: Sequence[Piece], texts: Sequence[str]) -> frozenset[int]:
+    """Return the places of pieces behind a plus: there a phone number begins."""
+    return frozenset(
+        place
+        for place, piece in enumerate(pieces)
+        if texts[piece.text][: piece.start].rstrip(" (").endswith("+")
+    )
+
+
+def cards_in(
+    pieces: Sequence[Piece], phones: frozenset[int] = frozenset()
+) -> tuple[set[int], set[str]]:
+    """Find the card numbers in a row of pieces; return their pieces' places, and each number.
+
+    Args:
+        pieces: Digits, in order.
+        phones: Places at which a phone number begins.
+    """
     hits: set[int] = set()
     found: set[str] = set()
     sure: set[int] = set()
@@ -89,6 +107,8 @@ def cards_in(pieces: Sequence[Piece]) -> tuple[set[int], set[str]]:
         return hits, found
     for first in range(len(pieces)):
         for row, digits, parts in _candidates(pieces, first):
+            if first in phones and len(digits) <= MAX_PHONE_DIGITS:
+                continue
             if _alone(pieces, row):
                 if not _NOBODYS.match(digits):
                     hits.update(row)

@@ -173,6 +173,21 @@ def test_nonsense_is_discarded_with_its_reason() -> None:
     assert call.running.tokens == 7
 
 
+def test_empty_answer_to_small_talk_is_the_truth() -> None:
+    """A greeting holds nothing; where something was told, an empty answer is nonsense."""
+    call = Call()
+    call.talk(EVERY)
+    asked = call.running.begin(EVERY, ["Caller: Hello there.", "You: Hello."], at_s=call.now_s)
+    assert asked is not None
+    call.answered(answer(caller=""))
+    (made,) = call.told
+    assert (made.outcome, call.running.covered, call.running.version) == ("ok", EVERY, 0)
+    call.talk(EVERY)
+    call.ask()
+    call.answered(answer(caller=""))
+    assert call.told[-1].outcome == "discarded"
+
+
 def test_answer_that_forgot_most_of_what_was_known_is_discarded() -> None:
     """A model that was talked into forgetting does not make the call forget."""
     facts = tuple(f"item {number}: {number}4711" for number in range(1, 6))
