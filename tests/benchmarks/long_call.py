@@ -32,7 +32,7 @@ from tests.scenarios.long_call import TARGET_TOKENS, TRIGGER_TOKENS, agent, hold
 _SAMPLE_S = 0.0005
 _WARM_UP_S = 5.0
 _ROOT = f"{Path(__file__).parents[2]}/"
-_KEEPING = ("agent/context/", "agent/live/recall.py")
+_KEEPING = ("agent/context/", "agent/live/recall.py", "agent/live/context_")
 _FAR_END = "tests.benchmarks.far_text_model"
 _DIRECTIONS = {"up": "caller to model", "down": "model to caller"}
 
