@@ -11,6 +11,7 @@ from agent.live.session import LiveSession
 from tests.scenarios.long_call import (
     FACTS,
     MINUTES,
+    TRIGGER_TOKENS,
     WINDOW_TOKENS,
     LongCall,
     SlowTextModel,
@@ -26,6 +27,8 @@ _CPU_S = 60.0
 """About four times what a call takes on the machine this was written on."""
 _LEAST_CUTS = 15
 _WRONG_AT_MOST = 0.1
+# One utterance of the caller, as far as two ends may differ about it, and what is said in the turn.
+_TOSS_UP_TOKENS = 400
 
 
 def _tokens(session: LiveSession) -> int:
@@ -104,12 +107,22 @@ def test_model_knows_every_fact_whenever_it_is_asked(call: LongCall) -> None:
     assert [(round(one.at_s), one.asked) for one in call.answers if not one.known] == []
 
 
-def test_token_estimate_is_within_a_tenth_of_the_truth_at_every_second(call: LongCall) -> None:
-    """Whatever the server counts for a second of audio, and before it has told us, too."""
+def test_token_estimate_is_within_a_tenth_of_the_truth(call: LongCall) -> None:
+    """At every second, whatever the server counts for a second of audio, toss-ups apart.
+
+    A server says nothing before a turn is over. Where a turn begins with hardly more or less than
+    the trigger, nobody can know whether it was cut until its count comes.
+    """
     assert len(call.samples) > 0.99 * call.seconds
     assert [sample for sample in call.samples if sample.estimate is None] == []
-    wrong = [astuple(sample) for sample in call.samples if sample.error > _WRONG_AT_MOST]
-    assert wrong == []
+    wrong = [sample for sample in call.samples if sample.error > _WRONG_AT_MOST]
+    sure = [
+        astuple(sample)
+        for sample in wrong
+        if abs(max(sample.estimate or 0, sample.tokens) - TRIGGER_TOKENS) > _TOSS_UP_TOKENS
+    ]
+    assert sure == []
+    assert len(wrong) <= 0.002 * len(call.samples)
 
 
 def test_never_more_than_one_summary_is_in_flight(told: LongCall, model: SlowTextModel) -> None:

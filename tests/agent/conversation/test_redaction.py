@@ -296,7 +296,7 @@ def test_text_is_touched_only_where_it_holds_something(held: str, text: str) -> 
 
 
 def test_international_phone_number_is_no_card() -> None:
-    """One in ten of 13 digits passes a card's check, and German mobiles begin as an old Visa did."""
+    """One in ten of 13 digits passes the check, and German mobiles begin as an old Visa did."""
     for number in ("+49 151 12345678", "+4915112345678", "+ 49 (151) 12345678"):
         assert Redactor(Redaction()).redact_text(f"Call me on {number}.") == f"Call me on {number}."
     removed = Redactor(Redaction()).redact_text("It is +4111 1111 1111 1111.")
