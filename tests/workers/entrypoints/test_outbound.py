@@ -151,7 +151,8 @@ async def test_refused_session_is_an_end_out_of_order(
     terminal = Terminal()
     assert await call(world, terminal) == 1
     assert "GOOGLE_API_KEY" in terminal.text
-    assert "call.log" in terminal.text
+    # A long folder folds the line, in the middle of the file's name if need be.
+    assert "call.log" in "".join(terminal.text.split())
 
 
 async def test_lost_callbacks_are_made_up_for(
