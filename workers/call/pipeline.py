@@ -13,6 +13,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from typing import cast
@@ -121,6 +122,8 @@ class CallRunner:
         self._clock = clock
         self._filler = load_filler(spec)
         self._redactor = Redactor(spec.redaction)
+        # One thread: more would only take the interpreter from each other and from the calls.
+        self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._processors = {
             side: [cast(type[FrameProcessor], import_reference(name, spec)) for name in names]
             for side, names in (
@@ -160,6 +163,10 @@ class CallRunner:
             seconds=round(call.now_s() - call.stream.started_s, 1),
             counted=dict(call.counted()),
         )
+
+    def close(self) -> None:
+        """Wait for the records that are on their way to the store."""
+        self._records.shutdown()
 
     def _assemble(
         self, entry: CallEntry, socket: MediaSocket, started: StartedStream
@@ -308,7 +315,8 @@ class CallRunner:
         call.entry.history = list(record.turns)
         # The next stream of this call works with what was said; what is stored must not hold it.
         # In a thread: an hour's record took a tenth of a second, in which no call would be served.
-        await asyncio.to_thread(self._store_record, record)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._records, self._store_record, record)
 
     def _store_record(self, record: CallRecord) -> None:
         self._store.save_record(record.call_sid, self._redactor.redact_record(record))

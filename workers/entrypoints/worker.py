@@ -125,6 +125,7 @@ async def run_worker(
         await messages.close()
         if text_model is not None:
             await text_model.close()
+        await asyncio.to_thread(runner.close)
         await store.close(deadline_s=CLOSE_TIMEOUT_S)
         # Both wait for their threads.
         await asyncio.to_thread(greetings.close)
