@@ -145,6 +145,7 @@ async def test_frames_in_wrong_order_lose_no_time(tmp_path: Path) -> None:
     assert record.counters["media_out_of_order"] == 4
 
 
+@pytest.mark.alone
 async def test_forty_calls_at_once_do_not_cross(tmp_path: Path) -> None:
     """Each sings its own tone and hears that tone come back, and no other's."""
     tones = [400 + 60 * number for number in range(40)]

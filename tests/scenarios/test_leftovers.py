@@ -108,7 +108,9 @@ def _held(rig: Rig) -> dict[str, int]:
 
 def _pooled(thread: threading.Thread) -> bool:
     """Whether it is one of a bounded pool, which grows when several are wanted at once."""
-    return thread.name.startswith(("asyncio_", "store-reader", "ThreadPoolExecutor"))
+    # The loop's own pool is called after the loop, which is uvloop here.
+    pools = ("asyncio_", "uvloop_", "store-reader", "ThreadPoolExecutor")
+    return thread.name.startswith(pools)
 
 
 def _more(before: Counter[str]) -> dict[str, int]:

@@ -118,6 +118,7 @@ def coded(numbers: range) -> script.Say:
     return script.Say(f"coded:{numbers.start}:{len(numbers) * FRAME_MS}")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "faults",
     [(), (RefuseUpgrade(sessions=frozenset(range(CALLS + 1, CALLS + 9)), status=503),)],

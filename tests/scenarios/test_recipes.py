@@ -138,6 +138,7 @@ def runs() -> Runs:
 
 
 # The first test waits for all calls.
+@pytest.mark.alone
 @pytest.mark.timeout(ALL_S + 60)
 @pytest.mark.parametrize("name", DRILLS)
 def test_recipe_holds(name: str, runs: Runs) -> None:
