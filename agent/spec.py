@@ -105,6 +105,10 @@ class Limits:
     """The caller stopped speaking, or a greeting was asked for, and the model stays silent."""
     tool_timeout_s: Seconds = 10.0
     connect_timeout_s: Seconds = 10.0
+    takeovers: Annotated[int, Field(ge=0, le=100)] = 3
+    """So often a stream may be lost under the caller within ``takeovers_within_s`` and another one
+    be opened; after that the caller gets a person or the apology. Hand-overs do not count."""
+    takeovers_within_s: Seconds = 120.0
 
 
 @dataclass(frozen=True, slots=True)

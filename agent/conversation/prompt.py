@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.audio import PcmChunk
+from agent.checkpoint import SessionCheckpoint
 from agent.conversation.record import ToolRecord, TurnRecord
 from agent.spec import PLACEHOLDER, AgentSpec
 from agent.text import sendable
@@ -63,6 +64,8 @@ class Opening:
     """What was said on this call before, which is told to its first connection."""
     tools: tuple[ToolRecord, ...] = ()
     """What was called on this call before."""
+    checkpoint: SessionCheckpoint | None = None
+    """Of the session to go on with, where another stream had one."""
 
 
 def greeting_text(spec: AgentSpec, variables: Mapping[str, str]) -> str | None:

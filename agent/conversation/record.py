@@ -30,6 +30,10 @@ class EndReason(StrEnum):
     MODEL_SILENT = "model_silent"
     """The model did not answer in time."""
     WORKER_STOPPED = "worker_stopped"
+    HANDED_OVER = "handed_over"
+    """This worker let go of the call, so that another goes on with it."""
+    TAKEN_OVER = "taken_over"
+    """Another worker has the call: this one fell silent at once."""
     INTERNAL_ERROR = "internal_error"
 
 
@@ -60,7 +64,8 @@ class ToolRecord:
     args: dict[str, Any]
     started_s: float
     ended_s: float
-    outcome: Literal["ok", "error", "timeout", "cancelled"]
+    outcome: Literal["ok", "error", "timeout", "cancelled", "unknown"]
+    """``unknown``: its worker died meanwhile; it may have been carried out."""
     response: dict[str, Any] | None = None
 
 
@@ -83,6 +88,8 @@ class MoveCause(StrEnum):
     """The session resumed without its memory: amnesia."""
     CONTEXT = "context"
     """The context was nearly full, or was about to be cut and held what nothing else did."""
+    TAKEOVER = "takeover"
+    """The call goes on at another worker, or on another stream."""
     UPDATE = "update"
     """There was something to tell the model, and it takes that at a move only."""
 
@@ -281,6 +288,8 @@ class StreamRecord:
     end_reason: EndReason | None = None
     detail: str = ""
     """A sentence for the operator: close code, reason text, setting to look at."""
+    worker: str = ""
+    """Who served it."""
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ _CAUSES: dict[MoveCause, str] = {
     MoveCause.DEAF: "the session was resumed and never answered",
     MoveCause.FORGOT: "the session was resumed without its memory",
     MoveCause.CONTEXT: "the context was nearly full, or about to lose what nothing else held",
+    MoveCause.TAKEOVER: "the call went on at another worker, or on another stream",
     MoveCause.UPDATE: "there was something to tell the model, which it takes at a move only",
 }
 _MOMENTS: dict[MoveMoment, str] = {

@@ -46,6 +46,8 @@ _ENDS: dict[EndReason, tuple[Tone, str]] = {
     EndReason.IDLE: ("odd", "Nobody spoke any more"),
     EndReason.MAX_DURATION: ("odd", "The call reached its longest allowed duration"),
     EndReason.WORKER_STOPPED: ("odd", "The worker was stopped"),
+    EndReason.HANDED_OVER: ("odd", "The worker handed the call over, and nobody went on with it"),
+    EndReason.TAKEN_OVER: ("odd", "Another worker took the call over"),
     EndReason.STREAM_LOST: ("bad", "The media stream was lost"),
     EndReason.LIVE_LOST: ("bad", "No connection to the Live API was to be had"),
     EndReason.LIVE_REFUSED: ("bad", "The Live API refused the session"),
