@@ -150,13 +150,17 @@ class TwilioRest:
     async def redirect(self, call_sid: str, document: str) -> None:
         """Replace what the call is doing by a TwiML document; an open stream is torn down.
 
+        Asking again does no harm as long as the document only asks what is next: it is then asked
+        once more, and a stream that was opened meanwhile ends.
+
         Raises:
             CallAlreadyOver: it is not in progress.
+            OutcomeUnknown: it may have been carried out.
         """
         await self._ask(self._calls(call_sid).update_async(twiml=document))
 
-    async def send_digits(self, call_sid: str, digits: str) -> None:
-        """Have Twilio send DTMF tones, then continue the call; an open stream is torn down.
+    async def send_digits(self, call_sid: str, digits: str, *, stream: int = 1) -> None:
+        """Have Twilio send DTMF tones, then continue the call after ``stream``, which is torn down.
 
         Raises:
             ValueError: not 1 to 32 of ``0-9A-D#*wW``.
@@ -164,7 +168,8 @@ class TwilioRest:
         """
         if not _DIGITS.fullmatch(digits):
             raise ValueError("digits must be 1 to 32 of 0-9 A-D # * w W")
-        await self.redirect(call_sid, twiml.play_digits(self._settings, digits=digits))
+        document = twiml.play_digits(self._settings, digits=digits, stream=stream)
+        await self.redirect(call_sid, document)
 
     async def transfer(self, call_sid: str, to: str, *, caller_id: str | None = None) -> None:
         """Connect the caller to a number at once; an open stream is torn down.

@@ -23,6 +23,8 @@ STATUS_PATH = "/voice/status"
 STREAM_STATUS_PATH = "/voice/stream-status"
 AMD_PATH = "/voice/amd"
 TICKET_PARAMETER = "ticket"
+STREAM_QUERY = "n"
+"""In the address of ``CONTINUE_PATH``: the number of the call's stream that has ended."""
 CALL_QUERY = "call"
 """In the address of ``WHISPER_PATH``: the SID of the call that the briefing is about."""
 
@@ -49,28 +51,47 @@ def connect_stream(
     settings: TwilioSettings,
     *,
     ticket: str,
-    reconnects: int = 0,
+    stream: int = 1,
     announcement: Spoken | None = None,
+    reconnects: int | None = None,
 ) -> str:
     """Open a media stream; when it ends, Twilio asks ``/voice/continue`` what is next.
 
-    The ticket travels as a parameter because Twilio strips query strings (openclaw #14029). The
-    count of reconnects travels in the address, so that it outlives this worker's memory.
+    The ticket travels as a parameter because Twilio strips query strings (openclaw #14029).
+
+    Args:
+        settings: Ours.
+        ticket: For this stream.
+        stream: Its number in the call, counted from 1. It travels in the address of the next
+            question, where it is Twilio's own word that this stream has ended.
+        announcement: Said before the stream opens.
+        reconnects: Deprecated: stands in the address in place of ``stream``.
     """
     response = VoiceResponse()
     if announcement is not None:
         _say(response, announcement)
     connect = Connect()
-    stream = connect.stream(
+    noun = connect.stream(
         url=settings.media_url,
         status_callback=settings.url(STREAM_STATUS_PATH),
         status_callback_method="POST",
     )
-    stream.parameter(name=TICKET_PARAMETER, value=ticket)
+    noun.parameter(name=TICKET_PARAMETER, value=ticket)
     response.append(connect)
     # Remaining verbs run once the socket is closed: error 31921, twiml/stream. No action on
     # Connect, which would take precedence over them.
-    response.redirect(f"{settings.url(CONTINUE_PATH)}?n={reconnects}", method="POST")
+    _ask_what_is_next(response, settings, stream if reconnects is None else reconnects)
+    return str(response)
+
+
+def continue_call(settings: TwilioSettings, *, stream: int) -> str:
+    """Have Twilio ask ``/voice/continue`` what is next after this stream.
+
+    Sent by REST it ends the stream, should it still be open: it is torn down before the new
+    document runs (openclaw #40170).
+    """
+    response = VoiceResponse()
+    _ask_what_is_next(response, settings, stream)
     return str(response)
 
 
@@ -140,12 +161,16 @@ def forward(*, to: str) -> str:
     return str(response)
 
 
-def play_digits(settings: TwilioSettings, *, digits: str, reconnects: int = 0) -> str:
-    """Send DTMF tones into the call, then go on with a new stream."""
+def play_digits(settings: TwilioSettings, *, digits: str, stream: int = 1) -> str:
+    """Send DTMF tones into the call, then ask what is next after this stream."""
     response = VoiceResponse()
     response.play(digits=digits)
-    response.redirect(f"{settings.url(CONTINUE_PATH)}?n={reconnects}", method="POST")
+    _ask_what_is_next(response, settings, stream)
     return str(response)
+
+
+def _ask_what_is_next(response: VoiceResponse, settings: TwilioSettings, stream: int) -> None:
+    response.redirect(f"{settings.url(CONTINUE_PATH)}?{STREAM_QUERY}={stream}", method="POST")
 
 
 def _speakable(text: str) -> str:

@@ -1,8 +1,13 @@
 """Single-use tickets: the signed voice webhook mints one, the stream it asked for presents it.
 
-A ticket is a signed statement of call, account, expiry and a random number. Nothing is stored
-when it is issued, so the worker that answers the webhook need not be the one that gets the
-stream; a redeemed one is remembered until it would have expired anyway, in this process.
+A ticket is a signed statement of call, account, expiry, a random number, and what the worker that
+gets the stream needs to know, since ``start`` names no numbers: which stream of the call this is,
+the call's direction and its two numbers. Nothing is stored when it is issued, so the worker that
+answers the webhook need not be the one that gets the stream.
+
+A redeemed ticket is remembered until it would have expired anyway, in this process alone. That the
+same one is not used in two processes is the store's affair: one stream number of a call can be
+claimed once.
 """
 
 from __future__ import annotations
@@ -11,15 +16,31 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from itsdangerous import BadData, URLSafeSerializer
 
 from telephony.errors import TicketRejected
 
-# A Twilio identifier has 34 characters and a ticket about 200; a <Parameter> takes 500 for name
-# and value together (twilio.com/docs/voice/twiml/stream).
-_MAX_CHARS: Final = 500
+# A <Parameter> takes less than 500 for name and value together, and 20 are left for the name
+# (twilio.com/docs/voice/twiml/stream). A ticket with two phone numbers has about 200.
+_MAX_CHARS: Final = 480
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a redeemed ticket says."""
+
+    account_sid: str
+    call_sid: str
+    stream: int = 1
+    """The stream's number in its call, counted from 1."""
+    direction: str = ""
+    """As Twilio names it: ``inbound``, ``outbound-api``."""
+    from_: str = ""
+    """Empty, as is ``to``, where they did not fit."""
+    to: str = ""
 
 
 class TicketBook:
@@ -42,29 +63,45 @@ class TicketBook:
         # streams within one lifetime.
         self._redeemed: dict[str, float] = {}
 
-    def issue(self, *, account_sid: str, call_sid: str) -> str:
-        """A ticket for one stream of this call."""
-        expires_at = self._clock() + self._lifetime_s
-        statement = [account_sid, call_sid, round(expires_at, 3), secrets.token_urlsafe(12)]
-        return self._serializer.dumps(statement)
+    def issue(
+        self,
+        *,
+        account_sid: str,
+        call_sid: str,
+        stream: int = 1,
+        direction: str = "",
+        from_: str = "",
+        to: str = "",
+    ) -> str:
+        """A ticket for one stream of this call.
 
-    def redeem(self, ticket: str | None, *, account_sid: str, call_sid: str) -> None:
-        """Use up a ticket.
+        ``from_`` and ``to`` are left out where it would be too long: they can be SIP addresses.
+        """
+        call = [account_sid, call_sid, round(self._clock() + self._lifetime_s, 3)]
+        statement = [*call, secrets.token_urlsafe(12), stream, direction]
+        ticket = self._serializer.dumps([*statement, from_, to])
+        if len(ticket) > _MAX_CHARS:
+            ticket = self._serializer.dumps([*statement, "", ""])
+        return ticket
+
+    def redeem(self, text: str | None, *, account_sid: str, call_sid: str) -> Ticket:
+        """Use up a ticket, and learn what it says.
 
         Args:
-            ticket: As presented, None where there was none.
+            text: As presented, None where there was none.
             account_sid: From ``start``; the ticket must have been issued for it.
             call_sid: Likewise.
 
         Raises:
             TicketRejected: with the reason. A foreign ticket stays good for the call it is for.
         """
-        if not ticket:
+        if not text:
             raise TicketRejected("missing")
-        if len(ticket) > _MAX_CHARS:
+        if len(text) > _MAX_CHARS:
             raise TicketRejected("malformed")
         try:
-            for_account, for_call, expires_at, number = self._serializer.loads(ticket)
+            for_account, for_call, expires_at, number, *rest = self._serializer.loads(text)
+            stream, direction, from_, to = rest
         except (BadData, ValueError, TypeError) as error:
             raise TicketRejected("malformed") from error
         now = self._clock()
@@ -78,6 +115,7 @@ class TicketBook:
         if number in self._redeemed:
             raise TicketRejected("reused")
         self._redeemed[number] = expires_at
+        return Ticket(account_sid, call_sid, stream, direction, from_, to)
 
     def _forget_expired(self, now: float) -> None:
         while self._redeemed:

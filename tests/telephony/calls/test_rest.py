@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from telephony.calls import twiml
 from telephony.calls.rest import TwilioRest
 from telephony.calls.status import CallStatus
 from telephony.errors import (
@@ -212,11 +213,44 @@ async def test_transfer_replaces_the_document(twilio: Twilio, rest: TwilioRest) 
         await rest.transfer(CALL, "+15550100009")
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, 21220), (404, 20404), (404, None)], ids=["state", "unknown", "bare"]
+)
+async def test_redirecting_an_ended_call_says_that_it_is_over(
+    twilio: Twilio, rest: TwilioRest, status: int, code: int | None
+) -> None:
+    """Whichever way Twilio puts it: not in progress, or not found."""
+    twilio.answers = [(status, {"code": code, "message": "gone", "status": status})]
+    with pytest.raises(CallAlreadyOver) as caught:
+        await rest.redirect(CALL, twiml.continue_call(settings(""), stream=1))
+    assert caught.value.verdict is Verdict.END
+
+
+async def test_redirect_without_an_answer_may_be_asked_again(twilio: Twilio) -> None:
+    """A time-out leaves it open whether the call was steered; the same request settles it."""
+    document = twiml.continue_call(settings(""), stream=2)
+    twilio.delay_s = 0.5
+    twilio.answers = [(200, call(status="in-progress"))] * 2
+    base_url = f"http://127.0.0.1:{twilio.server.port}/base"
+    async with TwilioRest(settings(base_url, rest_timeout_s=0.1)) as client:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.redirect(CALL, document)
+        assert caught.value.verdict is Verdict.RECONCILE
+        twilio.delay_s = 0.0
+        await client.redirect(CALL, document)
+    assert [(method, path) for method, path, _, _ in twilio.asked] == [
+        ("POST", f"{ROOT}/Calls/{CALL}.json")
+    ] * 2
+    assert [form for _, _, form, _ in twilio.asked] == [{"Twiml": [document]}] * 2
+
+
 async def test_digits_are_checked_and_sent(twilio: Twilio, rest: TwilioRest) -> None:
     """Only what Twilio can play is asked for."""
     twilio.answers = [(200, call())]
-    await rest.send_digits(CALL, "1w#")
-    assert '<Play digits="1w#" />' in twilio.asked[0][2]["Twiml"][0]
+    await rest.send_digits(CALL, "1w#", stream=2)
+    (document,) = twilio.asked[0][2]["Twiml"]
+    assert '<Play digits="1w#" />' in document
+    assert "/voice/continue?n=2<" in document
     for wrong in ("", "hello", "1" * 33):
         with pytest.raises(ValueError, match="digits"):
             await rest.send_digits(CALL, wrong)

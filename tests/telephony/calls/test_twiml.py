@@ -18,7 +18,7 @@ def tags(document: str) -> list[str]:
 
 def test_stream_is_followed_by_a_redirect() -> None:
     """When the stream's socket closes, Twilio goes on to ask what is next."""
-    root = ET.fromstring(twiml.connect_stream(SETTINGS, ticket="t-1", reconnects=1))
+    root = ET.fromstring(twiml.connect_stream(SETTINGS, ticket="t-1", stream=3))
     connect, redirect = root
     (stream,) = connect
     assert stream.attrib["url"] == "wss://voice.example/media"
@@ -26,7 +26,30 @@ def test_stream_is_followed_by_a_redirect() -> None:
     assert [dict(child.attrib) for child in stream] == [{"name": "ticket", "value": "t-1"}]
     assert connect.attrib == {}, "an action would take precedence over the redirect"
     assert redirect.attrib == {"method": "POST"}
-    assert redirect.text == "https://voice.example/voice/continue?n=1"
+    assert redirect.text == "https://voice.example/voice/continue?n=3"
+
+
+def test_a_calls_first_stream_is_number_one() -> None:
+    """Also where nobody says so."""
+    for document in (
+        twiml.connect_stream(SETTINGS, ticket="t"),
+        twiml.play_digits(SETTINGS, digits="1"),
+    ):
+        assert ET.fromstring(document)[-1].text == "https://voice.example/voice/continue?n=1"
+
+
+def test_call_is_continued_by_a_question_alone() -> None:
+    """Nothing is said or dialled that the answer would not decide."""
+    (redirect,) = ET.fromstring(twiml.continue_call(SETTINGS, stream=2))
+    assert (redirect.tag, redirect.attrib) == ("Redirect", {"method": "POST"})
+    assert redirect.text == "https://voice.example/voice/continue?n=2"
+
+
+def test_digits_are_followed_by_the_same_question() -> None:
+    """The stream that they interrupt is named."""
+    play, redirect = ET.fromstring(twiml.play_digits(SETTINGS, digits="1w#", stream=2))
+    assert play.attrib == {"digits": "1w#"}
+    assert redirect.text == "https://voice.example/voice/continue?n=2"
 
 
 def test_announcement_comes_before_the_stream() -> None:

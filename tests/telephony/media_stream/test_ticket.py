@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
+from telephony.calls import twiml
 from telephony.errors import TicketRejected
-from telephony.media_stream.ticket import TicketBook
+from telephony.media_stream.ticket import Ticket, TicketBook
 
 
 class Clock:
@@ -94,9 +97,51 @@ def test_memory_is_bounded_by_lifetime(book: TicketBook, clock: Clock) -> None:
     assert len(book._redeemed) <= 61
 
 
-def test_a_ticket_fits_a_parameter(book: TicketBook) -> None:
-    """Name and value of a <Parameter> share 500 characters."""
-    assert len(book.issue(account_sid="AC" + "f" * 32, call_sid="CA" + "f" * 32)) < 400
+def test_a_ticket_says_what_start_does_not(book: TicketBook, clock: Clock) -> None:
+    """Stream number, direction and both numbers reach a worker that has not seen the webhook."""
+    ticket = TicketBook("secret", clock=clock).issue(
+        account_sid="AC1",
+        call_sid="CA1",
+        stream=3,
+        direction="outbound-api",
+        from_="+15550100001",
+        to="client:zoë",
+    )
+    said = book.redeem(ticket, account_sid="AC1", call_sid="CA1")
+    assert said == Ticket("AC1", "CA1", 3, "outbound-api", "+15550100001", "client:zoë")
+
+
+def test_a_ticket_that_says_no_more_is_for_the_first_stream(book: TicketBook) -> None:
+    """What was not given is empty."""
+    ticket = book.issue(account_sid="AC1", call_sid="CA1")
+    assert book.redeem(ticket, account_sid="AC1", call_sid="CA1") == Ticket("AC1", "CA1", 1)
+
+
+def test_a_ticket_of_other_fields_is_malformed(book: TicketBook, clock: Clock) -> None:
+    """One signed by a release that says less or more in it is no reason to fail otherwise."""
+    signed: list[object] = [["AC1", "CA1", clock.now + 9, "x"], ["AC1"], {}, 7, ["x"] * 9]
+    for fields in signed:
+        assert rejected(book, book._serializer.dumps(fields)) == "malformed"
+
+
+@pytest.mark.parametrize("length", [20, 100, 400, 3_000])
+def test_a_ticket_fits_a_parameter(book: TicketBook, length: int) -> None:
+    """Name and value share 500 characters: what is too long is left out, and both together."""
+    account, call = "AC" + secrets.token_hex(16), "CA" + secrets.token_hex(16)
+    # Random, so that it cannot be compressed.
+    from_, to = "sip:" + secrets.token_urlsafe(length)[:length], "+15550100002"
+    ticket = book.issue(
+        account_sid=account,
+        call_sid=call,
+        stream=12,
+        direction="outbound-dial",
+        from_=from_,
+        to=to,
+    )
+    assert len(twiml.TICKET_PARAMETER) + len(ticket) < 500
+    said = book.redeem(ticket, account_sid=account, call_sid=call)
+    assert (said.stream, said.direction) == (12, "outbound-dial")
+    assert (said.from_, said.to) == ((from_, to) if length <= 100 else ("", ""))
 
 
 def test_a_secret_is_needed() -> None:
