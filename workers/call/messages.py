@@ -4,11 +4,14 @@ One task per worker, off the media path: once a second it asks for the messages 
 at once, and it does not ask while there is no live call. What it takes it hands to the session,
 and it says in the store what has become of it: at once, and again when a message that had to wait
 was told or the call ended before that.
+
+A message may also have the worker hand its call over. That is done when the stream is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 import socket
@@ -20,6 +23,7 @@ from typing import Literal, Protocol
 
 import structlog
 
+from agent.conversation.record import EndReason
 from workers.store.calls import CallStore, StoreUnavailable
 from workers.store.messages import CallMessage, MessageKind, MessageOutcome
 
@@ -61,6 +65,21 @@ class Session(Protocol):
             ValueError: as above.
         """
 
+    def hand_over(self, limit_s: float) -> None:
+        """End at the next safe point, so that another worker goes on with the call.
+
+        Args:
+            limit_s: Where no safe point has come by then, end all the same.
+        """
+
+
+class Stream(Protocol):
+    """The stream of a call (``agent.conversation.record.StreamRecord``)."""
+
+    @property
+    def end_reason(self) -> EndReason | None:
+        """Why it ended; None while it goes on."""
+
 
 class Live(Protocol):
     """A call that has a stream (``workers.call.live_call.LiveCall``)."""
@@ -70,17 +89,22 @@ class Live(Protocol):
         """Its session."""
 
     @property
+    def stream(self) -> Stream:
+        """The stream that is served."""
+
+    @property
     def instructed_s(self) -> float | None:
         """When its session knew what earlier streams of the call had left to be told."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A message that the session has and the model has not been told yet."""
+    """A message that the session has and has not carried out yet."""
 
     message: CallMessage
     live: Live
-    update: Update
+    update: Update | None
+    """None: it is to hand the call over."""
 
 
 class MessagePoller:
@@ -127,6 +151,8 @@ class MessagePoller:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        # Handed over in the last moment is handed over.
+        self.watch()
         for waiting in list(self._waiting.values()):
             self._settle(waiting.message, MessageOutcome.OVER, "the worker was stopped")
 
@@ -161,13 +187,17 @@ class MessagePoller:
                 self._hand_over(message)
 
     def watch(self) -> None:
-        """Say of what waited that it was told, or that it came too late."""
+        """Say of what waited that it was carried out, or that it came too late."""
         for waiting in list(self._waiting.values()):
+            live = self._live.get(waiting.message.call_sid)
+            if waiting.update is None:
+                if live is not waiting.live:
+                    self._settle(waiting.message, *_left(waiting.live.stream.end_reason))
+                continue
             if waiting.update.done_s is not None:
                 self._settle(waiting.message, MessageOutcome.TOLD)
                 continue
             call_sid = waiting.message.call_sid
-            live = self._live.get(call_sid)
             if live is None:
                 if self._is_over(call_sid):
                     self._settle(waiting.message, MessageOutcome.OVER)
@@ -181,12 +211,15 @@ class MessagePoller:
             # It ended while the store was asked.
             self._settle(message, MessageOutcome.OVER)
             return
+        update: Update | None = None
         try:
-            update = (
-                live.session.update_instruction(message.text)
-                if message.kind is MessageKind.INSTRUCTION
-                else live.session.add_context(message.text)
-            )
+            match message.kind:
+                case MessageKind.CONTEXT:
+                    update = live.session.add_context(message.text)
+                case MessageKind.INSTRUCTION:
+                    update = live.session.update_instruction(message.text)
+                case MessageKind.HAND_OVER:
+                    live.session.hand_over(_limit_s(message.text))
         except ValueError as error:
             self._settle(message, MessageOutcome.REFUSED, str(error))
             return
@@ -195,11 +228,11 @@ class MessagePoller:
             detail = "an error of the worker's; see its log"
             self._settle(message, MessageOutcome.FAILED, detail)
             return
-        if update.done_s is not None:
+        if update is not None and update.done_s is not None:
             self._settle(message, MessageOutcome.TOLD)
             return
         self._waiting[message.id] = _Waiting(message, live, update)
-        at_move = update.how == "next_move"
+        at_move = update is not None and update.how == "next_move"
         self._say(message, MessageOutcome.NEXT_MOVE if at_move else MessageOutcome.WAITS)
 
     def _settle(self, message: CallMessage, outcome: MessageOutcome, detail: str = "") -> None:
@@ -220,3 +253,21 @@ class MessagePoller:
         self._seen[number] = None
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
+
+
+def _limit_s(text: str) -> float:
+    try:
+        limit_s = float(text)
+    except ValueError:
+        limit_s = math.nan
+    if not 0 <= limit_s < math.inf:
+        raise ValueError(f"{text!r} is no number of seconds")
+    return limit_s
+
+
+def _left(reason: EndReason | None) -> tuple[MessageOutcome, str]:
+    """Return what to say of a stream that is gone and was to be handed over."""
+    # Taken over: another worker had been quicker; it has the call, as was wanted.
+    if reason in (EndReason.HANDED_OVER, EndReason.TAKEN_OVER):
+        return MessageOutcome.HANDED_OVER, ""
+    return MessageOutcome.OVER, reason.value if reason is not None else ""

@@ -1,4 +1,4 @@
-"""Messages that operators leave for the agent of a live call, as plain data.
+"""Messages that operators leave for a live call, as plain data.
 
 A message waits in the store until the worker that serves the call takes it. It is void after
 ``MESSAGE_LIFE_S``: what was meant for this moment must not arrive an hour later, even where the
@@ -12,6 +12,9 @@ from enum import StrEnum
 
 # Ten times what a worker that is well takes to ask, and far less than until it would surprise.
 MESSAGE_LIFE_S = 60.0
+# How long a session may wait for a safe point before it hands its call over all the same. A turn of
+# either side is over by then, nearly always; and a deploy is not held up for longer. Our own.
+HAND_OVER_WITHIN_S = 30.0
 
 
 class MessageKind(StrEnum):
@@ -21,6 +24,9 @@ class MessageKind(StrEnum):
     """To be known from now on."""
     INSTRUCTION = "instruction"
     """Replaces the agent's own instruction."""
+    HAND_OVER = "hand_over"
+    """Not for the agent: the worker is to let another one go on with the call. The text is the
+    longest that it may wait for a safe point, in seconds."""
 
 
 class MessageOutcome(StrEnum):
@@ -37,7 +43,10 @@ class MessageOutcome(StrEnum):
     FAILED = "failed"
     """The worker could not hand it to the session; the detail says where to look."""
     OVER = "over"
-    """The call ended before it was told."""
+    """The call, or the stream it was meant for, ended before it was told or handed over; the detail
+    says how where that is known."""
+    HANDED_OVER = "handed_over"
+    """The worker has let go of the call."""
     WITHDRAWN = "withdrawn"
     """Nobody had taken it, and whoever left it waits no longer."""
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from agent.conversation.record import UpdateRecord
+from agent.conversation.record import EndReason, StreamRecord, UpdateRecord
 from tests.fakes.clock import Clock
 from tests.fakes.store import MemoryCallStore
 from workers.call.messages import MessagePoller
@@ -27,12 +27,19 @@ class FakeSession:
     raises: Exception | None = None
     heard: list[tuple[str, str]] = field(default_factory=list)
     updates: list[UpdateRecord] = field(default_factory=list)
+    limits_s: list[float] = field(default_factory=list)
+    """Of the hand-overs that were asked for."""
 
     def add_context(self, text: str) -> UpdateRecord:
         return self._update("context", text)
 
     def update_instruction(self, text: str) -> UpdateRecord:
         return self._update("instruction", text)
+
+    def hand_over(self, limit_s: float) -> None:
+        if self.raises is not None:
+            raise self.raises
+        self.limits_s.append(limit_s)
 
     def _update(self, kind: Literal["context", "instruction"], text: str) -> UpdateRecord:
         if self.raises is not None:
@@ -46,6 +53,10 @@ class FakeSession:
 class FakeLive:
     session: FakeSession = field(default_factory=FakeSession)
     instructed_s: float | None = 0.1
+    stream: StreamRecord = field(default_factory=lambda: StreamRecord("MZ1", 0.0))
+
+    def end(self, reason: EndReason) -> None:
+        self.stream.end_reason = reason
 
 
 class World:
@@ -263,3 +274,76 @@ async def test_worker_that_stops_settles_what_waits(world: World) -> None:
     await world.poller.ask()
     await world.poller.close()
     assert await world.outcome(number) is MessageOutcome.OVER
+
+
+async def hand_over(world: World, limit: str = "12.5") -> int:
+    """Leave the message and have it taken."""
+    number = await world.store.leave_message("CA1", MessageKind.HAND_OVER, limit)
+    await world.poller.ask()
+    return number
+
+
+async def test_hand_over_is_done_when_the_stream_is_gone(world: World) -> None:
+    """The session is asked once, with the limit, and it is told that it waits until then."""
+    number = await hand_over(world)
+    assert world.session.limits_s == [12.5]
+    assert world.session.heard == []
+    world.poller.watch()
+    assert await world.outcome(number) is MessageOutcome.WAITS
+    # It has ended, but its record is still on its way to the store.
+    world.live["CA1"].end(EndReason.HANDED_OVER)
+    world.poller.watch()
+    assert await world.outcome(number) is MessageOutcome.WAITS
+    del world.live["CA1"]
+    world.poller.watch()
+    assert await world.outcome(number) is MessageOutcome.HANDED_OVER
+
+
+async def test_call_that_comes_back_to_its_worker_was_handed_over(world: World) -> None:
+    """It may be the only one there is; the new stream is another one."""
+    number = await hand_over(world)
+    world.live["CA1"].end(EndReason.HANDED_OVER)
+    world.live["CA1"] = FakeLive()
+    world.poller.watch()
+    assert await world.outcome(number) is MessageOutcome.HANDED_OVER
+    assert world.session.limits_s == []
+
+
+async def test_call_that_another_worker_took_meanwhile_was_handed_over(world: World) -> None:
+    """That it be there was what was wanted."""
+    number = await hand_over(world)
+    world.live.pop("CA1").end(EndReason.TAKEN_OVER)
+    world.poller.watch()
+    assert await world.outcome(number) is MessageOutcome.HANDED_OVER
+
+
+async def test_caller_who_hangs_up_before_the_hand_over(world: World) -> None:
+    """Whoever waits reads how it ended instead."""
+    number = await hand_over(world)
+    world.live.pop("CA1").end(EndReason.CALLER_HUNG_UP)
+    world.poller.watch()
+    state = await world.store.message_state(number)
+    assert state == MessageState(taken=True, outcome=MessageOutcome.OVER, detail="caller_hung_up")
+
+
+@pytest.mark.parametrize("limit", ["", "soon", "-1", "nan", "inf"])
+async def test_hand_over_without_a_proper_limit_is_refused(world: World, limit: str) -> None:
+    """The session is not asked to wait for ever, or backwards."""
+    number = await hand_over(world, limit)
+    assert await world.outcome(number) is MessageOutcome.REFUSED
+    assert world.session.limits_s == []
+
+
+async def test_session_that_fails_to_hand_over(world: World) -> None:
+    """Nobody waits for a stream that will not end."""
+    world.session.raises = RuntimeError("a bug")
+    number = await hand_over(world)
+    assert await world.outcome(number) is MessageOutcome.FAILED
+
+
+async def test_hand_over_in_the_last_moment_of_a_worker_is_settled_as_such(world: World) -> None:
+    """A worker that drains closes right after its calls have left."""
+    number = await hand_over(world)
+    world.live.pop("CA1").end(EndReason.HANDED_OVER)
+    await world.poller.close()
+    assert await world.outcome(number) is MessageOutcome.HANDED_OVER
