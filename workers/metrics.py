@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from agent.conversation.record import CallRecord, EndReason, MoveRecord, SummaryMade
+
+WorkerState = Literal["ready", "draining", "dead"]
+TakeoverKind = Literal["resume", "refill", "fresh"]
+WORKER_STATES: tuple[WorkerState, ...] = ("ready", "draining", "dead")
+TAKEOVER_KINDS: tuple[TakeoverKind, ...] = ("resume", "refill", "fresh")
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -161,6 +169,66 @@ class Metrics:
             ["name"],
             registry=registry,
         )
+        self.takeovers = Counter(
+            "evercall_takeovers_total",
+            "Calls that went on here after another worker, or after a lost stream: resumed by"
+            " handle, refilled, or begun anew (fresh) because nothing was to be had.",
+            ["kind"],
+            registry=registry,
+        )
+        self.takeover_s = Histogram(
+            "evercall_takeover_seconds",
+            "From Twilio's request to go on with a call to the first caller audio given to a"
+            " connection that serves.",
+            buckets=(0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10, 20),
+            registry=registry,
+        )
+        self.hand_overs = Counter(
+            "evercall_hand_overs_total",
+            "Calls this worker let go of for another: at a safe point, or forced because none came"
+            " in time.",
+            ["moment"],
+            registry=registry,
+        )
+        self.calls_lost_to_others = Counter(
+            "evercall_calls_lost_to_others_total",
+            "Calls this worker served when another took their fencing number.",
+            registry=registry,
+        )
+        self.streams_lost = Counter(
+            "evercall_streams_lost_total",
+            "Streams that ended under a caller who was still there, as seen when their calls went"
+            " on here.",
+            registry=registry,
+        )
+        self.checkpoints_written = Counter(
+            "evercall_checkpoints_written_total",
+            "Checkpoints handed to the store.",
+            registry=registry,
+        )
+        self.checkpoint_writes_refused = Gauge(
+            "evercall_checkpoint_writes_refused",
+            "Writes the store refused because their call has a higher fencing number.",
+            registry=registry,
+        )
+        self.fleet_workers = Gauge(
+            "evercall_fleet_workers",
+            "Workers on this database, as this one sees them.",
+            ["state"],
+            registry=registry,
+        )
+        self.fleet_steered = Counter(
+            "evercall_fleet_steered_total",
+            "Calls of dead workers that this one steered on, by what came of it.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.prewarm = Counter(
+            "evercall_prewarm_total",
+            "Live connections opened before their stream was there, by what came of them.",
+            ["outcome"],
+            registry=registry,
+        )
         self.open_calls = Gauge("evercall_open_calls", "Calls under way.", registry=registry)
         self.live_streams = Gauge("evercall_live_streams", "Streams open.", registry=registry)
         self.store_lost = Gauge(
@@ -169,6 +237,13 @@ class Metrics:
         self.logs_dropped = Gauge(
             "evercall_log_records_dropped", "Log records dropped.", registry=registry
         )
+
+        # Of these the rate is looked at before the first one happens.
+        for kind in TAKEOVER_KINDS:
+            self.takeovers.labels(kind)
+        for moment in ("safe_point", "forced"):
+            self.hand_overs.labels(moment)
+        self.fleet_seen(())
 
     def stream_ended(self, reason: EndReason) -> None:
         """One stream is over."""
@@ -182,6 +257,22 @@ class Metrics:
         self.move_held_s.observe(max(0.0, record.held_ms) / 1000)
         self.move_lost_s.observe(max(0.0, record.lost_ms) / 1000)
         self.move_tries.observe(record.tries)
+
+    def takeover_done(self, kind: TakeoverKind, took_s: float | None = None) -> None:
+        """A call goes on here; without ``took_s`` where it is not known when Twilio asked."""
+        self.takeovers.labels(kind).inc()
+        if took_s is not None:
+            self.takeover_s.observe(max(0.0, took_s))
+
+    def handed_over(self, *, forced: bool) -> None:
+        """This worker has let go of a call."""
+        self.hand_overs.labels("forced" if forced else "safe_point").inc()
+
+    def fleet_seen(self, states: Iterable[WorkerState]) -> None:
+        """Show the workers there are, one state each; those that are gone are counted no more."""
+        found = list(states)
+        for state in WORKER_STATES:
+            self.fleet_workers.labels(state).set(found.count(state))
 
     def summary_made(self, made: SummaryMade) -> None:
         """One attempt to summarise is over; to be told when it happens, not when the call ends.

@@ -155,6 +155,62 @@ def test_summary_is_counted_when_it_is_made_and_only_then() -> None:
     assert "text-secret" not in text
 
 
+def test_takeovers_and_hand_overs_are_counted_by_how_they_went() -> None:
+    """How long one took is observed only where it is known when Twilio asked."""
+    metrics = Metrics()
+    metrics.takeover_done("resume", 0.64)
+    metrics.takeover_done("resume", -0.01)
+    metrics.takeover_done("refill")
+    metrics.takeover_done("fresh", 1.4)
+    for forced in (False, False, True):
+        metrics.handed_over(forced=forced)
+    text = metrics.render().decode()
+    for line in (
+        'evercall_takeovers_total{kind="resume"} 2.0',
+        'evercall_takeovers_total{kind="refill"} 1.0',
+        'evercall_takeovers_total{kind="fresh"} 1.0',
+        "evercall_takeover_seconds_count 3.0",
+        "evercall_takeover_seconds_sum 2.04",
+        'evercall_takeover_seconds_bucket{le="0.1"} 1.0',
+        'evercall_takeover_seconds_bucket{le="1.5"} 3.0',
+        'evercall_hand_overs_total{moment="safe_point"} 2.0',
+        'evercall_hand_overs_total{moment="forced"} 1.0',
+    ):
+        assert line in text
+
+
+def test_worker_that_is_gone_is_no_longer_counted() -> None:
+    """Each look replaces the one before; a state that nobody is in shows as none, not as before."""
+    metrics = Metrics()
+    metrics.fleet_seen(["ready", "ready", "dead"])
+    assert 'evercall_fleet_workers{state="ready"} 2.0' in metrics.render().decode()
+    metrics.fleet_seen(["ready", "draining"])
+    text = metrics.render().decode()
+    for line in ('{state="ready"} 1.0', '{state="draining"} 1.0', '{state="dead"} 0.0'):
+        assert f"evercall_fleet_workers{line}" in text
+
+
+def test_what_keeps_calls_alive_is_exposed_before_it_happens() -> None:
+    """An alert on a rate needs the series while nothing is wrong."""
+    metrics = Metrics()
+    text = metrics.render().decode()
+    for name in (
+        "calls_lost_to_others_total",
+        "streams_lost_total",
+        "checkpoints_written_total",
+        "checkpoint_writes_refused",
+        'takeovers_total{kind="fresh"}',
+        'hand_overs_total{moment="forced"}',
+        'fleet_workers{state="dead"}',
+    ):
+        assert f"evercall_{name} 0.0" in text
+    metrics.fleet_steered.labels("steered").inc()
+    metrics.prewarm.labels("claimed").inc()
+    text = metrics.render().decode()
+    assert 'evercall_fleet_steered_total{outcome="steered"} 1.0' in text
+    assert 'evercall_prewarm_total{outcome="claimed"} 1.0' in text
+
+
 def test_processes_do_not_share_counters() -> None:
     """Each worker of a test has a registry of its own."""
     first, second = Metrics(), Metrics()
