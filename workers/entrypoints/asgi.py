@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -9,20 +11,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from telephony.settings import MEDIA_PATH
+from workers.call.active import ActiveCalls
 from workers.entrypoints.media import MediaEndpoint
 from workers.entrypoints.services import Services
 from workers.entrypoints.webhooks import Webhooks
-from workers.metrics import CONTENT_TYPE
+from workers.metrics import CONTENT_TYPE, Metrics
+from workers.store.calls import CallStore
+
+Gather = Callable[[bytes], Awaitable[bytes]]
+"""Takes one process's exposition, and returns that of all which share its address."""
 
 
-def create_app(services: Services) -> ASGIApp:
+def create_app(services: Services, *, gather: Gather | None = None) -> ASGIApp:
     """The web app over one worker's parts.
 
     The media socket goes past Starlette, whose middleware would wrap every message sent.
     """
     media = MediaEndpoint(services)
     # A redirect would lose the body and the signature's address.
-    web = Starlette(routes=[*Webhooks(services).routes(), *_operator_routes(services)])
+    web = Starlette(routes=[*Webhooks(services).routes(), *_operator_routes(services, gather)])
     web.router.redirect_slashes = False
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,7 +41,16 @@ def create_app(services: Services) -> ASGIApp:
     return app
 
 
-def _operator_routes(services: Services) -> list[Route]:
+def exposition(active: ActiveCalls, metrics: Metrics, store: CallStore) -> bytes:
+    """What ``/metrics`` answers about this process."""
+    active.sweep()
+    metrics.open_calls.set(active.open_calls)
+    metrics.live_streams.set(active.live_streams)
+    metrics.store_lost.set(store.lost)
+    return metrics.render()
+
+
+def _operator_routes(services: Services, gather: Gather | None) -> list[Route]:
     active, metrics, store = services.active, services.metrics, services.store
 
     async def healthz(_request: Request) -> Response:
@@ -55,11 +71,10 @@ def _operator_routes(services: Services) -> list[Route]:
         )
 
     async def expose(_request: Request) -> Response:
-        active.sweep()
-        metrics.open_calls.set(active.open_calls)
-        metrics.live_streams.set(active.live_streams)
-        metrics.store_lost.set(store.lost)
-        return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
+        text = exposition(active, metrics, store)
+        if gather is not None:
+            text = await gather(text)
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
     return [
         Route("/healthz", healthz),

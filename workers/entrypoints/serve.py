@@ -11,6 +11,7 @@ import uvloop
 from agent.errors import AgentSpecError
 from agent.spec import AgentSpec, load_agent
 from workers.entrypoints.complaint import complain
+from workers.entrypoints.server import let_calls_end
 from workers.entrypoints.worker import run_worker
 from workers.logs import LogPipe, start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings
@@ -62,4 +63,4 @@ async def _serve(
         # call for 160 ms at a time (measured at 40 calls).
         gc.collect()
         gc.freeze()
-        await worker.server.run(worker.active)
+        await worker.server.run(let_calls_end(worker.active))

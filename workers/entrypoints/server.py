@@ -6,38 +6,57 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Self
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workers.call.active import ActiveCalls
 from workers.entrypoints.http_protocol import HttpProtocol
+from workers.entrypoints.listener import BACKLOG, listen
 from workers.entrypoints.media_protocol import MediaProtocol
 
 # Twilio's frames have 300 bytes; its documents promise no size, so there is room for a minute.
 MAX_MESSAGE_BYTES = 1024 * 1024
 # twilio.md 1.3: Twilio's client answers pings; a vanished peer is found out within 40 s.
 PING_S = 20.0
-# Longer than any stall of a call that goes on: its sends are given up after 5 s.
-STUCK_PEER_MS = 30_000
 SHUTDOWN_S = 5.0
 DRAIN_S = 300.0
+
+Drain = Callable[[asyncio.Event], Awaitable[None]]
+"""Lets calls end, or leave; in a hurry once the event it is given is set."""
 
 _log = structlog.get_logger(__name__)
 
 
 class WebServer:
-    """The listening web app, as a context manager: it serves from enter to exit."""
+    """The listening web app, as a context manager: it serves from enter to exit.
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int) -> None:
+    Args:
+        app: What is served.
+        host: Address to listen on.
+        port: Port to listen on; 0 is the system's choice.
+        listener: A socket that listens already, in place of both: a parent's, which its processes
+            accept from in common (see ``listener.listen``). It is closed here at the end, which
+            does not close it elsewhere.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, host: str, port: int, listener: socket.socket | None = None
+    ) -> None:
+        self._app = app
         self._host = host
         self._port = port
+        self._listener = listener
+        self._accepting = True
         self._server = _Server(
             uvicorn.Config(
-                app,
+                self._serve,
+                # It would take a method for ASGI 2.
+                interface="asgi3",
+                backlog=BACKLOG,
                 http=HttpProtocol,
                 ws=MediaProtocol,
                 ws_max_size=MAX_MESSAGE_BYTES,
@@ -65,15 +84,7 @@ class WebServer:
         Raises:
             OSError: the address cannot be had, such as because the port is taken.
         """
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.create_server((self._host, self._port), family=family, backlog=2048)
-        # Accepted sockets inherit it. asyncio (not uvloop) sets it only on sockets that name their
-        # protocol, and create_server's do not: a mark behind audio then waits 40 ms (observed).
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # Inherited, too. Closing waits for a peer to take what was sent to it; one that is
-            # alive and reads nothing would keep the socket for good (Linux answers for it).
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_PEER_MS)
+        listener = self._listener or listen(self._host, self._port)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         self._port = listener.getsockname()[1]
         ready = asyncio.create_task(self._server.ready.wait())
@@ -93,23 +104,59 @@ class WebServer:
                 self._task.cancel()
                 await asyncio.wait({self._task}, timeout=1.0)
 
-    async def run(self, active: ActiveCalls, *, drain_s: float = DRAIN_S) -> None:
-        """Serve until SIGTERM or SIGINT, then let calls end: up to ``drain_s`` or a second signal.
+    def stop_accepting(self) -> None:
+        """Leave new connections to the other processes that have the listening socket.
 
-        Meanwhile the worker is not ready and refuses new calls, but keeps listening, because the
-        calls that go on still ask for what is next.
+        What is open goes on: streams, and connections between two requests, whose next answer says
+        that it is the last. Where nobody else has the socket, new connections are refused.
+        """
+        if not self._accepting:
+            return
+        self._accepting = False
+        for server in self._server.servers:
+            server.close()
+
+    async def run(self, drain: Drain) -> None:
+        """Serve until SIGTERM or SIGINT, then until ``drain`` is done; another signal hurries it.
+
+        What is open after that is closed on exit.
         """
         stop, hurry = asyncio.Event(), asyncio.Event()
         with _signals(stop, hurry):
             await stop.wait()
-            active.draining = True
-            _log.info("server.draining", live_streams=active.live_streams)
-            idle = asyncio.create_task(active.wait_idle(timeout_s=drain_s))
-            hurried = asyncio.create_task(hurry.wait())
-            await asyncio.wait({idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (idle, hurried):
-                task.cancel()
-            _log.info("server.stopping", live_streams=active.live_streams)
+            await drain(hurry)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._accepting:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_last(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", []), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_last)
+
+
+def let_calls_end(active: ActiveCalls, *, drain_s: float = DRAIN_S) -> Drain:
+    """Return what makes a worker refuse new calls and waits for the others, up to ``drain_s``.
+
+    It keeps listening meanwhile, because the calls that go on still ask for what is next.
+    """
+
+    async def drain(hurry: asyncio.Event) -> None:
+        active.draining = True
+        _log.info("server.draining", live_streams=active.live_streams)
+        idle = asyncio.create_task(active.wait_idle(timeout_s=drain_s))
+        hurried = asyncio.create_task(hurry.wait())
+        await asyncio.wait({idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (idle, hurried):
+            task.cancel()
+        _log.info("server.stopping", live_streams=active.live_streams)
+
+    return drain
 
 
 class _Server(uvicorn.Server):

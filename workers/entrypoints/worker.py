@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from workers.call.greetings import GreetingCache
 from workers.call.messages import MessagePoller
 from workers.call.pipeline import CallRunner
 from workers.call.recording import Recorder
-from workers.entrypoints.asgi import create_app
+from workers.entrypoints.asgi import Gather, create_app
 from workers.entrypoints.server import WebServer
 from workers.entrypoints.services import Services
 from workers.logs import LogPipe
@@ -67,8 +68,13 @@ async def run_worker(
     variables: Mapping[str, str] | None = None,
     observers: Callable[[], Sequence[BaseObserver]] = tuple,
     logs: LogPipe | None = None,
+    listener: socket.socket | None = None,
+    gather: Gather | None = None,
 ) -> AsyncIterator[Worker]:
     """Serve calls with one agent from enter to exit.
+
+    ``listener`` is a socket that listens already, in place of ``host`` and ``port``; ``gather``
+    adds the metrics of the other processes that share it.
 
     Raises:
         SettingsError: settings are missing or wrong; one line each.
@@ -118,7 +124,8 @@ async def run_worker(
     messages.start()
     try:
         await _prepare(text_model)
-        async with WebServer(create_app(services), host=host, port=port) as server:
+        app = create_app(services, gather=gather)
+        async with WebServer(app, host=host, port=port, listener=listener) as server:
             yield Worker(server, active, runner, store, metrics, recorder, dialer, text_model)
     finally:
         sweeper.cancel()

@@ -12,8 +12,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.workers.entrypoints.app import App
-from workers.entrypoints import http_protocol, webhooks
-from workers.entrypoints import server as server_module
+from workers.entrypoints import http_protocol, listener, webhooks
 from workers.entrypoints.server import WebServer
 
 UPGRADE = (
@@ -93,7 +92,7 @@ async def test_media_socket_is_left_alone() -> None:
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux does it")
 async def test_peer_that_reads_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else its socket, and what waits in it, would stay for as long as it likes."""
-    monkeypatch.setattr(server_module, "STUCK_PEER_MS", 500)
+    monkeypatch.setattr(listener, "STUCK_PEER_MS", 500)
     given_up = asyncio.Event()
 
     async def flood(_scope: Scope, _receive: Receive, send: Send) -> None:

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.workers.entrypoints.app import ACCOUNT, CALL, App
-from workers.entrypoints.server import WebServer
+from workers.entrypoints.listener import listen
+from workers.entrypoints.server import WebServer, let_calls_end
 
 
 async def unready(port: int) -> None:
@@ -25,7 +26,7 @@ async def test_signal_waits_for_calls_while_still_listening() -> None:
     app = App()
     await app.announce()
     async with WebServer(app.app, host="127.0.0.1", port=0) as server:
-        running = asyncio.create_task(server.run(app.active))
+        running = asyncio.create_task(server.run(let_calls_end(app.active)))
         await asyncio.sleep(0)
         with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -44,7 +45,7 @@ async def test_second_signal_does_not_wait() -> None:
     app = App()
     await app.announce()
     async with WebServer(app.app, host="127.0.0.1", port=0) as server:
-        running = asyncio.create_task(server.run(app.active))
+        running = asyncio.create_task(server.run(let_calls_end(app.active)))
         await asyncio.sleep(0)
         with app.active.stream(CALL, account_sid=ACCOUNT):
             os.kill(os.getpid(), signal.SIGINT)
@@ -58,7 +59,7 @@ async def test_draining_is_bounded() -> None:
     app = App()
     await app.announce()
     async with WebServer(app.app, host="127.0.0.1", port=0) as server:
-        running = asyncio.create_task(server.run(app.active, drain_s=0.05))
+        running = asyncio.create_task(server.run(let_calls_end(app.active, drain_s=0.05)))
         await asyncio.sleep(0)
         with app.active.stream(CALL, account_sid=ACCOUNT):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -81,3 +82,38 @@ async def test_listens_on_ipv6() -> None:
             assert answer.status_code == 200
     except OSError as error:
         pytest.skip(f"no IPv6 here: {error}")
+
+
+async def test_serves_a_socket_that_listens_already() -> None:
+    """Several processes accept from one socket, which their parent has bound."""
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    async with (
+        WebServer(App().app, host="ignored", port=1, listener=listener) as server,
+        httpx.AsyncClient() as http,
+    ):
+        assert server.port == port
+        assert (await http.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
+
+
+async def test_stops_accepting_but_serves_what_is_open() -> None:
+    """A connection that was kept gets one more answer, the last; new ones go to the others."""
+    with listen("127.0.0.1", 0) as shared:
+        url = f"http://127.0.0.1:{shared.getsockname()[1]}/healthz"
+        own = socket.fromfd(shared.fileno(), shared.family, shared.type)
+        async with (
+            WebServer(App().app, host="", port=0, listener=own) as server,
+            httpx.AsyncClient() as kept,
+            httpx.AsyncClient(timeout=0.3) as stranger,
+        ):
+            assert (await kept.get(url)).headers.get("connection") != "close"
+            server.stop_accepting()
+            server.stop_accepting()
+            with pytest.raises(httpx.ReadTimeout):
+                await stranger.get(url)
+            last = await kept.get(url)
+            assert last.status_code == 200
+            assert last.headers["connection"] == "close"
+        shared.settimeout(5)
+        waiting, _address = shared.accept()
+        waiting.close()
