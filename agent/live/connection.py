@@ -17,6 +17,7 @@ from google.genai import types
 from google.genai.live import AsyncSession
 from pydantic import ValidationError
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from agent.audio import INPUT_RATE_HZ
 from agent.commands import ToolResponse
@@ -46,6 +47,10 @@ class Connection(Protocol):
     @property
     def congested(self) -> bool:
         """Whether sending audio now might wait for the network."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known, without reading it, that the connection is over or closing."""
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send caller audio, PCM16 at 16 kHz."""
@@ -96,6 +101,12 @@ class GenaiConnection:
     def congested(self) -> bool:
         """The SDK does not tell."""
         return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether either side closed it; what had arrived before may still be read."""
+        state = getattr(getattr(self._session, "_ws", None), "state", None)
+        return self._closed or state in (State.CLOSING, State.CLOSED)
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send caller audio, PCM16 at 16 kHz."""

@@ -40,6 +40,10 @@ class FakeConnection:
         self._lost: LiveConnectionLost | None = None
         self._ended = asyncio.Event()
 
+    @property
+    def ended(self) -> bool:
+        return self._lost is not None
+
     def say(self, *found: LiveEvent) -> None:
         """Let the session receive one frame with these events."""
         self._incoming.put_nowait(list(found))

@@ -14,6 +14,7 @@ from google import genai
 from google.genai.live import AsyncSession
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
+from websockets.protocol import State
 
 from agent import events
 from agent.audio import PcmChunk
@@ -61,6 +62,7 @@ class Socket:
         self.incoming: list[bytes | str] = []
         self.stuck = False
         self.close_frame: Close | None = None
+        self.state = State.OPEN
 
     async def send(self, message: bytes | str, text: bool | None = None) -> None:
         if self.close_frame is not None:
@@ -159,6 +161,22 @@ async def test_closed_connection_says_its_code_and_reason(
         with pytest.raises(LiveConnectionLost) as caught:
             await attempt
         assert (caught.value.code, caught.value.reason) == (1011, "Internal error encountered.")
+
+
+@both
+async def test_end_is_known_without_reading(client: genai.Client, direct: bool) -> None:
+    """By the state of the socket, whoever closed it; where there is no socket, by our own close."""
+    for state, ended in ((State.OPEN, False), (State.CLOSING, True), (State.CLOSED, True)):
+        connection, socket = connect(client, direct=direct)
+        socket.state = state
+        assert connection.ended is ended
+    profile = profile_for("gemini-3.8-live", vertexai=False)
+    bare = cast(AsyncSession, object())
+    context = cast(AbstractAsyncContextManager[AsyncSession], nullcontext())
+    connection = GenaiConnection(bare, context, profile=profile, vertexai=False)
+    assert not connection.ended
+    await connection.close()
+    assert connection.ended
 
 
 async def test_socket_that_takes_nothing_is_lost(
