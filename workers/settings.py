@@ -73,6 +73,10 @@ class WorkerSettings(BaseSettings):
     data_dir: Path = Field(Path("evercall-data"), validation_alias="EVERCALL_DATA_DIR")
     database_url: SecretStr | None = Field(None, validation_alias="EVERCALL_DATABASE_URL")
     max_calls: int = Field(100, ge=1, validation_alias="EVERCALL_MAX_CALLS")
+    prewarm: bool = Field(True, validation_alias="EVERCALL_PREWARM")
+    drain_s: float = Field(300.0, ge=0, le=86_400, validation_alias="EVERCALL_DRAIN_S")
+    recycle_calls: int | None = Field(None, ge=1, validation_alias="EVERCALL_RECYCLE_CALLS")
+    recycle_memory_mb: int | None = Field(None, ge=1, validation_alias="EVERCALL_RECYCLE_MEMORY_MB")
     ticket_secret: SecretStr = Field(
         default_factory=lambda: SecretStr(secrets.token_urlsafe(32)),
         validation_alias="EVERCALL_TICKET_SECRET",
