@@ -1,8 +1,9 @@
-# make demo    a phone call on the offline twin, start to end, in under a minute
-# make test    all tests
-# make check   formatting, lint, types, import contracts
-# make lock    pin the dependencies anew
-# make docs    write the page of the session's states from its table
+# make demo       a phone call on the offline twin, start to end, in under a minute
+# make test       all tests but the long ones
+# make test-long  the long ones: many calls on several workers, outages as long as real ones
+# make check      formatting, lint, types, import contracts
+# make lock       pin the dependencies anew
+# make docs       write the page of the session's states from its table
 #
 # PYTHON chooses the interpreter; each version gets a virtual environment of its own.
 
@@ -11,7 +12,7 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv-$(VERSION)
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup setup-dev lock docs clean
+.PHONY: demo test test-long check setup setup-dev lock docs clean
 
 demo: setup
 	$(BIN)/evercall demo
@@ -25,13 +26,16 @@ SHARED := --dist loadfile --no-loadscope-reorder
 test: setup-dev
 ifeq ($(strip $(ARGS)),)
 	status=0; \
-	$(BIN)/python -m pytest -m "not real_time" -n 2 $(SHARED) || status=$$?; \
-	$(BIN)/python -m pytest -m "real_time and not alone" -n 2 $(SHARED) || status=$$?; \
-	$(BIN)/python -m pytest -m "real_time and alone" || status=$$?; \
+	$(BIN)/python -m pytest -m "not real_time and not long" -n 2 $(SHARED) || status=$$?; \
+	$(BIN)/python -m pytest -m "real_time and not alone and not long" -n 2 $(SHARED) || status=$$?; \
+	$(BIN)/python -m pytest -m "real_time and alone and not long" || status=$$?; \
 	exit $$status
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+test-long: setup-dev
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 check: setup-dev
 	$(BIN)/ruff format --check .

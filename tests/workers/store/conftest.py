@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.postgresql import NoPostgresqlError, postgresql
 from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallStore
 from workers.store.schema import metadata
@@ -26,37 +24,11 @@ def postgresql_url() -> Iterator[str]:
     if given:
         yield given
         return
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    # Debian keeps the server's programs off the path.
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [
-        Path(path) for path in [shutil.which("initdb")] if path
-    ]
-    if not found:
-        pytest.skip(f"no PostgreSQL here, and {GIVEN} names none")
-    programs = found[-1].parent
-    # PostgreSQL refuses to run as root; pytest's own directories are closed to others.
-    user = "postgres" if os.geteuid() == 0 else None
-    home = Path(tempfile.mkdtemp(prefix="evercall-pg-"))
-    data = home / "data"
     try:
-        if user is not None:
-            shutil.chown(home, user)
-
-        def run(*command: str) -> None:
-            subprocess.run(
-                command, user=user, check=True, capture_output=True, timeout=60, cwd=home
-            )
-
-        run(str(programs / "initdb"), "-D", str(data), "-U", "test", "-A", "trust", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off"
-        log = str(home / "log")
-        run(str(programs / "pg_ctl"), "-D", str(data), "-l", log, "-w", "-o", options, "start")
-        try:
-            yield f"postgresql://test@/postgres?host={home}"
-        finally:
-            run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+        with postgresql() as cluster:
+            yield cluster.url
+    except NoPostgresqlError as error:
+        pytest.skip(f"{error}, and {GIVEN} names none")
 
 
 class Wall:
