@@ -24,6 +24,7 @@ from workers.dashboard.memory import cut_words, fact_words, made_tone, made_word
 from workers.dashboard.moves import move_words, tone_of
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
+    StreamChange,
     Tone,
     at,
     end_of,
@@ -31,6 +32,7 @@ from workers.dashboard.story import (
     one_line,
     plain,
 )
+from workers.dashboard.streams import change_words, left_of
 
 _SPEAKERS: dict[str, str] = {"caller": "bold bright_blue", "agent": "bold yellow"}
 _TONES: dict[Tone, str] = {"good": "bold green", "odd": "bold yellow", "bad": "bold red"}
@@ -105,19 +107,25 @@ class CallConsole:
         result: dict[str, Any] | None,
         ms: float,
         *,
+        note: str = "",
         at_s: float | None = None,
     ) -> None:
-        """Tell what a tool was asked, what it answered and how long it took."""
+        """Tell what a tool was asked, what it answered and how long it took.
+
+        ``note`` stands in for an answer that is not known, and for how long it took.
+        """
         words = Text(one_line(f"{name}({plain(args)})"))
         if result:
             words.append(" → ", style="dim").append(one_line(plain(result)))
+        if note:
+            words.append(" → ", style="dim").append(one_line(note), style=_TONES["odd"])
         failed = result is None or "error" in result
         self._line(
             self._time(at_s),
             "tool",
-            "red" if failed else "green",
+            _TONES["odd"] if note else "red" if failed else "green",
             words,
-            Text(long(ms / 1000), "dim"),
+            None if note else Text(long(ms / 1000), "dim"),
         )
 
     def transfer(self, to: str, *, at_s: float | None = None) -> None:
@@ -134,6 +142,14 @@ class CallConsole:
         if move.detail and tone != "good":
             line.append(f"  {one_line(move.detail)}", style="default not bold")
         self._line(self._time(at_s), "move", _TONES[tone], line)
+
+    def stream(self, change: StreamChange, *, at_s: float | None = None) -> None:
+        """Tell that the call goes on over another stream, and at which worker."""
+        tone = left_of(change.before)[0]
+        line = Text(one_line(change_words(change)), "dim" if tone == "good" else _TONES[tone])
+        if change.before.detail and tone != "good":
+            line.append(f"  {one_line(change.before.detail)}", style="default not bold")
+        self._line(self._time(at_s), "stream", _TONES[tone], line)
 
     def cut(self, cut: CutRecord, *, at_s: float | None = None) -> None:
         """Tell that the server cut the oldest turns off the model's context."""

@@ -10,7 +10,6 @@ from agent.conversation.record import (
     CutRecord,
     FactRecord,
     MoveRecord,
-    StreamRecord,
     SummaryMade,
     ToolRecord,
     TurnRecord,
@@ -18,7 +17,15 @@ from agent.conversation.record import (
 )
 from workers.dashboard.console import CallConsole
 from workers.dashboard.memory import fact_of
-from workers.dashboard.story import KEY_PAUSE_S, Happening, KeysPressed, happenings, heard_and_not
+from workers.dashboard.story import (
+    KEY_PAUSE_S,
+    Happening,
+    KeysPressed,
+    StreamChange,
+    happenings,
+    heard_and_not,
+    tool_verdict,
+)
 
 # Late words of a turn arrive within half a second of the next (dograh's measure), so a turn is
 # told when it has been over for longer.
@@ -71,13 +78,21 @@ class CallFollower:
                 console.fact(fact, at_s=at_s)
             case ToolRecord():
                 took_ms = (happening.ended_s - happening.started_s) * 1000
-                console.tool(happening.name, happening.args, happening.response, took_ms, at_s=at_s)
+                unknown = happening.outcome == "unknown"
+                console.tool(
+                    happening.name,
+                    happening.args,
+                    happening.response,
+                    took_ms,
+                    note=tool_verdict(happening)[1] if unknown else "",
+                    at_s=at_s,
+                )
             case BargeInRecord():
                 console.barge_in(happening.cut_ms, at_s=at_s)
             case MoveRecord():
                 console.move(happening, at_s=at_s)
-            case StreamRecord():
-                console.answered("the call goes on in another stream")
+            case StreamChange():
+                console.stream(happening, at_s=at_s)
             case CutRecord():
                 console.cut(happening, at_s=at_s)
             case SummaryMade():
@@ -97,7 +112,7 @@ def _settled(happening: Happening, now_s: float) -> bool:
             whole = happening.interrupted or happening.heard_ms >= happening.said_ms - 1
             return whole and now_s - happening.ended_s >= SETTLED_S
         case ToolRecord():
-            return happening.response is not None or happening.outcome == "cancelled"
+            return happening.response is not None or happening.outcome in ("cancelled", "unknown")
         case KeysPressed():
             return now_s - happening.at_s >= KEY_PAUSE_S
         case _:

@@ -46,8 +46,8 @@ _ENDS: dict[EndReason, tuple[Tone, str]] = {
     EndReason.IDLE: ("odd", "Nobody spoke any more"),
     EndReason.MAX_DURATION: ("odd", "The call reached its longest allowed duration"),
     EndReason.WORKER_STOPPED: ("odd", "The worker was stopped"),
-    EndReason.HANDED_OVER: ("odd", "The worker handed the call over, and nobody went on with it"),
-    EndReason.TAKEN_OVER: ("odd", "Another worker took the call over"),
+    EndReason.HANDED_OVER: ("bad", "The worker handed the call over, and nobody went on with it"),
+    EndReason.TAKEN_OVER: ("bad", "Another worker took the call over and did not go on with it"),
     EndReason.STREAM_LOST: ("bad", "The media stream was lost"),
     EndReason.LIVE_LOST: ("bad", "No connection to the Live API was to be had"),
     EndReason.LIVE_REFUSED: ("bad", "The Live API refused the session"),
@@ -65,13 +65,23 @@ class KeysPressed:
     sent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StreamChange:
+    """The call went on over another media stream, maybe at another worker."""
+
+    number: int
+    """Of the new one, counted from 1."""
+    stream: StreamRecord
+    before: StreamRecord
+
+
 Happening = (
     TurnRecord
     | ToolRecord
     | BargeInRecord
     | KeysPressed
     | MoveRecord
-    | StreamRecord
+    | StreamChange
     | CutRecord
     | SummaryMade
     | UpdateRecord
@@ -109,14 +119,23 @@ def happenings(record: CallRecord) -> list[tuple[float, Happening]]:
     found += [(tool.started_s, tool) for tool in record.tools]
     found += [(barge_in.at_s, barge_in) for barge_in in record.barge_ins]
     found += [(keys.at_s, keys) for keys in grouped_keys(record.digits)]
+    # Before the move that it caused, which begins with it.
+    found += [(change.stream.started_s, change) for change in _stream_changes(record)]
     found += [(move.left_s, move) for move in record.moves]
-    found += [(stream.started_s, stream) for stream in record.streams[1:]]
     context = record.context
     found += [(cut.at_s, cut) for cut in context.cuts]
     found += [(made.at_s, made) for made in context.summaries]
     found += [(update.at_s, update) for update in context.updates]
     found += [(fact.at_s, fact) for fact in record.facts if not _pinned_by_tool(fact, record)]
     return sorted(found, key=lambda happening: happening[0])
+
+
+def _stream_changes(record: CallRecord) -> list[StreamChange]:
+    streams = record.streams
+    return [
+        StreamChange(number, streams[number - 1], streams[number - 2])
+        for number in range(2, len(streams) + 1)
+    ]
 
 
 def _pinned_by_tool(fact: FactRecord, record: CallRecord) -> bool:
@@ -152,6 +171,16 @@ def heard_and_not(turn: TurnRecord) -> tuple[str, str]:
     ends = [word.end() for word in re.finditer(r"\S+", turn.said)]
     cut = ends[heard_words - 1] if 0 < heard_words <= len(ends) else len(turn.said)
     return turn.heard, turn.said[cut:].strip()
+
+
+def tool_verdict(tool: ToolRecord) -> tuple[Tone, str]:
+    """What came of a function call, and how long that took where it is known."""
+    took = long(max(0.0, tool.ended_s - tool.started_s))
+    if tool.outcome == "ok":
+        return "good", took
+    if tool.outcome == "unknown":
+        return "odd", "unknown: its worker died; it may have been carried out"
+    return "bad", f"{tool.outcome} after {took}"
 
 
 def was_cut(turn: TurnRecord) -> bool:

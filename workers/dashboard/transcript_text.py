@@ -10,7 +10,6 @@ from agent.conversation.record import (
     CutRecord,
     FactRecord,
     MoveRecord,
-    StreamRecord,
     SummaryMade,
     ToolRecord,
     TurnRecord,
@@ -30,6 +29,7 @@ from workers.dashboard.moves import move_words
 from workers.dashboard.story import (
     Happening,
     KeysPressed,
+    StreamChange,
     at,
     duration_s,
     end_of,
@@ -38,7 +38,9 @@ from workers.dashboard.story import (
     long,
     one_line,
     plain,
+    tool_verdict,
 )
+from workers.dashboard.streams import change_words
 
 _WIDTH = 96
 
@@ -100,10 +102,9 @@ def _told(happening: Happening) -> list[str]:
             return ["caller", happening.said]
         case ToolRecord() if fact := fact_of(happening):
             return ["-", fact_words(fact)]
-        case ToolRecord(name=name, outcome=outcome):
-            took = long(happening.ended_s - happening.started_s)
+        case ToolRecord(name=name):
             result = f" -> {plain(happening.response)}" if happening.response else ""
-            verdict = took if outcome == "ok" else f"{outcome} after {took}"
+            verdict = tool_verdict(happening)[1]
             return ["-", f"tool {name}({plain(happening.args)}){result} ({verdict})"]
         case BargeInRecord(cut_ms=cut_ms):
             return ["-", f"the caller interrupted; {long(cut_ms / 1000)} of speech were not played"]
@@ -111,8 +112,9 @@ def _told(happening: Happening) -> list[str]:
             return ["-", f"the {'agent sent' if sent else 'caller pressed'} {digits}"]
         case MoveRecord(detail=detail):
             return ["-", f"move: {move_words(happening)}", *([f"[{detail}]"] if detail else [])]
-        case StreamRecord(stream_sid=sid):
-            return ["-", f"a further media stream took over ({sid})"]
+        case StreamChange(stream=stream, before=before):
+            sids = f"[{before.stream_sid} -> {stream.stream_sid}]"
+            return ["-", change_words(happening), *([before.detail] if before.detail else []), sids]
         case CutRecord():
             return ["-", cut_words(happening)]
         case SummaryMade(detail=detail):

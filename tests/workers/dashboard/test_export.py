@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.conversation.record import CallRecord, FactRecord, ToolRecord
 from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import sample_record
+from tests.fakes.shared_call import FIRST, SECOND, shared_record
 from workers.dashboard.export import SCHEMA, record_json, record_text
 from workers.dashboard.transcript_text import transcript_text
 
@@ -52,6 +53,16 @@ def test_what_json_cannot_say_is_replaced() -> None:
     record = CallRecord("CA0", "a", "m", tools=[ToolRecord("1", "t", args, 0, 1, "ok")])
     told = json.loads(record_json(record))["tools"][0]["args"]
     assert told == {"a\ufffd": None, "set": "{1}", "deep": [{"n": None}], "big": 2**80}
+
+
+def test_streams_are_exported_with_their_worker_and_end() -> None:
+    """In JSON as they are kept, in the text in words; what is not known is null."""
+    streams = json.loads(record_json(shared_record()))["streams"]
+    assert [stream["worker"] for stream in streams] == [FIRST, SECOND, FIRST]
+    assert [stream["end_reason"] for stream in streams] == [None, "handed_over", "caller_hung_up"]
+    text = record_text(shared_record())
+    assert f"stream 2 at {SECOND}" in text
+    assert "Takeovers                 2\n" in text
 
 
 @given(st.text(), st.dictionaries(st.text(), st.text() | st.floats() | st.none() | st.booleans()))

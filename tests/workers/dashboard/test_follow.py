@@ -16,6 +16,7 @@ from agent.conversation.record import (
     UpdateRecord,
 )
 from tests.fakes.sample_call import sample_moves
+from tests.fakes.shared_call import FIRST, SECOND, shared_record
 from workers.dashboard.console import CallConsole
 from workers.dashboard.follow import CallFollower
 
@@ -63,3 +64,27 @@ def test_what_is_done_for_the_memory_is_told_once_and_a_changed_fact_again() -> 
     assert screen.getvalue().splitlines()[5:] == [
         "  0:08.0 fact       remembers order: 8".ljust(110)
     ]
+
+
+def test_call_that_goes_on_at_another_worker_is_told_with_its_time() -> None:
+    """Why it did, where it went and how long that took; the time of the call goes on."""
+    screen = io.StringIO()
+    follower = CallFollower(CallConsole(Console(file=screen, width=110)))
+    follower.update(shared_record())
+    lines = [line.rstrip() for line in screen.getvalue().splitlines()]
+    assert [line for line in lines if line[9:].startswith("stream")] == [
+        f"  0:19.6 stream     Its worker died or fell silent; stream 2 at {SECOND}",
+        f"  0:42.5 stream     Handed over to another worker; stream 3 at {FIRST} after 1.2 s",
+    ]
+
+
+def test_function_whose_worker_died_is_settled() -> None:
+    """No answer will come; what is known is said in its place, and nothing behind it waits."""
+    screen = io.StringIO()
+    follower = CallFollower(CallConsole(Console(file=screen, width=110)))
+    record = shared_record()
+    follower.update(record)
+    line = next(line for line in screen.getvalue().splitlines() if "book_table" in line)
+    assert line.rstrip().endswith("→ unknown: its worker died; it may have been")
+    assert "0 ms" not in line
+    assert "Today there is a plum" in screen.getvalue()

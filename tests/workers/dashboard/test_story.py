@@ -28,6 +28,7 @@ from tests.fakes.sample_call import sample_record
 from workers.dashboard.story import (
     PLAIN_LETTERS,
     KeysPressed,
+    StreamChange,
     at,
     duration_s,
     end_of,
@@ -36,6 +37,7 @@ from workers.dashboard.story import (
     heard_and_not,
     long,
     plain,
+    tool_verdict,
     was_cut,
 )
 
@@ -48,9 +50,35 @@ def test_happenings_are_in_order_of_time() -> None:
 
 
 def test_a_further_stream_is_a_happening() -> None:
-    """From the second stream on, its beginning is told."""
-    record = CallRecord("CA0", "a", "m", streams=[StreamRecord("MZ1", 0.0), StreamRecord("MZ2", 9)])
-    assert [happening for _, happening in happenings(record)] == [StreamRecord("MZ2", 9)]
+    """From the second stream on, its beginning is told, beside what it follows."""
+    first, second = StreamRecord("MZ1", 0.0), StreamRecord("MZ2", 9)
+    record = CallRecord("CA0", "a", "m", streams=[first, second])
+    assert happenings(record) == [(9, StreamChange(2, second, first))]
+
+
+def test_a_takeover_is_told_after_the_stream_it_came_with() -> None:
+    """Both have the same time; the new stream is the cause."""
+    first, second = StreamRecord("MZ1", 0.0), StreamRecord("MZ2", 9.0)
+    move = MoveRecord(MoveCause.TAKEOVER, MoveMoment.ABRUPT, None, 9.0, 9.0, 9.5)
+    record = CallRecord("CA0", "a", "m", streams=[first, second], moves=[move])
+    assert [found for _, found in happenings(record)] == [StreamChange(2, second, first), move]
+
+
+def test_a_tool_whose_worker_died_is_not_said_to_have_failed() -> None:
+    """It may have been carried out, and how long it took is not known."""
+    tool = ToolRecord("1", "book", {}, 2.0, 2.0, "unknown")
+    assert tool_verdict(tool) == ("odd", "unknown: its worker died; it may have been carried out")
+    assert tool_verdict(ToolRecord("1", "book", {}, 2.0, 2.5, "ok")) == ("good", "500 ms")
+    late = ToolRecord("1", "book", {}, 2.0, 12.0, "timeout")
+    assert tool_verdict(late) == ("bad", "timeout after 10 s")
+
+
+@pytest.mark.parametrize("reason", [EndReason.HANDED_OVER, EndReason.TAKEN_OVER])
+def test_a_call_that_ends_between_two_workers_ended_badly(reason: EndReason) -> None:
+    """Somebody was left in silence, however orderly the one worker let go of them."""
+    tone, words = end_of(reason)
+    assert tone == "bad"
+    assert "not" in words.split() or "nobody" in words.split()
 
 
 def test_a_move_stands_where_the_old_connection_was_left() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from agent.conversation.record import CallRecord, FactRecord, SummaryMade, SummaryRecord, TurnRecord
 from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import sample_moves, sample_record
+from tests.fakes.shared_call import FIRST, SECOND, shared_record
 from workers.dashboard.story import at
 from workers.dashboard.transcript_text import transcript_text
 
@@ -49,6 +50,27 @@ def test_a_move_is_told_with_what_explains_it() -> None:
         "0:21.2  -       move: go_away at a safe point, resumed in 310 ms; gap 0 ms, 0 ms lost",
         "0:27.4  -       move: lost abruptly, refilled in 1.5 s, 3 tries; gap 640 ms, 0 ms lost",
         "                [closed with 1011: Internal error encountered.]",
+    ]
+
+
+def test_a_call_of_two_workers_says_where_it_went_and_why() -> None:
+    """The stream comes before the move that it caused; what a dead worker did is not known."""
+    lines = transcript_text(shared_record()).splitlines()
+    begin = next(number for number, line in enumerate(lines) if "book_table" in line)
+    assert " ".join(lines[begin].split() + lines[begin + 1].split()).endswith(
+        "(unknown: its worker died; it may have been carried out)"
+    )
+    assert lines[begin + 2 : begin + 6] == [
+        f"0:19.6  -       Its worker died or fell silent; stream 2 at {SECOND}",
+        f"                [MZ{'1' * 32} -> MZ{'2' * 32}]",
+        "0:19.6  -       move: takeover abruptly, resumed in 700 ms; gap 1.2 s, 0 ms lost",
+        "                [one function whose outcome is not known was told to the model]",
+    ]
+    begin = next(number for number, line in enumerate(lines) if "Handed over" in line)
+    assert lines[begin : begin + 3] == [
+        f"0:42.5  -       Handed over to another worker; stream 3 at {FIRST} after 1.2",
+        "                s",
+        "                SIGTERM: at a safe point after 2.1 s",
     ]
 
 

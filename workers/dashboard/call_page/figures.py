@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 
-from agent.conversation.record import CallRecord, ContextRecord
+from agent.conversation.record import CallRecord, ContextRecord, MoveCause
 from workers.dashboard.call_page.waveform import Waves
 from workers.dashboard.moves import milliseconds, whole, worst_tone
 from workers.dashboard.story import SLOW_ANSWER_S, Tone, long
+from workers.dashboard.streams import workers_of
 
 # A side whose speech stays below this is silence to a listener; the field saw full-length audio
 # at near-zero loudness in 5.9 % of calls (gemini-live-api-examples issue 40). Our own line.
@@ -42,7 +44,8 @@ def headline(record: CallRecord) -> list[Figure]:
     median_s, longest_s = (statistics.median(delays), max(delays)) if delays else (0.0, 0.0)
     lost_ms = _caller_lost_ms(record) + record.counters.get(MEDIA_GAP, 0)
     cut_ms = sum(barge_in.cut_ms for barge_in in record.barge_ins)
-    failed = sum(tool.outcome != "ok" for tool in record.tools)
+    unknown = sum(tool.outcome == "unknown" for tool in record.tools)
+    failed = sum(tool.outcome != "ok" for tool in record.tools) - unknown
     found = [
         Figure(
             "Answer delay",
@@ -59,8 +62,8 @@ def headline(record: CallRecord) -> list[Figure]:
         Figure(
             "Tool calls",
             str(len(record.tools)),
-            "bad" if failed else "good",
-            f"{failed} failed" if failed else "all worked" if record.tools else "none asked for",
+            "bad" if failed else "odd" if unknown else "good",
+            _tools_note(len(record.tools), failed, unknown),
         ),
         Figure(
             "Audio lost",
@@ -79,7 +82,7 @@ def headline(record: CallRecord) -> list[Figure]:
 def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
     """All numbers of a call; counters only where they are not zero."""
     delays = _delays(record)
-    tools_s = [tool.ended_s - tool.started_s for tool in record.tools]
+    tools_s = [tool.ended_s - tool.started_s for tool in record.tools if tool.outcome != "unknown"]
     found = [
         Figure("Answers measured", str(len(delays))),
         Figure("Answer delay, median", long(statistics.median(delays)) if delays else "–"),
@@ -99,6 +102,8 @@ def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
     found.append(Figure("Moves", str(len(record.moves)), worst_tone(record.moves)))
     if record.moves:
         found.append(_longest_gap(record))
+    if len(record.streams) > 1:
+        found += _streams(record)
     usage = record.usage
     found += [
         Figure("Tokens in all", f"{usage.total_tokens:,}"),
@@ -129,6 +134,15 @@ def figures(record: CallRecord, waves: Waves | None) -> list[Figure]:
     return found
 
 
+def _tools_note(tools: int, failed: int, unknown: int) -> str:
+    if not tools:
+        return "none asked for"
+    notes = [f"{failed} failed"] if failed else []
+    if unknown:
+        notes.append(f"{unknown} not known")
+    return "; ".join(notes) or "all worked"
+
+
 def _delays(record: CallRecord) -> list[float]:
     return [turn.answer_delay_s for turn in record.turns if turn.answer_delay_s is not None]
 
@@ -154,6 +168,26 @@ def _longest_gap(record: CallRecord) -> Figure:
         "; ".join(notes),
         "bad" if len(notes) > 1 else "good",
     )
+
+
+def _streams(record: CallRecord) -> list[Figure]:
+    """Make the figures of a call that went on over several streams."""
+    pauses_s = [
+        after.started_s - before.ended_s
+        for before, after in pairwise(record.streams)
+        if before.ended_s is not None
+    ]
+    takeovers = [move for move in record.moves if move.cause is MoveCause.TAKEOVER]
+    return [
+        Figure("Streams", str(len(record.streams))),
+        Figure("Workers", str(len(workers_of(record)) or "–")),
+        Figure("Takeovers", str(len(takeovers)), worst_tone(takeovers)),
+        Figure(
+            "Between streams, longest",
+            long(max(0.0, *pauses_s)) if pauses_s else "–",
+            note="from the end of a stream until the next began",
+        ),
+    ]
 
 
 def _context(record: CallRecord) -> list[Figure]:

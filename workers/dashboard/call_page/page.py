@@ -30,6 +30,7 @@ from workers.dashboard.call_page.waveform import (
     waveform,
 )
 from workers.dashboard.story import duration_s, end_of, long
+from workers.dashboard.streams import workers_of
 
 
 def render_page(record: CallRecord, *, wav: bytes | None = None, wav_name: str = "") -> str:
@@ -96,6 +97,7 @@ def _waves(recording: Recording) -> Waves:
 
 
 def _facts(record: CallRecord) -> Markup:
+    workers = workers_of(record)
     facts = [
         ("Model", record.model),
         ("Duration", long(duration_s(record))),
@@ -103,6 +105,7 @@ def _facts(record: CallRecord) -> Markup:
         ("Started", record.started_at.replace("T", " ")),
         ("Call", record.call_sid),
         ("Streams", str(len(record.streams)) if len(record.streams) > 1 else ""),
+        ("Workers" if len(workers) > 1 else "Worker", ", ".join(workers)),
     ]
     return joined(
         *(

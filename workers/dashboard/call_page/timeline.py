@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
-from agent.conversation.record import CallRecord, Speaker, TurnRecord
+from agent.conversation.record import CallRecord, Speaker, ToolRecord, TurnRecord
 from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed, ruler
 from workers.dashboard.call_page.context_plot import context_lane
 from workers.dashboard.call_page.markup import Markup, element, joined
@@ -18,16 +19,20 @@ from workers.dashboard.call_page.moves_report import move_lines, moves_lane
 from workers.dashboard.call_page.waveform import Waveform, Waves
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
+    Tone,
     at,
     duration_s,
     grouped_keys,
     heard_and_not,
     long,
     plain,
+    tool_verdict,
     was_cut,
 )
+from workers.dashboard.streams import left_of, shortened, stream_end
 
 _WAVE_HEIGHT = 100
+_TOOLS: dict[Tone, str] = {"good": "", "odd": "unknown", "bad": "failed"}
 
 
 def timeline(record: CallRecord, waves: Waves | None) -> Markup:
@@ -72,6 +77,7 @@ def _lanes(record: CallRecord, waves: Waves | None, axis: Axis) -> Iterable[Lane
     yield _cuts(record, axis)
     yield _tools(record, axis)
     yield _keys(record, axis)
+    yield _streams(record, axis)
     yield moves_lane(record.moves, axis)
     yield context_lane(record, axis)
     yield summaries_lane(record.context.summaries, axis)
@@ -180,14 +186,25 @@ def _tools(record: CallRecord, axis: Axis) -> Lane | None:
         Mark(
             tool.started_s,
             tool.ended_s,
-            f"{tool.name} · {long(tool.ended_s - tool.started_s)}"
-            + ("" if tool.outcome == "ok" else f" · {tool.outcome}"),
-            f"{at(tool.started_s)}  {tool.name}({plain(tool.args)}) → {plain(tool.response)}",
-            "" if tool.outcome == "ok" else "failed",
+            _tool_label(tool),
+            f"{at(tool.started_s)}  {tool.name}({plain(tool.args)}) → {_result(tool)}",
+            _TOOLS[tool_verdict(tool)[0]],
         )
         for tool in record.tools
     ]
     return packed("Tools", "tools", marks, axis)
+
+
+def _tool_label(tool: ToolRecord) -> str:
+    if tool.outcome == "unknown":
+        # Nor is it known how long it took.
+        return f"{tool.name} · unknown"
+    label = f"{tool.name} · {long(tool.ended_s - tool.started_s)}"
+    return label if tool.outcome == "ok" else f"{label} · {tool.outcome}"
+
+
+def _result(tool: ToolRecord) -> str:
+    return plain(tool.response) if tool.response or tool.outcome == "ok" else tool_verdict(tool)[1]
 
 
 def _keys(record: CallRecord, axis: Axis) -> Lane | None:
@@ -204,6 +221,33 @@ def _keys(record: CallRecord, axis: Axis) -> Lane | None:
     return packed("Keys", "keys", marks, axis)
 
 
+def _streams(record: CallRecord, axis: Axis) -> Lane | None:
+    """Mark who served the call from when until when; nothing where one stream did."""
+    if len(record.streams) < 2:
+        return None
+    marks = [_stream_mark(record, number, axis) for number in range(1, len(record.streams) + 1)]
+    return packed("Streams", "streams", marks, axis, inside=True)
+
+
+def _stream_mark(record: CallRecord, number: int, axis: Axis) -> Mark:
+    stream = record.streams[number - 1]
+    tone, ended = stream_end(record, number)
+    until_s = stream.ended_s
+    if until_s is None:
+        # Its worker died, and nobody knows when: at the latest when the next stream began.
+        last = number == len(record.streams)
+        until_s = axis.until_s if last else record.streams[number].started_s
+    who = stream.worker or "worker not known"
+    return Mark(
+        stream.started_s,
+        max(stream.started_s, until_s),
+        f"{number} · {shortened(stream.worker)}" if stream.worker else f"{number}",
+        f"{at(stream.started_s)} to {at(until_s)}  stream {number} at {who}"
+        f" ({stream.stream_sid}). {ended}{'. ' if stream.detail else ''}{stream.detail}",
+        tone,
+    )
+
+
 def _lines(record: CallRecord, axis: Axis) -> Markup:
     """Draw what concerns every lane: barge-ins, moves, where a further stream began."""
     lines = [
@@ -214,12 +258,12 @@ def _lines(record: CallRecord, axis: Axis) -> Markup:
         element(
             "i",
             {
-                "class": "line stream",
+                "class": f"line stream {left_of(before)[0]}",
                 "style": axis.place(stream.started_s),
                 "title": f"stream {number}",
             },
         )
-        for number, stream in enumerate(record.streams[1:], start=2)
+        for number, (before, stream) in enumerate(pairwise(record.streams), start=2)
     ]
     return joined(*lines, *move_lines(record.moves, axis))
 
@@ -239,6 +283,7 @@ def _summary(record: CallRecord, axis: Axis) -> str:
     return (
         f"Time axis of {long(axis.until_s)} with {len(record.turns)} turns,"
         f" {len(record.barge_ins)} barge-ins, {len(record.tools)} tool calls,"
-        f" {len(record.digits)} keys and {len(record.moves)} moves between Live connections;"
+        f" {len(record.digits)} keys and {len(record.moves)} moves between Live connections,"
+        f" over {len(record.streams)} media streams;"
         f" the transcript below lists the same in order.{held}"
     )

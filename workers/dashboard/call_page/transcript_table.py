@@ -8,7 +8,6 @@ from agent.conversation.record import (
     CutRecord,
     FactRecord,
     MoveRecord,
-    StreamRecord,
     SummaryMade,
     ToolRecord,
     TurnRecord,
@@ -21,15 +20,22 @@ from workers.dashboard.story import (
     SLOW_ANSWER_S,
     Happening,
     KeysPressed,
+    StreamChange,
+    Tone,
     at,
     happenings,
     heard_and_not,
     long,
     plain,
+    tool_verdict,
 )
+from workers.dashboard.streams import change_words, left_of
 
 # About as many rows as the numbers beside them are high; more would bury what comes after them.
 _MOST_ROWS = 40
+
+
+_TOOLS: dict[Tone, str] = {"good": "tool", "odd": "tool unknown", "bad": "tool failed"}
 
 
 def transcript_table(record: CallRecord) -> Markup:
@@ -133,13 +139,12 @@ def _told(happening: Happening) -> tuple[str, str, list[str]]:
     match happening:
         case ToolRecord() if fact := fact_of(happening):
             return _told(fact)
-        case ToolRecord(name=name, args=args, response=response, outcome=outcome):
-            took = long(happening.ended_s - happening.started_s)
-            verdict = took if outcome == "ok" else f"{outcome} after {took}"
+        case ToolRecord(name=name, args=args, response=response):
+            tone, verdict = tool_verdict(happening)
             answer = [" → ", element("code", None, plain(response))] if response else []
             call = element("code", None, f"{name}({plain(args)})")
             return (
-                "tool" if outcome == "ok" else "tool failed",
+                _TOOLS[tone],
                 "tool",
                 [call, *answer, " ", element("span", {"class": "small"}, verdict)],
             )
@@ -151,12 +156,11 @@ def _told(happening: Happening) -> tuple[str, str, list[str]]:
             return "keys", "keys", [side, element("kbd", None, digits)]
         case MoveRecord():
             return f"move {tone_of(happening)}", "move", [move_words(happening)]
-        case StreamRecord(stream_sid=sid):
-            return (
-                "stream",
-                "stream",
-                ["A further media stream took over ", element("code", None, sid)],
-            )
+        case StreamChange(stream=stream, before=before):
+            detail = f" {before.detail}" if before.detail else ""
+            sid = element("code", None, stream.stream_sid)
+            tone = left_of(before)[0]
+            return f"stream {tone}", "stream", [f"{change_words(happening)}.{detail} ", sid]
         case CutRecord():
             return "forgot", "cut", [cut_words(happening)]
         case SummaryMade(detail=detail):

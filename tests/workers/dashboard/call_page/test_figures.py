@@ -7,6 +7,7 @@ import pytest
 from agent.conversation.record import CallRecord, ContextRecord, ContextSample
 from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import sample_moves, sample_record
+from tests.fakes.shared_call import shared_record
 from workers.dashboard.call_page.figures import Figure, figures, headline
 from workers.dashboard.call_page.waveform import Waveform, Waves
 from workers.dashboard.story import Tone
@@ -114,6 +115,26 @@ def test_a_failed_tool_is_bad() -> None:
     record = sample_record()
     record.tools[0].outcome = "timeout"
     assert (headline(record)[2].tone, headline(record)[2].note) == ("bad", "1 failed")
+
+
+def test_a_tool_of_a_worker_that_died_is_not_counted_as_failed() -> None:
+    """It stands out all the same; where another one failed, both are told."""
+    record = shared_record()
+    assert (headline(record)[2].tone, headline(record)[2].note) == ("odd", "1 not known")
+    record.tools[0].outcome = "error"
+    assert (headline(record)[2].tone, headline(record)[2].note) == ("bad", "1 failed; 1 not known")
+
+
+def test_takeovers_are_counted_where_a_call_had_several_streams() -> None:
+    """With the longest pause between two of them; a call of one stream has none of these."""
+    record = shared_record()
+    found = by_label(figures(record, None))
+    assert [found[label].value for label in ("Streams", "Workers", "Takeovers")] == ["3", "2", "2"]
+    assert found["Takeovers"].tone == "odd"
+    assert found["Between streams, longest"].value == "1.2 s"
+    record.streams[1].ended_s = None
+    assert by_label(figures(record, None))["Between streams, longest"].value == "–"
+    assert "Takeovers" not in by_label(figures(sample_record(), None))
 
 
 def test_an_inaudible_agent_is_bad() -> None:

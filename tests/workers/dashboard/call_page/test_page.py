@@ -39,6 +39,7 @@ from tests.fakes.sample_call import (
     sample_wav,
     wav_of,
 )
+from tests.fakes.shared_call import FIRST, SECOND, shared_record
 from workers.dashboard.call_page.page import render_page
 
 # Elements without an end tag (html.spec.whatwg.org, void elements).
@@ -218,7 +219,10 @@ def test_everything_is_escaped() -> None:
         started_at=evil,
         detail=evil,
         ended_s=9.0,
-        streams=[StreamRecord(evil, 0.0), StreamRecord(evil, 4.0)],
+        streams=[
+            StreamRecord(evil, 0.0, detail=evil, worker=evil),
+            StreamRecord(evil, 4.0, worker=f"{evil} 2"),
+        ],
         turns=[TurnRecord("caller", evil, evil, 0, 1), TurnRecord("agent", evil, "x", 1, 2)],
         tools=[ToolRecord(evil, evil, {evil: evil}, 3, 4, "ok", {evil: [evil]})],
         barge_ins=[BargeInRecord(2, 1)],
@@ -278,3 +282,20 @@ def test_any_context_makes_a_page(
     """However odd sizes and times are, nothing fails."""
     context = ContextRecord(window, trigger, samples=samples, cuts=cuts)
     Outline(render_page(CallRecord("CA0", "a", "m", ended_s=100.0, context=context)))
+
+
+def test_page_names_every_worker_that_served_the_call() -> None:
+    """At its head, and where the call went on; one worker is named, too, where it is known."""
+    page = Outline(render_page(shared_record()))
+    rows = [" ".join(row.split()) for row in page.rows]
+    assert any(f"stream 2 at {SECOND}" in row for row in rows)
+    assert any("Handed over to another worker" in row and f"at {FIRST}" in row for row in rows)
+    kinds = [str(attrs.get("class")) for tag, attrs in page.tags if tag == "tr"]
+    assert "event stream bad" in kinds
+    assert "event stream good" in kinds
+    assert "event tool unknown" in kinds
+    assert f"<dt>Workers</dt><dd>{FIRST}, {SECOND}</dd>" in render_page(shared_record())
+    record = sample_record()
+    assert "<dt>Worker" not in render_page(record)
+    record.streams[0].worker = FIRST
+    assert f"<dt>Worker</dt><dd>{FIRST}</dd>" in render_page(record)

@@ -16,8 +16,10 @@ from agent.conversation.record import (
 )
 from tests.fakes.long_call import long_record
 from tests.fakes.sample_call import sample_moves, sample_record, sample_wav
+from tests.fakes.shared_call import FIRST, SECOND, shared_record
 from workers.dashboard.call_page.timeline import timeline
 from workers.dashboard.call_page.waveform import Waves, read_recording, waveform
+from workers.dashboard.streams import shortened
 
 
 def lanes(drawing: str) -> list[str]:
@@ -82,6 +84,38 @@ def test_a_further_stream_is_a_line() -> None:
     streams = [StreamRecord("MZ1", 0.0, 20.0), StreamRecord("MZ2", 30.0, 60.0)]
     drawing = timeline(CallRecord("CA0", "a", "m", ended_s=60, streams=streams), None)
     assert placed(drawing, "line stream") == [(50.0, 0.0)]
+
+
+def test_each_stream_is_a_bar_with_its_worker_and_how_it_ended() -> None:
+    """The end of one whose worker died is drawn where the next one began; the last one's is its."""
+    drawing = timeline(shared_record(), None)
+    lane = drawing.partition('class="lane streams"')[2].partition('class="lane moves"')[0]
+    assert f"1 · {shortened(FIRST)}" in lane
+    assert f"2 · {shortened(SECOND)}" in lane
+    call_s = 61.4
+    for tone, number, from_s, until_s in (
+        ("bad", 0, 0.0, 19.6),
+        ("good", 0, 19.6, 41.3),
+        ("good", 1, 42.5, 61.4),
+    ):
+        left, width = placed(lane, f"mark {tone}")[number]
+        assert left == pytest.approx(100 * from_s / call_s, abs=0.01)
+        assert width == pytest.approx(100 * (until_s - from_s) / call_s, abs=0.01)
+    assert "Its worker died or fell silent" in lane
+    assert "Handed over to another worker. SIGTERM" in lane
+
+
+def test_one_stream_has_no_lane() -> None:
+    """Nearly all calls have one, and its ends are the call's."""
+    assert "streams" not in lanes(timeline(sample_record(), None))
+
+
+def test_function_whose_worker_died_is_neither_good_nor_failed() -> None:
+    """Its bar has no length, and its label tells none."""
+    drawing = timeline(shared_record(), None)
+    assert "book_table · unknown" in drawing
+    assert len(placed(drawing, "mark unknown")) == 1
+    assert "it may have been carried out" in drawing
 
 
 def test_a_move_lasts_from_the_old_connection_to_the_next() -> None:
