@@ -54,6 +54,8 @@ app = typer.Typer(
 )
 agent_app = typer.Typer(help="Agent files.", no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
+calls_app = typer.Typer(help="Calls of all workers on one database.", no_args_is_help=True)
+app.add_typer(calls_app, name="calls")
 
 AgentOption = Annotated[
     Path | None,
@@ -107,12 +109,15 @@ def serve(
     agent: AgentOption = None,
     host: HostOption = "0.0.0.0",  # noqa: S104 - Twilio reaches it through a tunnel or a proxy
     port: PortOption = 8080,
+    processes: Annotated[
+        int, typer.Option(help="Processes that share the port, restarted when they die.", min=1)
+    ] = 1,
 ) -> None:
     """Take calls: webhooks, media streams and metrics on one port."""
     _silence_banner()
     from workers.entrypoints.serve import run_serve
 
-    sys.exit(run_serve(agent=agent, host=host, port=port))
+    sys.exit(run_serve(agent=agent, host=host, port=port, processes=processes))
 
 
 @app.command(
@@ -171,6 +176,69 @@ def call_export(
     from workers.entrypoints.export_call import run_export
 
     sys.exit(run_export(call_sid, as_text=format_ is ExportFormat.TEXT, out=out))
+
+
+CallArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CALL", help="The call's SID; of a live call, its beginning or end will do."
+    ),
+]
+NumbersOption = Annotated[bool, typer.Option("--numbers", help="Show phone numbers, too.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON, one object to a line.")]
+
+
+@calls_app.command("list")
+def calls_list(
+    all_: Annotated[
+        bool, typer.Option("--all", help="The newest 50 calls, those that are over, too.")
+    ] = False,
+    workers: Annotated[
+        bool,
+        typer.Option("--workers", help="Look twice, 1.5 s apart: which workers do not live?"),
+    ] = False,
+    numbers: NumbersOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List live calls, who serves each, and the workers there are."""
+    _silence_banner()
+    from workers.entrypoints.calls.command import run_list
+
+    sys.exit(run_list(ended_too=all_, numbers=numbers, as_json=as_json, workers=workers))
+
+
+@calls_app.command("show")
+def calls_show(
+    call_sid: CallArgument, numbers: NumbersOption = False, as_json: JsonOption = False
+) -> None:
+    """Show all that is known of a call: workers, streams, moves, tools, what was said last."""
+    _silence_banner()
+    from workers.entrypoints.calls.command import run_show
+
+    sys.exit(run_show(call_sid, numbers=numbers, as_json=as_json))
+
+
+@calls_app.command("hand-over")
+def calls_hand_over(
+    call_sid: Annotated[
+        str | None,
+        typer.Argument(metavar="CALL", help="The call's SID, or its beginning or end."),
+    ] = None,
+    worker: Annotated[
+        str | None, typer.Option("--worker", help="All calls of this worker, as list names it.")
+    ] = None,
+    within: Annotated[
+        float,
+        typer.Option("--within", min=0, help="Seconds to wait for a safe point, at most."),
+    ] = 30.0,
+) -> None:
+    """Have another worker go on with a call, at a moment when nothing is to be heard of it."""
+    if (call_sid is None) == (worker is None):
+        raise typer.BadParameter("one of CALL and --worker is wanted")
+    _silence_banner()
+    from workers.entrypoints.calls.command import run_hand_over
+
+    sys.exit(run_hand_over(call_sid, worker=worker, within_s=within))
 
 
 @app.command()
