@@ -112,7 +112,19 @@ class StaySilent:
 
 @dataclass(frozen=True, slots=True)
 class DropSocket:
-    """Break the stream's socket with a TCP reset, without ``stop``."""
+    """Break the stream's socket with a TCP reset, without ``stop``.
+
+    ``half_open``: the server is not told even that, and its end of the connection stays.
+    """
+
+    half_open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoseStream:
+    """Let nothing pass on the stream any more; so long after it, its socket is reset (1006)."""
+
+    ms: int = 45_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +175,7 @@ Wait = WaitSeconds | WaitStream | WaitAgentStarts | WaitAgentDone | WaitAgentSpo
 Act = (
     HangUp
     | DropSocket
+    | LoseStream
     | SendRaw
     | SecondStream
     | SkipTime

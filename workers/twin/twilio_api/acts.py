@@ -5,6 +5,7 @@ from __future__ import annotations
 from workers.twin.caller import (
     DropSocket,
     HoldFrames,
+    LoseStream,
     ReadSlowly,
     ReorderFrames,
     SendRaw,
@@ -17,8 +18,10 @@ from workers.twin.twilio_api.media.stream import MediaStream
 def do_to_stream(stream: MediaStream, doing: Doing) -> None:
     """Do what concerns the stream; everything else is somebody else's."""
     match doing:
-        case DropSocket():
-            stream.drop()
+        case DropSocket(half_open):
+            stream.drop(half_open=half_open)
+        case LoseStream(ms):
+            stream.lose(ms / 1000)
         case SendRaw(data, framed, times):
             for _ in range(times):
                 stream.send_raw(data, framed=framed)

@@ -116,6 +116,10 @@ class TwinCall:
             await asyncio.wait(list(self.line.callbacks), timeout=CALLBACKS_TIMEOUT_S)
         return call_result(self.line, self._ended_at_s)
 
+    def so_far(self) -> CallResult:
+        """Sum up a call that may not be over yet."""
+        return call_result(self.line, self.line.journal.now_s())
+
     async def run(self) -> None:
         """Run the call to its end; the twin does this in a task."""
         loop = asyncio.get_running_loop()

@@ -35,12 +35,15 @@ async def connect(line: Line, verb: twiml.Connect) -> VerbEnded:
         _tell(line, verb.stream, new_sid("MZ"), "stream-error", refusal[1])
         return VerbEnded()
     await _run(line, verb.stream, faults)
+    await asyncio.sleep(line.faults.timing.next_verb_s)
     return VerbEnded()
 
 
 async def _run(line: Line, verb: twiml.Stream, faults: StreamFaults) -> None:
     sid = new_sid("MZ")
     stream = _make(line, verb.url, sid, verb.parameters, faults, line.party.heard)
+    # Quirk 10 of the reference: the callback is the only word of it that a server gets in time.
+    stream.on_lost = lambda: _tell(line, verb, sid, "stream-error", "31924 protocol error")
     line.journal.note("stream.connecting", url=verb.url, stream_sid=sid)
     started = False
     try:
@@ -59,10 +62,7 @@ async def _run(line: Line, verb: twiml.Stream, faults: StreamFaults) -> None:
     finally:
         line.party.sink = line.on_key = line.stream = None
         line.party.performer.streaming = False
-        try:
-            await stream.hang_up()
-        finally:
-            line.desk.streams.discard(stream)
+        await _end(line, stream)
         if started:
             _tell(line, verb, sid, "stream-stopped")
 
@@ -74,7 +74,7 @@ async def second_stream(line: Line, parameters: Mapping[str, str | None]) -> Non
     url, first = line.stream_request
     sid = new_sid("MZ")
     faults = StreamFaults(parameters=parameters)
-    stream = _make(line, url, sid, first, faults, Timeline(line.desk.clock()))
+    stream = _make(line, url, sid, first, faults, Timeline(line.desk.clock()), second=True)
     try:
         await stream.open(tls=line.desk.tls)
         async with asyncio.timeout(SECOND_STREAM_S):
@@ -85,10 +85,16 @@ async def second_stream(line: Line, parameters: Mapping[str, str | None]) -> Non
     except TimeoutError:
         line.journal.note("second_stream.accepted")
     finally:
-        try:
-            await stream.hang_up()
-        finally:
-            line.desk.streams.discard(stream)
+        await _end(line, stream)
+
+
+async def _end(line: Line, stream: MediaStream) -> None:
+    try:
+        await stream.hang_up()
+    finally:
+        line.desk.streams.discard(stream)
+        if stream.is_half_open:
+            line.desk.half_open.add(stream)
 
 
 def _make(
@@ -98,6 +104,8 @@ def _make(
     parameters: Mapping[str, str],
     faults: StreamFaults,
     ear: Timeline,
+    *,
+    second: bool = False,
 ) -> MediaStream:
     parts = urlsplit(url)
     if parts.query:
@@ -111,6 +119,8 @@ def _make(
         auth_token=line.desk.auth_token,
         parameters=parameters,
         faults=faults,
+        timing=line.faults.timing,
+        second=second,
     )
     stream = MediaStream(request, ear, line.journal, clock=line.desk.clock, tap=line.tap)
     line.desk.streams.add(stream)

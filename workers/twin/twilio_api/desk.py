@@ -34,6 +34,8 @@ class Desk:
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], datetime] = _now
     streams: set[MediaStream] = field(default_factory=set)
+    half_open: set[MediaStream] = field(default_factory=set)
+    """Streams that are over, and whose servers have not been told."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -52,4 +54,6 @@ class Desk:
             await asyncio.wait(tasks, timeout=5)
             if all(not task.done() for task in tasks):
                 break
+        for stream in self.half_open:
+            stream.abort()
         await self.deliverer.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Any
 
@@ -19,7 +19,12 @@ from workers.twin.twilio_api import states
 from workers.twin.twilio_api.delivery import Answer
 from workers.twin.twilio_api.desk import Desk
 from workers.twin.twilio_api.journal import Journal
-from workers.twin.twilio_api.media.stream import MediaStream, MediaTap, StreamFaults
+from workers.twin.twilio_api.media.stream import (
+    MediaStream,
+    MediaTap,
+    StreamFaults,
+    StreamTiming,
+)
 from workers.twin.twilio_api.order import StatusCallback
 from workers.twin.twilio_api.party import Party
 from workers.twin.twilio_api.resources import API_VERSION, CallFacts
@@ -34,6 +39,7 @@ class CallFaults:
 
     webhook_signing: Signing = "good"
     streams: tuple[StreamFaults, ...] = ()
+    timing: StreamTiming = field(default_factory=StreamTiming)
 
 
 class Line:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from workers.twin import dtmf, phone_audio
 from workers.twin.position_code import Found
+from workers.twin.twilio_api.voices import StreamGap, TwoVoices, Voice, stream_gaps, two_voices
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class CallResult:
     """Calls that ``<Dial>`` made, in order; their times count from ``dialled_at_s`` of this one."""
     dialled_at_s: float = 0.0
     """When the call that dialled this one did so, in that call's time; 0 for other calls."""
+    voices: tuple[Voice, ...] = ()
+    """The streams that started, in that order, with when their servers spoke."""
 
     @property
     def digits_heard(self) -> str:
@@ -88,6 +91,16 @@ class CallResult:
         """
         holes = ((before[1], after[0]) for before, after in pairwise(self.played_ms))
         return tuple(hole for hole in holes if hole[1] - hole[0] <= longest_ms)
+
+    def two_voices(self, *, unheard: bool = False) -> list[TwoVoices]:
+        """Find streams that spoke when a later one had begun to; ``unheard`` ones too if wanted."""
+        return two_voices(self.voices, unheard=unheard)
+
+    @property
+    def stream_gaps(self) -> tuple[StreamGap, ...]:
+        """What was between one stream and the next, in order."""
+        asked = [(w.sent_at_s, w.answered_at_s) for w in self.webhooks if w.kind == "voice"]
+        return stream_gaps(self.voices, asked)
 
     def heard_wav(self, path: Path) -> Path:
         """Write what the caller heard."""

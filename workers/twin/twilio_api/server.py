@@ -144,6 +144,11 @@ class TwilioTwin:
         """The media sockets that are open."""
         return frozenset(stream for stream in self._desk.streams if stream.is_connected)
 
+    @property
+    def half_open_sockets(self) -> frozenset[MediaStream]:
+        """The media sockets that are over for Twilio, and that no server has closed as yet."""
+        return frozenset(stream for stream in self._desk.half_open if stream.is_half_open)
+
     def find_call(self, call_sid: str) -> TwinCall:
         """Give a live call, or one of the last that ended.
 

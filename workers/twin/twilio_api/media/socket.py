@@ -56,6 +56,7 @@ class ClientSocket(asyncio.Protocol):
         *,
         on_message: Callable[[bytes, bool], None],
         on_closed: Callable[[Closed], None],
+        send_buffer_bytes: int | None = None,
     ) -> None:
         self._uri = parse_uri(url)
         self._headers = headers
@@ -67,6 +68,8 @@ class ClientSocket(asyncio.Protocol):
         self._gone = asyncio.Event()
         self._parts: list[bytes] = []
         self._parts_are_text = True
+        self._mute = False
+        self._send_buffer_bytes = send_buffer_bytes
         self.writing_paused = False
 
     @property
@@ -118,6 +121,14 @@ class ClientSocket(asyncio.Protocol):
             self._protocol.send_text(text.encode())
             self._flush()
 
+    def mute(self) -> None:
+        """Let nothing out any more, neither answers to pings nor a close; go on reading.
+
+        To the server the connection is half open: there, and silent.
+        """
+        self._mute = True
+        self.resume_reading()
+
     def send_binary(self, data: bytes) -> None:
         """Send a binary message."""
         if self._protocol.state is OPEN:
@@ -126,7 +137,7 @@ class ClientSocket(asyncio.Protocol):
 
     def send_bytes(self, data: bytes) -> None:
         """Write bytes past the WebSocket framing."""
-        if self._transport is not None:
+        if self._transport is not None and not self._mute:
             self._transport.write(data)
 
     def pause_reading(self) -> None:
@@ -165,6 +176,9 @@ class ClientSocket(asyncio.Protocol):
         """Send the upgrade request."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and self._send_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
         request = self._protocol.connect()
         for name, value in self._headers.items():
             request.headers[name] = value
@@ -216,7 +230,9 @@ class ClientSocket(asyncio.Protocol):
         if self._protocol.handshake_exc is not None:
             self._fail_opening(HandshakeFailed(31920, str(self._protocol.handshake_exc)))
         self._flush()
-        done = self._protocol.close_rcvd or self._protocol.parser_exc or self._opened_badly()
+        # To a close that cannot be answered, nothing is done either.
+        closed = self._protocol.close_rcvd and not self._mute
+        done = closed or self._protocol.parser_exc or self._opened_badly()
         if self._transport is not None and done:
             self._transport.close()
 
@@ -254,6 +270,8 @@ class ClientSocket(asyncio.Protocol):
         if self._transport is None:
             return
         for data in self._protocol.data_to_send():
+            if self._mute:
+                continue
             if data:
                 self._transport.write(data)
             elif self._transport.can_write_eof():
