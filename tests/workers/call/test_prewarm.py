@@ -551,6 +551,7 @@ async def test_call_dialled_ahead_is_greeted_sooner_by_the_setup() -> None:
         await live.until(lambda: not live.open_sessions)
         await prewarm.close()
         assert (len(live.sessions) - before, outcomes) == (1, [HIT])
+        assert live.sessions[-1].setup == live.sessions[0].setup
     print(f"first audio after {without_s:.3f} s, dialled ahead after {with_s:.3f} s")
     assert without_s - with_s > 0.8 * SETUP_S
 
