@@ -80,6 +80,17 @@ class LogPipe(logging.Handler):
             self._writer.handle(record)
 
 
+class _Stamp:
+    def __init__(self, process: int) -> None:
+        self._process = process
+
+    def __call__(
+        self, _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event["process"] = self._process
+        return event
+
+
 def mask_private(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
@@ -106,11 +117,16 @@ def _masked(value: object, depth: int = 0) -> object:
 
 
 def start_logs(
-    level: str = "INFO", *, stream: TextIO = sys.stderr, console: bool | None = None
+    level: str = "INFO",
+    *,
+    stream: TextIO = sys.stderr,
+    console: bool | None = None,
+    process: int | None = None,
 ) -> LogPipe:
     """Send every log of this process to ``stream``: JSON lines, or columns on a terminal.
 
-    To be closed at the end, so that the last records are written.
+    To be closed at the end, so that the last records are written. ``process`` stands in each of
+    them, where several processes write to the same place.
     """
     if console is None:
         console = stream.isatty()
@@ -138,6 +154,8 @@ def start_logs(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # Here, because libraries' records pass no other place.
+                *([] if process is None else [_Stamp(process)]),
                 mask_private,
                 structlog.dev.ConsoleRenderer()
                 if console

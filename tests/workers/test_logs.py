@@ -180,3 +180,14 @@ def test_stuck_output_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on.set()
     log.close()
     assert len(stream.getvalue().splitlines()) == 50 - log.dropped
+
+
+def test_every_record_names_its_process() -> None:
+    """Several of them write to one place, their libraries and threads as well."""
+    stream = io.StringIO()
+    log = start_logs("INFO", stream=stream, console=False, process=3)
+    structlog.get_logger("test").info("x")
+    thread = threading.Thread(target=lambda: logging.getLogger("other").warning("y"))
+    thread.start()
+    thread.join()
+    assert [record["process"] for record in written(log, stream)] == [3, 3]

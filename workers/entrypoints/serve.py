@@ -1,39 +1,28 @@
-"""``evercall serve``: take calls until SIGTERM or SIGINT."""
+"""``evercall serve``: take calls until SIGTERM or SIGINT, in one process or several."""
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
-
-import structlog
-import uvloop
 
 from agent.errors import AgentSpecError
 from agent.spec import AgentSpec, load_agent
 from workers.entrypoints.complaint import complain
-from workers.entrypoints.server import let_calls_end
-from workers.entrypoints.worker import run_worker
-from workers.logs import LogPipe, start_logs
+from workers.logs import start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings
 
-_log = structlog.get_logger(__name__)
 
-
-def run_serve(*, agent: Path | None, host: str, port: int) -> int:
+def run_serve(*, agent: Path | None, host: str, port: int, processes: int = 1) -> int:
     """Serve calls; the exit code is 2 where a setting, the agent's file or the address is wrong."""
     try:
         settings = load_settings(agent=agent)
-        spec = named_agent(settings)
-        logs = start_logs(settings.log_level)
-    except (SettingsError, AgentSpecError) as error:
-        return complain(error)
-    try:
-        uvloop.run(_serve(settings, spec, host, port, logs))
+        if processes > 1 or settings.recycle_calls or settings.recycle_memory_mb:
+            # A process that is to be replaced needs somebody who does it.
+            from workers.entrypoints.supervisor.launch import supervise
+
+            return supervise(settings, agent=agent, host=host, port=port, processes=processes)
+        return _serve_alone(settings, host, port)
     except (SettingsError, AgentSpecError, OSError) as error:
         return complain(error)
-    finally:
-        logs.close()
-    return 0
 
 
 def named_agent(settings: WorkerSettings) -> AgentSpec:
@@ -48,19 +37,16 @@ def named_agent(settings: WorkerSettings) -> AgentSpec:
     return load_agent(settings.agent)
 
 
-async def _serve(
-    settings: WorkerSettings, spec: AgentSpec, host: str, port: int, logs: LogPipe
-) -> None:
-    async with run_worker(settings, spec, host=host, port=port, logs=logs) as worker:
-        _log.info(
-            "server.listening",
-            address=f"{host}:{worker.server.port}",
-            public_url=settings.public_url,
-            agent=spec.name,
-            model=spec.model,
-        )
-        # All that start-up leaves stays: walking it again and again for garbage stopped every
-        # call for 160 ms at a time (measured at 40 calls).
-        gc.collect()
-        gc.freeze()
-        await worker.server.run(let_calls_end(worker.active))
+def _serve_alone(settings: WorkerSettings, host: str, port: int) -> int:
+    spec = named_agent(settings)
+    # A parent must not pay for these.
+    import uvloop
+
+    from workers.entrypoints.serving import serve_calls
+
+    logs = start_logs(settings.log_level)
+    try:
+        uvloop.run(serve_calls(settings, spec, logs=logs, host=host, port=port))
+    finally:
+        logs.close()
+    return 0

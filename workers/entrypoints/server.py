@@ -116,12 +116,19 @@ class WebServer:
         for server in self._server.servers:
             server.close()
 
-    async def run(self, drain: Drain) -> None:
+    async def run(
+        self,
+        drain: Drain,
+        *,
+        stop: asyncio.Event | None = None,
+        hurry: asyncio.Event | None = None,
+    ) -> None:
         """Serve until SIGTERM or SIGINT, then until ``drain`` is done; another signal hurries it.
 
-        What is open after that is closed on exit.
+        ``stop`` and ``hurry`` are set by the signals, and may be by others. What is open at the end
+        is closed on exit.
         """
-        stop, hurry = asyncio.Event(), asyncio.Event()
+        stop, hurry = stop or asyncio.Event(), hurry or asyncio.Event()
         with _signals(stop, hurry):
             await stop.wait()
             await drain(hurry)
@@ -178,12 +185,17 @@ class _Server(uvicorn.Server):
 @contextlib.contextmanager
 def _signals(first: asyncio.Event, second: asyncio.Event) -> Iterator[None]:
     loop = asyncio.get_running_loop()
+    caught = 0
 
-    def caught() -> None:
-        (second if first.is_set() else first).set()
+    def catch() -> None:
+        # Counted: where others set the first event as well, a signal may mean the same (systemd
+        # signals a parent and its children alike), and must not hurry.
+        nonlocal caught
+        caught += 1
+        (first if caught == 1 else second).set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, caught)
+        loop.add_signal_handler(number, catch)
     try:
         yield
     finally:
