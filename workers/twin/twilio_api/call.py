@@ -206,7 +206,9 @@ class TwinCall:
         facts = self.line.facts
         facts.answered_by = callee.answered_by
         params = {"AccountSid": facts.account_sid, "CallSid": facts.sid, **self._verdict(callee)}
-        await self.line.post("amd", detection.callback, params, method=detection.callback_method)
+        await self.line.post_callback(
+            "amd", detection.callback, params, method=detection.callback_method
+        )
 
     def _verdict(self, callee: CalleeBehaviour) -> dict[str, str]:
         return {

@@ -10,7 +10,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, urlencode, urljoin
 
 import httpx
@@ -65,6 +65,8 @@ class Answer:
     code: int = 0
     detail: str = ""
     failure: str = ""
+    attempts: int = 0
+    """How many requests it took, redirects not counted."""
 
 
 class Deliverer:
@@ -76,6 +78,7 @@ class Deliverer:
         *,
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
+        keep_alive: bool = True,
     ) -> None:
         self._auth_token = auth_token
         self._clock = clock
@@ -83,7 +86,9 @@ class Deliverer:
             verify=tls if tls is not None else True,
             trust_env=False,
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=20 if keep_alive else 0
+            ),
         )
 
     async def close(self) -> None:
@@ -99,7 +104,7 @@ class Deliverer:
         token = str(uuid.uuid4())
         until_s = self._clock() + overrides.total_s
         answer = Answer(url, code=11200, detail="no attempt")
-        for _ in range(1 + overrides.retries):
+        for attempt in range(1, 2 + overrides.retries):
             left_s = until_s - self._clock()
             if left_s <= 0:
                 break
@@ -108,6 +113,7 @@ class Deliverer:
                     answer = await self._follow(url, params, method, signature, overrides, token)
             except TimeoutError:
                 answer = Answer(url, code=11200, detail="time-out", failure="rt")
+            answer = replace(answer, attempts=attempt)
             if not answer.failure or not overrides.retries_on(answer.failure):
                 break
         return answer

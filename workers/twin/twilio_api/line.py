@@ -16,6 +16,11 @@ from typing import Any
 from workers.twin.caller import CallerScript
 from workers.twin.performer import Doing
 from workers.twin.twilio_api import states
+from workers.twin.twilio_api.callback_faults import (
+    CallbackFaults,
+    CallbackPost,
+    ScriptedCallbacks,
+)
 from workers.twin.twilio_api.delivery import Answer
 from workers.twin.twilio_api.desk import Desk
 from workers.twin.twilio_api.journal import Journal
@@ -40,6 +45,7 @@ class CallFaults:
     webhook_signing: Signing = "good"
     streams: tuple[StreamFaults, ...] = ()
     timing: StreamTiming = field(default_factory=StreamTiming)
+    callbacks: CallbackFaults = field(default_factory=ScriptedCallbacks)
 
 
 class Line:
@@ -71,6 +77,7 @@ class Line:
         """Those that were dialled from here."""
         self.callbacks: set[asyncio.Task[None]] = set()
         self._status_callback = status_callback or StatusCallback()
+        self._post = CallbackPost(self.faults.callbacks, self.journal.note)
         self._sequence = 0
         self.answered_at_s: float | None = None
         self.ended_at_s: float | None = None
@@ -134,18 +141,28 @@ class Line:
         )
         webhook.answered_at_s = self.journal.now_s()
         webhook.status, webhook.body = answer.status, answer.body
+        webhook.attempts = answer.attempts
         webhook.error = f"{answer.code} {answer.detail}" if answer.code else ""
         return answer
 
     def post_later(self, kind: str, url: str, params: Mapping[str, str], *, method: str) -> None:
         """Send a callback in a task of its own: nothing in the call waits for it."""
+        self.spawn(self.post_callback(kind, url, params, method=method), kind)
+
+    async def post_callback(
+        self, kind: str, url: str, params: Mapping[str, str], *, method: str
+    ) -> None:
+        """Send a callback by the way that the call's faults lead it.
+
+        ``kind`` ends with the event's name, by which they know it.
+        """
 
         async def send() -> None:
             answer = await self.post(kind, url, params, method=method)
             if answer.code:
                 self.journal.warn(15003, f"{kind}: {answer.code} {answer.detail}")
 
-        self.spawn(send(), kind)
+        await self._post.carry(kind.rpartition(" ")[2], send)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work beside the call; its end is waited for before the result is given."""

@@ -38,6 +38,7 @@ class Webhook:
     status: int | None = None
     body: bytes = b""
     error: str = ""
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class TwilioTwin:
         ca_file: the authority of the worker's certificate, where it is not a public one.
         api_keys: further user names and passwords of the REST API.
         clock: seconds; the playout and everything else counts by it.
+        keep_alive: whether a connection serves several webhooks. Off where several workers share a
+            port, of which the connection is to one.
     """
 
     def __init__(
@@ -58,18 +60,22 @@ class TwilioTwin:
         ca_file: Path | str | None = None,
         api_keys: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        keep_alive: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.account_sid = account_sid
         self.auth_token = auth_token
         self.on_dial: Callable[[str], CalleeBehaviour] = lambda _: CalleeBehaviour()
+        self.faults = CallFaults()
+        """What goes wrong in calls that are placed from now on and name no faults of their own."""
         self._numbers = {number: PhoneNumber(account_sid, number) for number in numbers}
         self._passwords = {account_sid: auth_token, **(api_keys or {})}
         self._facts: OrderedDict[str, CallFacts] = OrderedDict()
         self._live: dict[str, TwinCall] = {}
         self._finished: deque[TwinCall] = deque(maxlen=FINISHED_CALLS)
         self._clock = clock
+        self._keep_alive = keep_alive
         self._ca_file = ca_file
         self._address = (host, port)
         self._open_desk: Desk | None = None
@@ -83,7 +89,9 @@ class TwilioTwin:
         self._open_desk = Desk(
             account_sid=self.account_sid,
             auth_token=self.auth_token,
-            deliverer=Deliverer(self.auth_token, tls=tls, clock=self._clock),
+            deliverer=Deliverer(
+                self.auth_token, tls=tls, clock=self._clock, keep_alive=self._keep_alive
+            ),
             tls=tls,
             on_dial=lambda to: self.on_dial(to),
             record=self._record,
@@ -190,14 +198,23 @@ class TwilioTwin:
         facts = self._new_facts(from_, to, "inbound", states.RINGING)
         script = caller or CallerScript()
         return self._start(
-            TwinCall(self._desk, facts, order, script=script, faults=faults, tap=tap)
+            TwinCall(self._desk, facts, order, script=script, faults=faults or self.faults, tap=tap)
         )
 
     def place_outbound_call(self, to: str, from_: str, order: CallOrder) -> TwinCall:
         """Dial a number, as ``POST /Calls.json`` does; ``on_dial`` says who answers."""
         callee = self.on_dial(to)
         facts = self._new_facts(from_, to, "outbound-api", states.QUEUED)
-        return self._start(TwinCall(self._desk, facts, order, script=callee.script, callee=callee))
+        return self._start(
+            TwinCall(
+                self._desk,
+                facts,
+                order,
+                script=callee.script,
+                callee=callee,
+                faults=self.faults,
+            )
+        )
 
     def accepts(self, user: str, password: str) -> bool:
         """Say whether these are the account's credentials."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
+import pytest
 from starlette.responses import RedirectResponse, Response
 from twilio.request_validator import RequestValidator
 
@@ -62,5 +66,48 @@ async def test_slow_worker_is_given_up() -> None:
 
 
 async def test_absent_worker_is_11205() -> None:
-    """A refused connection is tried once more by default."""
-    assert (await deliver("http://127.0.0.1:9/")).code == 11205
+    """A refused connection is tried once more by default, and only that."""
+    answer = await deliver("http://127.0.0.1:9/")
+    assert (answer.code, answer.attempts) == (11205, 2)
+    assert (await deliver("http://127.0.0.1:9/#rc=0")).attempts == 1
+    async with VoiceWorker(delay_s=5) as worker:
+        slow = await deliver(f"{worker.base_url}/voice#rt=100")
+    assert (slow.code, slow.attempts) == (11200, 1)
+
+
+async def test_worker_that_dies_over_a_request_is_not_asked_again() -> None:
+    """It may have done what it was asked: only where nothing was sent is there a second try."""
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+
+    server = await asyncio.start_server(die, "127.0.0.1", 0)
+    async with server:
+        answer = await deliver(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert (answer.code, answer.attempts) == (11200, 1)
+
+
+@pytest.mark.parametrize(("keep_alive", "connections"), [(True, 1), (False, 2)])
+async def test_connection_is_kept_unless_several_workers_share_the_port(
+    keep_alive: bool, connections: int
+) -> None:
+    """A kept one leads to the same process again, hung or not."""
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    deliverer = Deliverer("token", keep_alive=keep_alive)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for _ in range(2):
+            assert (await deliverer.deliver(url, {}, method="POST")).status == 204
+        await deliverer.close()
+    assert opened == connections

@@ -181,6 +181,32 @@ async def test_nobody_listening_falls_through(stage: Stage) -> None:
     assert [voice.number for voice in result.voices] == [1]
 
 
+@pytest.mark.parametrize("fallback", [False, True])
+async def test_worker_that_is_dead_when_it_is_asked_ends_the_call(
+    stage: Stage, fallback: bool
+) -> None:
+    """One more try, then the fallback address where there is one, else Twilio's own apology."""
+    after = "<Redirect>http://127.0.0.1:9/continue</Redirect>"
+    stage.worker.twiml["/voice"] = stage.worker.stream(after=after)
+    stage.dial_the_other()
+    call = await stage.twilio.place_inbound_call(
+        f"{stage.worker.base_url}/voice",
+        fallback_url=f"{stage.worker.base_url}/continue" if fallback else "",
+        caller=CallerScript.of(WaitSeconds(0.5), WaitStream(), WaitSeconds(0.2), HangUp()),
+    )
+    await until(lambda: len(stage.media.of("media")) > 5)
+    stage.media.kill()
+    result = await call.wait(10)
+    asked = [hook for hook in result.webhooks if hook.url == "http://127.0.0.1:9/continue"]
+    assert [(hook.attempts, hook.status) for hook in asked] == [(2, None)]
+    assert result.warned(11205)
+    assert len(result.voices) == 1 + fallback
+    assert len(result.named("say")) == 1 - fallback
+    if fallback:
+        (request,) = stage.worker.sent_to("/continue")
+        assert request.params["ErrorCode"] == "11205"
+
+
 async def test_hung_server_loses_audio_and_holds_nothing_up(stage: Stage) -> None:
     """31930 once its buffers are full; an update ends its stream though it answers no close."""
     call = await stage.ring(
