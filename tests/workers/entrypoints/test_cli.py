@@ -37,6 +37,10 @@ COMMANDS = [
     ["call"],
     ["call", "say-to-agent"],
     ["call", "export"],
+    ["calls"],
+    ["calls", "list"],
+    ["calls", "show"],
+    ["calls", "hand-over"],
     ["doctor"],
     ["serve"],
 ]
@@ -57,7 +61,7 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("module", ["say_to_agent", "export_call"])
+@pytest.mark.parametrize("module", ["say_to_agent", "export_call", "calls.command"])
 def test_looking_into_the_store_needs_no_worker(module: str) -> None:
     """Who tells an agent something in the middle of a call does not wait for Pipecat either."""
     done = subprocess.run(
@@ -73,7 +77,7 @@ def test_looking_into_the_store_needs_no_worker(module: str) -> None:
 def test_help_names_every_command() -> None:
     """A newcomer finds the way from here."""
     told = CliRunner().invoke(app, ["--help"]).output
-    for command in ("demo", "serve", "call", "doctor", "agent"):
+    for command in ("demo", "serve", "call", "calls", "doctor", "agent"):
         assert command in told
 
 
@@ -127,6 +131,14 @@ def test_call_that_is_mistyped_dials_nobody(
     done = CliRunner().invoke(app, ["call", *arguments])
     assert done.exit_code == 2
     assert sentence in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["CA1111", "--worker", "a:1:b"]])
+def test_hand_over_wants_a_call_or_a_worker(arguments: list[str]) -> None:
+    """Not neither, nor both: nobody guesses which calls are meant."""
+    done = CliRunner().invoke(app, ["calls", "hand-over", *arguments])
+    assert done.exit_code == 2
+    assert "one of CALL and --worker is wanted" in " ".join(done.output.split())
 
 
 def test_good_agent_file_is_said_to_be_good() -> None:

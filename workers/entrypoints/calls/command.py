@@ -70,6 +70,8 @@ def run_hand_over(call: str | None, *, worker: str | None, within_s: float) -> i
     """Have one call, or all calls of a worker, go on elsewhere; print where they went."""
 
     async def command(store: CallStore) -> None:
+        # First, because a read says at once why there is no way to the database.
+        await store.list_workers(deadline_s=DEADLINE_S)
         # The table for messages is made by then, where an older version has left none.
         if not await store.flush(deadline_s=DEADLINE_S):
             raise StoreUnavailable(f"nothing could be written to it within {DEADLINE_S:g} s")
@@ -82,7 +84,7 @@ def run_hand_over(call: str | None, *, worker: str | None, within_s: float) -> i
 
 
 def _run(command: Command) -> int:
-    logs = start_logs("ERROR")
+    logs = start_logs("ERROR", stream=sys.stderr)
     try:
         asyncio.run(_with_store(command))
         sys.stdout.flush()

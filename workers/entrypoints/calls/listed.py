@@ -25,7 +25,7 @@ NEWEST = 50
 LOOK_TWICE_S = 1.5
 # As many as the store answers at once.
 _AT_ONCE = 2
-_SID_LETTERS, _WORKER_LETTERS = 34, 20
+_SID_LETTERS, _WORKER_LETTERS = 34, 18
 _STATES = {"ready": "green", "draining": "yellow", "not seen": "bold red"}
 
 
@@ -132,7 +132,7 @@ def lines(
 
 
 def _calls_table(calls: Sequence[ListedCall], now: datetime, *, numbers: bool) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("Call", min_width=_SID_LETTERS, overflow="fold")
     table.add_column("State", no_wrap=True)
     table.add_column("Since", no_wrap=True, justify="right")
@@ -143,10 +143,10 @@ def _calls_table(calls: Sequence[ListedCall], now: datetime, *, numbers: bool) -
         row, over = call.row, is_over(call.row)
         who = Text(one_line(row.call_sid))
         if numbers:
-            who.append(f"\n{one_line(row.from_number)} → {one_line(row.to_number)}", "dim")
-        worker = Text(one_line(shortened(row.owner or NOBODY, _WORKER_LETTERS)))
+            who.append(f"\n  {one_line(row.from_number)} → {one_line(row.to_number)}", "dim")
+        worker = Text(one_line(shortened(row.owner, _WORKER_LETTERS)))
         if not row.owner:
-            worker.stylize("dim" if over else "bold yellow")
+            worker = Text("–", "dim") if over else Text(NOBODY, "bold yellow")
         table.add_row(
             who,
             Text(state_words(row), "dim" if over else ""),
@@ -160,7 +160,7 @@ def _calls_table(calls: Sequence[ListedCall], now: datetime, *, numbers: bool) -
 
 
 def _workers_table(workers: Sequence[ListedWorker], now: datetime) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("Worker", overflow="fold")
     table.add_column("Host", overflow="fold")
     table.add_column("PID", no_wrap=True, justify="right")
