@@ -22,6 +22,8 @@ def test_script_is_read_from_yaml(tmp_path: Path) -> None:
 - wait_agent_spoke: 1500
 - press: "7"
 - tone: {hz: 440, ms: 200}
+- lose_stream: 600
+- drop_socket: {half_open: true}
 - hang_up
 """
     )
@@ -32,6 +34,8 @@ def test_script_is_read_from_yaml(tmp_path: Path) -> None:
         caller.WaitAgentSpoke(1500),
         caller.Press("7"),
         caller.Tone(440, 200),
+        caller.LoseStream(600),
+        caller.DropSocket(half_open=True),
         caller.HangUp(),
     )
 

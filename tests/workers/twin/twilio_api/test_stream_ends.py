@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -45,6 +50,7 @@ class Stage:
         *steps: Step,
         faults: StreamFaults | None = None,
         timing: StreamTiming | None = None,
+        up: bool = True,
     ) -> TwinCall:
         """Place a call and wait until its first stream is up."""
         call = await self.twilio.place_inbound_call(
@@ -52,7 +58,7 @@ class Stage:
             caller=CallerScript.of(*steps),
             faults=CallFaults(streams=(faults or StreamFaults(),), timing=timing or StreamTiming()),
         )
-        if self.media.status == 101:
+        if up and self.media.status == 101:
             await until(lambda: len(self.media.of("media")) > 5)
         return call
 
@@ -95,6 +101,23 @@ async def until(met: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not met():  # noqa: ASYNC110 - the state of two servers is what is tested
             await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def process() -> AsyncIterator[tuple[Process, str]]:
+    """A media server in a process of its own, and its address."""
+    module = "tests.workers.twin.twilio_api.dying_media"
+    root = Path(__file__).parents[4]
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, stdout=PIPE, cwd=root
+    )
+    try:
+        assert running.stdout is not None
+        yield running, (await running.stdout.readline()).decode().strip()
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
 
 
 def asked_next(call: TwinCall) -> Webhook:
@@ -275,6 +298,41 @@ async def test_update_of_an_ended_call_is_refused(stage: Stage) -> None:
     assert await stage.update(call, HANG_UP) == 400
     stage.twilio.forget(call.sid)
     assert await stage.update(call, HANG_UP) == 404
+
+
+async def test_process_that_is_killed_is_noticed(stage: Stage) -> None:
+    """With real signals: the system ends the connection, and Twilio asks what is next."""
+    async with process() as (dying, url):
+        stage.worker.media_url = url
+        stage.worker.twiml["/voice"] = stage.worker.stream(after=CONTINUE)
+        call = await stage.ring(up=False)
+        await until(lambda: any(voice.frames for voice in call.so_far().voices))
+        dying.kill()
+        result = await call.wait(10)
+    assert result.warned(31903)
+    assert 0.04 < asked_next(call).sent_at_s - one(call, "stream.broken").at_s < 0.3
+
+
+async def test_process_that_is_stopped_keeps_its_stream(stage: Stage) -> None:
+    """Nobody notices, until an update tears it down; when it wakes up it speaks to nobody."""
+    async with process() as (dying, url):
+        stage.worker.media_url = url
+        stage.worker.twiml["/voice"] = stage.worker.stream(after=CONTINUE)
+        stage.dial_the_other()
+        call = await stage.ring(up=False, timing=StreamTiming(close_s=0.2))
+        await until(lambda: any(voice.frames for voice in call.so_far().voices))
+        dying.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(0.5)
+        assert call.line.stream is not None
+        assert not call.line.journal.warnings
+        assert await stage.update(call, stage.asking) == 200
+        await until(lambda: stage.other.of("media"))
+        dying.send_signal(signal.SIGCONT)
+        await asyncio.sleep(0.2)
+        call.hang_up()
+        result = await call.wait(10)
+    assert not result.two_voices(unheard=True)
+    assert [voice.frames for voice in result.voices] == [20, 10]
 
 
 async def test_lost_stream_is_silent_then_broken(stage: Stage) -> None:
