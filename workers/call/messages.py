@@ -25,7 +25,12 @@ import structlog
 
 from agent.conversation.record import EndReason
 from workers.store.calls import CallStore, StoreUnavailable
-from workers.store.messages import CallMessage, MessageKind, MessageOutcome
+from workers.store.messages import (
+    HAND_OVER_WITHIN_S,
+    CallMessage,
+    MessageKind,
+    MessageOutcome,
+)
 
 POLL_S = 1.0
 # Looks in memory whether what waited was told: somebody waits at a terminal to hear of it.
@@ -257,7 +262,7 @@ class MessagePoller:
 
 def _limit_s(text: str) -> float:
     try:
-        limit_s = float(text)
+        limit_s = float(text) if text else HAND_OVER_WITHIN_S
     except ValueError:
         limit_s = math.nan
     if not 0 <= limit_s < math.inf:

@@ -228,9 +228,9 @@ def calls_hand_over(
         str | None, typer.Option("--worker", help="All calls of this worker, as list names it.")
     ] = None,
     within: Annotated[
-        float,
-        typer.Option("--within", min=0, help="Seconds to wait for a safe point, at most."),
-    ] = 30.0,
+        float | None,
+        typer.Option("--within", min=0, help="Seconds to wait for a safe point; 30 by default."),
+    ] = None,
 ) -> None:
     """Have another worker go on with a call, at a moment when nothing is to be heard of it."""
     if (call_sid is None) == (worker is None):

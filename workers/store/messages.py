@@ -26,7 +26,7 @@ class MessageKind(StrEnum):
     """Replaces the agent's own instruction."""
     HAND_OVER = "hand_over"
     """Not for the agent: the worker is to let another one go on with the call. The text is the
-    longest that it may wait for a safe point, in seconds."""
+    longest that it may wait for a safe point, in seconds; ``HAND_OVER_WITHIN_S`` where it is empty."""
 
 
 class MessageOutcome(StrEnum):

@@ -13,7 +13,12 @@ from agent.conversation.record import EndReason, StreamRecord, UpdateRecord
 from tests.fakes.clock import Clock
 from tests.fakes.store import MemoryCallStore
 from workers.call.messages import MessagePoller
-from workers.store.messages import MessageKind, MessageOutcome, MessageState
+from workers.store.messages import (
+    HAND_OVER_WITHIN_S,
+    MessageKind,
+    MessageOutcome,
+    MessageState,
+)
 
 How = Literal["system_content", "context_update", "next_move"]
 
@@ -326,7 +331,13 @@ async def test_caller_who_hangs_up_before_the_hand_over(world: World) -> None:
     assert state == MessageState(taken=True, outcome=MessageOutcome.OVER, detail="caller_hung_up")
 
 
-@pytest.mark.parametrize("limit", ["", "soon", "-1", "nan", "inf"])
+async def test_hand_over_without_a_limit_has_the_usual_one(world: World) -> None:
+    """Whoever leaves the message need not know it."""
+    await hand_over(world, "")
+    assert world.session.limits_s == [HAND_OVER_WITHIN_S]
+
+
+@pytest.mark.parametrize("limit", ["soon", "-1", "nan", "inf"])
 async def test_hand_over_without_a_proper_limit_is_refused(world: World, limit: str) -> None:
     """The session is not asked to wait for ever, or backwards."""
     number = await hand_over(world, limit)

@@ -24,6 +24,7 @@ from workers.entrypoints.stored import opened_store, why_away
 from workers.logs import start_logs
 from workers.settings import SettingsError, load_settings
 from workers.store.calls import CallStore, StoreUnavailable
+from workers.store.messages import HAND_OVER_WITHIN_S
 
 # Where nobody looks at a terminal; the tables fit it.
 UNSEEN_WIDTH = 100
@@ -66,8 +67,9 @@ def run_show(call: str, *, numbers: bool, as_json: bool) -> int:
     return _run(command)
 
 
-def run_hand_over(call: str | None, *, worker: str | None, within_s: float) -> int:
+def run_hand_over(call: str | None, *, worker: str | None, within_s: float | None) -> int:
     """Have one call, or all calls of a worker, go on elsewhere; print where they went."""
+    limit_s = HAND_OVER_WITHIN_S if within_s is None else within_s
 
     async def command(store: CallStore) -> None:
         # First, because a read says at once why there is no way to the database.
@@ -76,9 +78,9 @@ def run_hand_over(call: str | None, *, worker: str | None, within_s: float) -> i
         if not await store.flush(deadline_s=DEADLINE_S):
             raise StoreUnavailable(f"nothing could be written to it within {DEADLINE_S:g} s")
         if worker is not None:
-            await hand_over_worker(store, worker.strip(), within_s=within_s, tell=typer.echo)
+            await hand_over_worker(store, worker.strip(), within_s=limit_s, tell=typer.echo)
         elif call is not None:
-            await hand_over_call(store, call.strip(), within_s=within_s, tell=typer.echo)
+            await hand_over_call(store, call.strip(), within_s=limit_s, tell=typer.echo)
 
     return _run(command)
 
