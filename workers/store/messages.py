@@ -25,8 +25,8 @@ class MessageKind(StrEnum):
     INSTRUCTION = "instruction"
     """Replaces the agent's own instruction."""
     HAND_OVER = "hand_over"
-    """Not for the agent: the worker is to let another one go on with the call. The text is the
-    longest that it may wait for a safe point, in seconds; ``HAND_OVER_WITHIN_S`` where it is empty."""
+    """Not for the agent: the worker is to let another one go on with the call. The text says how
+    many seconds it may wait for a safe point; where it is empty, ``HAND_OVER_WITHIN_S``."""
 
 
 class MessageOutcome(StrEnum):
