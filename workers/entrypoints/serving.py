@@ -68,7 +68,13 @@ async def serve_calls(
         # call for 160 ms at a time (measured at 40 calls).
         gc.collect()
         gc.freeze()
-        drain = let_calls_end(worker.active, drain_s=settings.drain_s)
+        let_end = let_calls_end(worker.active, drain_s=settings.drain_s)
+
+        async def drain(hurry: asyncio.Event) -> None:
+            if share is not None and share.link.replaced:
+                worker.server.stop_accepting()
+            await let_end(hurry)
+
         if share is None:
             await worker.server.run(drain)
             return

@@ -156,7 +156,7 @@ class Supervision:
         for other in self._all(ChildState.READY):
             if other.place == child.place and other is not child:
                 self._wishes.pop(other.number, None)
-                self._let_leave(other, now)
+                self._let_leave(other, now, replaced=True)
 
     def _died(self, child: _Child, event: Event, now: float) -> None:
         assert isinstance(event, ChildExited)
@@ -250,10 +250,10 @@ class Supervision:
             if child.state is not ChildState.LEAVING:
                 self._let_leave(child, now)
 
-    def _let_leave(self, child: _Child, now: float) -> None:
+    def _let_leave(self, child: _Child, now: float, *, replaced: bool = False) -> None:
         child.state, child.told_at = ChildState.LEAVING, now
         child.deadline = now + self.leave_s
-        self._commands.append(Leave(child.number))
+        self._commands.append(Leave(child.number, replaced))
 
     def _kill_late(self, now: float) -> None:
         for child in self._children.values():

@@ -76,6 +76,8 @@ class Leave:
     """Have it let its calls end or leave, and exit."""
 
     child: int
+    replaced: bool = False
+    """Another one serves at its place: new connections are no longer for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def supervise(
             Supervision(processes, leave_s=settings.drain_s + LEAVE_MARGIN_S),
             command,
             listener=listener,
-            environment=_environment(settings),
+            environment=children_environment(settings),
         )
         try:
             _log.info(
@@ -56,15 +56,15 @@ def supervise(
             logs.close()
 
 
+def children_environment(settings: WorkerSettings) -> Mapping[str, str]:
+    """Return the parent's own, with a ticket secret: what one has signed is to be good for all."""
+    secret = settings.ticket_secret.get_secret_value()
+    made_up = "ticket_secret" not in settings.model_fields_set
+    return {**os.environ, **({"EVERCALL_TICKET_SECRET": secret} if made_up else {})}
+
+
 def _interpreter() -> list[str]:
     # A fresh one: what a parent has imported and opened is not for them, and a restart brings
     # a new release in. -P, where we have it: -m would put the current directory before all others.
     safe = [] if "" in sys.path or str(Path.cwd()) in sys.path else ["-P"]
     return [sys.executable, *safe, "-m", "workers.entrypoints.supervisor.child"]
-
-
-def _environment(settings: WorkerSettings) -> Mapping[str, str]:
-    """The children's environment: a ticket that one has signed is to be good for all."""
-    secret = settings.ticket_secret.get_secret_value()
-    made_up = "ticket_secret" not in settings.model_fields_set
-    return {**os.environ, **({"EVERCALL_TICKET_SECRET": secret} if made_up else {})}

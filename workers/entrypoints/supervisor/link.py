@@ -10,7 +10,7 @@ from typing import Self
 import structlog
 
 from workers.entrypoints.supervisor.events import Reason
-from workers.entrypoints.supervisor.words import HURRY, LEAVE, READY, RECYCLE, Lines
+from workers.entrypoints.supervisor.words import HURRY, LEAVE, READY, RECYCLE, REPLACED, Lines
 
 _READ_BYTES = 1024
 
@@ -24,6 +24,8 @@ class ParentLink:
         self.leave = asyncio.Event()
         """The parent wants it, or is gone."""
         self.hurry = asyncio.Event()
+        self.replaced = False
+        """Another one serves in its place by now."""
         self.parent_gone = False
         self._end = end
         self._lines = Lines()
@@ -71,7 +73,8 @@ class ParentLink:
             self.leave.set()
             return
         for word in self._lines.feed(data):
-            if word == LEAVE:
+            if word in (LEAVE, REPLACED):
+                self.replaced = word == REPLACED
                 self.leave.set()
             elif word == HURRY:
                 self.leave.set()

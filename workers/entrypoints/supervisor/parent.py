@@ -40,7 +40,7 @@ from workers.entrypoints.supervisor.events import (
     StopRequested,
     TimePassed,
 )
-from workers.entrypoints.supervisor.words import HURRY, LEAVE, READY, RECYCLE, Lines
+from workers.entrypoints.supervisor.words import HURRY, LEAVE, READY, RECYCLE, REPLACED, Lines
 
 # sysexits.h, EX_OSERR: the system could not start it. Not a child's own code.
 EXIT_NOT_STARTED = 71
@@ -182,8 +182,8 @@ class Parent:
         match command:
             case Spawn(child=number, place=place):
                 self._spawn(number, place)
-            case Leave(child=number):
-                self._tell(number, LEAVE)
+            case Leave(child=number, replaced=replaced):
+                self._tell(number, REPLACED if replaced else LEAVE)
             case Hurry(child=number):
                 self._tell(number, HURRY)
             case Kill(child=number):

@@ -14,6 +14,8 @@ RECYCLE: Final = "recycle"
 LEAVE: Final = "leave"
 """Parent: as on SIGTERM. Not by SIGTERM itself, because systemd and others send that to parent and
 children alike, and the second one would hurry."""
+REPLACED: Final = "leave replaced"
+"""Parent: the same, and new connections are another one's."""
 HURRY: Final = "hurry"
 """Parent: as on a second SIGTERM."""
 # Longer than any line of these; what goes on and on without an end is no line.

@@ -77,7 +77,7 @@ class Child:
 
     def told(self) -> bool:
         """Whether it is to go."""
-        words = self.link.recv(1024).decode().split() or ["orphaned"]
+        words = self.link.recv(1024).decode().splitlines() or ["orphaned"]
         for word in words:
             self.note(word)
         return not (self.folder / "deaf").exists()

@@ -140,7 +140,7 @@ def test_recycling_starts_the_replacement_first() -> None:
         Spawn(3, 0),
     ]
     assert parent(RecycleWanted(1, Reason.MEMORY)) == [], "it says so again and again"
-    assert parent(ChildReady(3)) == [Leave(1)]
+    assert parent(ChildReady(3)) == [Leave(1, replaced=True)]
     assert parent(RecycleWanted(1, Reason.MEMORY)) == []
     parent.now = 7.0
     assert parent(ChildExited(1, 0)) == [ReportLeft(1, 7.0)]
@@ -151,7 +151,7 @@ def test_one_child_is_recycled_at_a_time() -> None:
     parent = Parent().serving()
     parent(RecycleWanted(2, Reason.CALLS))
     assert parent(RecycleWanted(1, Reason.MEMORY)) == []
-    assert parent(ChildReady(3)) == [Leave(2)]
+    assert parent(ChildReady(3)) == [Leave(2, replaced=True)]
     assert parent(ChildExited(2, 0)) == [
         ReportLeft(2, 0.0),
         ReportRecycling(1, Reason.MEMORY),
@@ -163,7 +163,7 @@ def test_single_place_can_be_recycled() -> None:
     """For a while there are two children."""
     parent = Parent(1).serving()
     parent(RecycleWanted(1, Reason.CALLS))
-    assert parent(ChildReady(2)) == [Leave(1)]
+    assert parent(ChildReady(2)) == [Leave(1, replaced=True)]
 
 
 def test_child_that_dies_while_its_replacement_starts_is_not_started_again() -> None:
@@ -181,7 +181,7 @@ def test_replacement_that_fails_is_tried_again_while_the_old_child_serves() -> N
     assert parent(ChildExited(3, 1)) == [ReportDeath(3, 0.0, 0.0), Spawn(4, 0)]
     assert parent(ChildExited(4, 1)) == [ReportDeath(4, 0.0, 1.0)]
     assert parent.wait(1) == [Spawn(5, 0)]
-    assert parent(ChildReady(5)) == [Leave(1)]
+    assert parent(ChildReady(5)) == [Leave(1, replaced=True)]
 
 
 def test_restart_replaces_all_one_after_the_other() -> None:
@@ -189,13 +189,13 @@ def test_restart_replaces_all_one_after_the_other() -> None:
     parent = Parent(3).serving()
     assert parent(RestartRequested()) == [ReportRecycling(1, Reason.RESTART), Spawn(4, 0)]
     for old, new in ((1, 4), (2, 5)):
-        assert parent(ChildReady(new)) == [Leave(old)]
+        assert parent(ChildReady(new)) == [Leave(old, replaced=True)]
         assert parent(ChildExited(old, 0)) == [
             ReportLeft(old, 0.0),
             ReportRecycling(old + 1, Reason.RESTART),
             Spawn(new + 1, old),
         ]
-    assert parent(ChildReady(6)) == [Leave(3)]
+    assert parent(ChildReady(6)) == [Leave(3, replaced=True)]
     assert parent(ChildExited(3, 0)) == [ReportLeft(3, 0.0)]
 
 

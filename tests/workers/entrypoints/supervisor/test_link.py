@@ -34,9 +34,19 @@ async def test_child_hears_when_to_leave_and_when_to_hurry() -> None:
         parent.sendall(b"ve\n")
         assert await within(link.leave)
         assert not link.hurry.is_set()
+        assert not link.replaced
         parent.sendall(b"hurry\n")
         assert await within(link.hurry)
         assert not link.parent_gone
+
+
+async def test_child_hears_that_it_is_replaced() -> None:
+    """New connections are not for it any more."""
+    parent, child = socket.socketpair()
+    with parent, ParentLink(child) as link:
+        parent.sendall(b"leave replaced\n")
+        assert await within(link.leave)
+        assert link.replaced
 
 
 async def test_child_of_a_dead_parent_leaves() -> None:

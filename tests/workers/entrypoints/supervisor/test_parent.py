@@ -133,7 +133,7 @@ def test_child_that_asks_for_it_is_replaced(parent: Supervised) -> None:
     parent.wait_logged("supervisor.child_left", 1)
     (recycled,) = parent.log("supervisor.recycling")
     assert (recycled["process"], recycled["reason"]) == (1, "memory")
-    assert parent.noted() == ["1 leave"]
+    assert parent.noted() == ["1 leave replaced"]
     assert len({child.pid for child in parent.children()} & before) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,8 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.workers.entrypoints.supervisor.processes import Supervised, supervised
 from tests.workers.entrypoints.twins import World, twins
+from workers.entrypoints.supervisor.launch import children_environment
+from workers.settings import load_settings
 
 START_S = 60.0
+MAIN = ["-c", "from workers.entrypoints.cli import main; main()"]
 
 
 @pytest.fixture
@@ -27,9 +31,8 @@ async def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterato
 
 
 def serve(world: World, *words: str) -> list[str]:
-    main = "import sys; from workers.entrypoints.cli import main; main()"
     address = ["--host", "127.0.0.1", "--port", str(world.port)]
-    return ["-c", main, "serve", "--agent", str(world.agent), *address, *words]
+    return [*MAIN, "serve", "--agent", str(world.agent), *address, *words]
 
 
 def processes(text: str, name: str) -> dict[str, float]:
@@ -84,6 +87,8 @@ def killed_process_comes_back(world: World, tmp_path: Path) -> None:
         before = processes(httpx.get(f"{url}/metrics").text, "process_start_time_seconds")
         assert set(before) == {"0", "1"}
         victim = parent.log("supervisor.child_ready")[1]["pid"]
+        secrets = {child.environ()["EVERCALL_TICKET_SECRET"] for child in parent.children()}
+        assert len(secrets) == 1, "a ticket that one has signed is good for both"
         folder = runtime_folder(victim)
         assert folder.stat().st_mode & 0o777 == 0o700
         with Asking(f"{url}/readyz") as asking:
@@ -137,6 +142,25 @@ def wrong_settings_are_said_once(world: World, tmp_path: Path) -> None:
     with supervised(tmp_path, serve(world, "--processes", "3")) as parent:
         assert parent.exited(within_s=START_S) == 2
         assert parent.text().count("GOOGLE_API_KEY") == 1
+
+
+def test_taken_port_is_an_error(tmp_path: Path) -> None:
+    """The parent finds out, before it starts anybody."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        address = ["--host", "127.0.0.1", "--port", str(port), "--agent", str(tmp_path)]
+        with supervised(tmp_path, [*MAIN, "serve", *address, "--processes", "2"]) as parent:
+            assert parent.exited() == 2
+            assert "in use" in parent.text()
+
+
+def test_ticket_secret_is_made_where_none_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is set, in the environment or a file, is the children's to read."""
+    monkeypatch.delenv("EVERCALL_TICKET_SECRET", raising=False)
+    assert len(children_environment(load_settings(None))["EVERCALL_TICKET_SECRET"]) >= 16
+    assert "EVERCALL_TICKET_SECRET" not in children_environment(
+        load_settings(None, ticket_secret="from a file, at last")
+    )
 
 
 def runtime_folder(child: int) -> Path:
