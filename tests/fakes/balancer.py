@@ -134,6 +134,10 @@ class Balancer:
         """Lead connections whose path begins so to one backend, ready or not, so many times."""
         self._steers.append(_Steer(backend, path, times))
 
+    def first(self, backend: str, path: str = "") -> None:
+        """Lead the next connection whose path begins so to one backend, whatever else is said."""
+        self._steers.insert(0, _Steer(backend, path, 1))
+
     def anyone(self) -> None:
         """Forget all ``only``."""
         self._steers.clear()

@@ -7,13 +7,20 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from tests.fakes.postgresql import NoPostgresqlError, Postgresql, postgresql
 
 KINDS = ("sqlite", "postgresql")
+
+
+def kinds(*normal: str) -> list[Any]:
+    """Every kind of database: those named here in `make test`, the rest in `make test-long`."""
+    return [
+        pytest.param(kind, marks=[] if kind in normal else [pytest.mark.long]) for kind in KINDS
+    ]
 
 
 class Database(Protocol):

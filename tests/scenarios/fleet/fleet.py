@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -29,6 +30,8 @@ from workers.twin.live_api.faults import Fault
 from workers.twin.live_api.script import LiveScript
 from workers.twin.live_api.server import LiveTwin
 from workers.twin.live_api.session_log import Keep
+from workers.twin.twilio_api.delivery import Answer, Deliverer
+from workers.twin.twilio_api.result import Webhook
 from workers.twin.twilio_api.server import TwilioTwin
 
 SETUP_S, RESUME_S = 0.5, 0.3
@@ -173,15 +176,23 @@ class Fleet:
         return stored.row
 
     async def record(self, call: FleetCall, *, timeout_s: float = 15.0) -> CallRecord:
-        """The record of a call that is over, once it is written."""
-        found: CallRecord | None = None
-        async with asyncio.timeout(timeout_s):
-            while True:
-                stored = await self.store.load_call(call.sid)
-                found = None if stored is None else stored.record
-                if found is not None and found.end_reason is not None and _is_last(found):
-                    return found
-                await asyncio.sleep(0.05)
+        """The record of a call that is over, once the last of it is written.
+
+        Raises:
+            TimeoutError: with what there is instead.
+        """
+        stored = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    stored = await self.store.load_call(call.sid)
+                    if stored is not None and stored.row.state == "finished":
+                        record = stored.record
+                        if record is not None and _is_closed(record):
+                            return record
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise TimeoutError(f"the record of {call.sid} is not closed: {stored}") from None
 
     def recordings(self, call: FleetCall) -> list[Path]:
         """The sound files of a call."""
@@ -192,6 +203,24 @@ class Fleet:
         file = self.folder / "tool_runs.txt"
         lines = file.read_text().splitlines() if file.exists() else []
         return [what for what, name, _ in map(str.split, lines) if name == key]
+
+    async def repeat(self, call: FleetCall, asked: Webhook, *, at: str) -> Answer:
+        """Send a request of Twilio's once more, to one worker; the call does not see the answer."""
+        path = urlsplit(asked.url)._replace(scheme="", netloc="").geturl()
+        return await self._post(path, dict(asked.params), at=at)
+
+    async def post(self, call: FleetCall, path: str, *, at: str = "", **params: str) -> Answer:
+        """Send a request of Twilio's about a call, with these parameters laid over the usual."""
+        return await self._post(path, call.twin.line.params() | params, at=at)
+
+    async def _post(self, path: str, params: dict[str, str], *, at: str) -> Answer:
+        if at:
+            self.balancer.first(at, path.partition("?")[0])
+        deliverer = Deliverer(self.twilio.auth_token)
+        try:
+            return await deliverer.deliver(self.balancer.base_url + path, params, method="POST")
+        finally:
+            await deliverer.close()
 
     async def until_idle(self, *, timeout_s: float = 20.0) -> None:
         """Wait until nothing of any call is left at the twins or in the balancer."""
@@ -204,8 +233,12 @@ class Fleet:
         return [found for worker in self.everyone for found in worker.complaints()]
 
 
-def _is_last(record: CallRecord) -> bool:
-    return bool(record.streams) and record.streams[-1].end_reason is not None
+def _is_closed(record: CallRecord) -> bool:
+    return (
+        record.end_reason is not None
+        and bool(record.streams)
+        and record.streams[-1].end_reason is not None
+    )
 
 
 async def _answers(balancer: Balancer, worker: WorkerProcess) -> bool:

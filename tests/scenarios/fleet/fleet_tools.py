@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 RUNS = Path(__file__).with_name("tool_runs.txt")
@@ -23,6 +24,19 @@ async def book_table(key: str, takes_s: float) -> dict[str, str]:
     await asyncio.sleep(takes_s)
     _note("done", key)
     return {"booked": key}
+
+
+async def block_the_loop(key: str, takes_s: float) -> dict[str, str]:
+    """Do what a tool must not do.
+
+    Args:
+        key: What is counted.
+        takes_s: How long nothing else happens in this process.
+    """
+    _note("begun", key)
+    time.sleep(takes_s)  # noqa: ASYNC251 - that is the mistake
+    _note("done", key)
+    return {"blocked": key}
 
 
 def _note(what: str, key: str) -> None:

@@ -111,6 +111,18 @@ class FleetCall:
         """Turns that its model completed so far, on all its connections."""
         return sum(turn.completed_at is not None for log in self.sessions for turn in log.said)
 
+    async def until_next_model(self, since: float, *, timeout_s: float = 30.0) -> SessionLog | None:
+        """Wait for a Live connection that was set up after a moment of the clock.
+
+        None where the call ends without one.
+        """
+
+        def ready() -> list[SessionLog]:
+            return [log for log in self.sessions if log.opened_at > since and log.ready_at]
+
+        await until(lambda: self.is_over or ready(), timeout_s=timeout_s)
+        return ready()[0] if ready() else None
+
     def known_turns(self) -> str:
         """Everything that the model of its newest connection knows."""
         return held(self.sessions[-1]) if self.sessions else ""
