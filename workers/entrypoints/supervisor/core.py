@@ -125,9 +125,8 @@ class Supervision:
                 child = self._children[event.child]
                 _TABLE[child.state, type(event)](self, child, event, now)
             case RestartRequested():
-                if not self._stops:
-                    for child in self._all(ChildState.READY):
-                        self._wishes[child.number] = Reason.RESTART
+                for child in self._all(ChildState.READY):
+                    self._wishes[child.number] = Reason.RESTART
             case StopRequested():
                 self._stop(now)
             case TimePassed():
@@ -240,7 +239,6 @@ class Supervision:
 
     def _stop(self, now: float) -> None:
         self._stops += 1
-        self._wishes.clear()
         if self._stops > 1:
             for child in self._children.values():
                 child.deadline = now + self.hurry_s

@@ -167,11 +167,15 @@ def test_single_place_can_be_recycled() -> None:
 
 
 def test_child_that_dies_while_its_replacement_starts_is_not_started_again() -> None:
-    """The replacement is there already."""
+    """The replacement is there already; with it that is done, and the next one's turn comes."""
     parent = Parent().serving()
     parent(RecycleWanted(1, Reason.MEMORY))
     assert parent(ChildExited(1, -9)) == [ReportDeath(1, 0.0, 0.0)]
     assert parent(ChildReady(3)) == []
+    assert parent(RecycleWanted(2, Reason.CALLS)) == [
+        ReportRecycling(2, Reason.CALLS),
+        Spawn(4, 1),
+    ]
 
 
 def test_replacement_that_fails_is_tried_again_while_the_old_child_serves() -> None:
