@@ -30,7 +30,7 @@ def supervise(
     with (
         listen(host, port) as listener,
         # Readable for nobody else (mode 0700).
-        tempfile.TemporaryDirectory(prefix="evercall-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix="evercall-serve-", ignore_cleanup_errors=True) as folder,
     ):
         logs = start_logs(settings.log_level)
 

@@ -128,6 +128,8 @@ def single_process_is_replaced(world: World, tmp_path: Path) -> None:
             parent.wait(lambda: asking.answered > 20)
         assert not asking.failed
         assert len(parent.log("supervisor.child_ready")) == 2
+        parent.process.terminate()
+        assert parent.exited() == 0
 
 
 async def test_wrong_settings_are_said_once(
@@ -166,7 +168,9 @@ def test_ticket_secret_is_made_where_none_is_set(monkeypatch: pytest.MonkeyPatch
 def runtime_folder(child: int) -> Path:
     """As its command line says."""
     (folder,) = (
-        Path(word) for word in psutil.Process(child).cmdline() if Path(word).name[:9] == "evercall-"
+        Path(word)
+        for word in psutil.Process(child).cmdline()
+        if Path(word).name.startswith("evercall-serve-")
     )
     return folder
 
