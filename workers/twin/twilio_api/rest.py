@@ -5,6 +5,7 @@ Source: twilio/twilio-oai; twilio.com/docs/usage/api.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import secrets
@@ -23,6 +24,7 @@ from workers.twin.twilio_api.call import TwinCall
 from workers.twin.twilio_api.checks import Form, RestRefused
 from workers.twin.twilio_api.order import CallOrder
 from workers.twin.twilio_api.resources import API_VERSION, CallFacts, PhoneNumber, new_sid
+from workers.twin.twilio_api.rest_faults import RestFault
 
 MAX_BODY_BYTES = 256 * 1024
 DEFAULT_PAGE_SIZE = 50
@@ -44,6 +46,8 @@ class Account(Protocol):
     """What the API reads and changes; the twin implements it."""
 
     account_sid: str
+    on_rest: Callable[[str, str], RestFault | None]
+    """Told method and path of each request that may be made; says what goes wrong with it."""
 
     def accepts(self, user: str, password: str) -> bool:
         """Say whether these are the account's credentials."""
@@ -102,7 +106,15 @@ class _Api:
         async def serve(request: Request) -> Response:
             try:
                 self._authenticate(request)
-                status, body = handle(request, await _form(request))
+                form = await _form(request)
+                fault = self._account.on_rest(request.method, request.url.path) or RestFault()
+                await asyncio.sleep(fault.delay_s)
+                if fault.code and not fault.carried_out:
+                    raise RestRefused(fault.code)
+                status, body = handle(request, form)
+                await asyncio.sleep(fault.answer_delay_s)
+                if fault.code:
+                    raise RestRefused(fault.code)
             except RestRefused as error:
                 status, body = error.http_status, _error(error)
             headers = {"Twilio-Request-Id": new_sid("RQ"), "Twilio-Concurrent-Requests": "1"}

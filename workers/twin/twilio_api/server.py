@@ -27,6 +27,7 @@ from workers.twin.twilio_api.media.stream import MediaStream, MediaTap
 from workers.twin.twilio_api.order import CallOrder, StatusCallback
 from workers.twin.twilio_api.program import Fetch
 from workers.twin.twilio_api.resources import CallFacts, PhoneNumber
+from workers.twin.twilio_api.rest_faults import RestFault
 
 DEMO_ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 DEMO_AUTH_TOKEN = "twin-auth-token"  # noqa: S105 - opens nothing but the twin
@@ -67,6 +68,8 @@ class TwilioTwin:
         self.account_sid = account_sid
         self.auth_token = auth_token
         self.on_dial: Callable[[str], CalleeBehaviour] = lambda _: CalleeBehaviour()
+        self.on_rest: Callable[[str, str], RestFault | None] = lambda _method, _path: None
+        """Says what goes wrong with a request to the REST API, by its method and path."""
         self.faults = CallFaults()
         """What goes wrong in calls that are placed from now on and name no faults of their own."""
         self._numbers = {number: PhoneNumber(account_sid, number) for number in numbers}

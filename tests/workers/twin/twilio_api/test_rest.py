@@ -17,6 +17,7 @@ from tests.tone import strongest_hz
 from workers.twin import phone_audio
 from workers.twin.caller import CallerScript, HangUp, Tone, WaitSeconds, WaitStream
 from workers.twin.twilio_api.callee import CalleeBehaviour
+from workers.twin.twilio_api.rest_faults import RestFault
 from workers.twin.twilio_api.server import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, TwilioTwin
 
 TO = "+15550100009"
@@ -182,6 +183,59 @@ async def test_update_of_a_streaming_call_sends_stop() -> None:
     assert agent.messages[-1]["event"] == "stop"
     assert not result.warned(31921)
     assert result.status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "done", "code"),
+    [
+        (RestFault(code=20429), False, 20429),
+        (RestFault(code=20404), False, 20404),
+        (RestFault(code=20500, carried_out=True), True, 20500),
+    ],
+)
+async def test_request_may_fail_whether_it_was_carried_out_or_not(
+    fault: RestFault, done: bool, code: int
+) -> None:
+    """What the answer says, and what became of the call, are two things."""
+    async with TwilioTwin() as twilio:
+        client = sdk(twilio)
+        call = await ask(lambda: client.calls.create(to=TO, from_=FROM, twiml=HOLD))
+        await until(lambda: twilio.facts[call.sid].state == "in-progress")
+        asked: list[tuple[str, str]] = []
+
+        def on_rest(method: str, path: str) -> RestFault | None:
+            asked.append((method, path.rpartition("/")[2]))
+            return fault if method == "POST" else None
+
+        twilio.on_rest = on_rest
+        with pytest.raises(TwilioRestException) as caught:
+            await ask(lambda: client.calls(call.sid).update(status="completed"))
+        assert caught.value.code == code
+        await asyncio.sleep(0.1)
+        fetched = await ask(lambda: client.calls(call.sid).fetch())
+        assert fetched.status == ("completed" if done else "in-progress")
+    assert asked == [("POST", f"{call.sid}.json"), ("GET", f"{call.sid}.json")]
+
+
+@pytest.mark.parametrize(
+    ("fault", "meanwhile"),
+    [
+        (RestFault(delay_s=0.6), "in-progress"),
+        (RestFault(answer_delay_s=0.6), "completed"),
+    ],
+)
+async def test_answer_may_come_when_nobody_waits_any_more(fault: RestFault, meanwhile: str) -> None:
+    """The request is late, or its answer is: only in the second case the call is over by then."""
+    async with TwilioTwin() as twilio:
+        client = sdk(twilio)
+        call = await ask(lambda: client.calls.create(to=TO, from_=FROM, twiml=HOLD))
+        await until(lambda: twilio.facts[call.sid].state == "in-progress")
+        twilio.on_rest = lambda _method, _path: fault
+        update = asyncio.create_task(ask(lambda: client.calls(call.sid).update(status="completed")))
+        await asyncio.sleep(0.3)
+        assert twilio.facts[call.sid].state == meanwhile
+        await update
+        await until(lambda: not twilio.live_calls)
 
 
 async def test_keys_and_verdict_of_a_dialled_call() -> None:
