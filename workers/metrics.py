@@ -225,7 +225,8 @@ class Metrics:
         )
         self.prewarm = Counter(
             "evercall_prewarm_total",
-            "Live connections opened before their stream was there, by what came of them.",
+            "Live connections opened before their stream was there, by what came of them: hit where"
+            " the stream took one, else late, unclaimed, failed or full.",
             ["outcome"],
             registry=registry,
         )

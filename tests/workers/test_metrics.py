@@ -205,10 +205,10 @@ def test_what_keeps_calls_alive_is_exposed_before_it_happens() -> None:
     ):
         assert f"evercall_{name} 0.0" in text
     metrics.fleet_steered.labels("steered").inc()
-    metrics.prewarm.labels("claimed").inc()
+    metrics.prewarm.labels("hit").inc()
     text = metrics.render().decode()
     assert 'evercall_fleet_steered_total{outcome="steered"} 1.0' in text
-    assert 'evercall_prewarm_total{outcome="claimed"} 1.0' in text
+    assert 'evercall_prewarm_total{outcome="hit"} 1.0' in text
 
 
 def test_processes_do_not_share_counters() -> None:
