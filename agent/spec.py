@@ -21,7 +21,8 @@ from agent.errors import AgentSpecError, SpecIssue
 from agent.text import UNSENDABLE
 from agent.yaml_source import FieldPath, YamlSource, field_name, read_yaml
 
-BUILT_IN_TOOLS = ("end_call", "transfer_call", "send_digits", "opt_out", "remember")
+CALL_CONTROL_TOOLS = ("end_call", "transfer_call", "send_digits", "opt_out")
+BUILT_IN_TOOLS = (*CALL_CONTROL_TOOLS, "remember")
 # More than 20 tools and models begin to speak their calls as text (reported by users of roomkit).
 MAX_TOOLS = 20
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")

@@ -8,12 +8,12 @@ meanwhile, it is given the running one instead of a second.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from agent.commands import ToolResponse
 from agent.events import FunctionCall
+from agent.tools.earlier import call_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +110,4 @@ class ToolBook:
 
 
 def _key(call: FunctionCall) -> tuple[str, str]:
-    return call.name, json.dumps(call.args, sort_keys=True, default=str)
+    return call_key(call.name, call.args)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -21,7 +21,9 @@ from google.genai import types
 from agent.commands import ToolResponse
 from agent.conversation.record import ToolRecord
 from agent.events import FunctionCall
+from agent.spec import CALL_CONTROL_TOOLS
 from agent.tools.declarations import Tool, ToolArgumentError
+from agent.tools.earlier import EarlierCalls
 from agent.tools.results import error_response, output_response
 
 # More calls at once than this are a model gone wrong; they are answered with an error.
@@ -82,6 +84,10 @@ class ToolRunner:
         timeout_s: How long one tool may take.
         clock: Monotonic seconds, for the records.
         origin_s: The clock's reading when the call was answered; records count from it.
+        journal: Awaited before a function runs, so that it is known to have been begun even if this
+            process dies; bounds its own time. Not for those built in to control the call.
+        earlier: Calls of workers that served this call before; what they have begun is not begun
+            again.
     """
 
     def __init__(
@@ -91,10 +97,16 @@ class ToolRunner:
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
         origin_s: float | None = None,
+        journal: Callable[[ToolRecord], Awaitable[None]] | None = None,
+        earlier: EarlierCalls | None = None,
     ) -> None:
         self.records: list[ToolRecord] = []
         """Every call so far, in the order they started; one that runs has no response yet."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Told when one of them has started or is over."""
         self._tools = dict(tools)
+        self._journal = journal
+        self._earlier = earlier
         self._timeout_s = timeout_s
         self._clock = clock
         self._origin_s = clock() if origin_s is None else origin_s
@@ -137,13 +149,17 @@ class ToolRunner:
                 self._seen.add(call.id)
                 self._by_id[call.id] = running
         batch.open = len(accepted)
+        if accepted:
+            self.on_change()
         loop = asyncio.get_running_loop()
         for running, call in accepted:
             self._unanswered.add(running)
             if len(self._tasks) >= MAX_RUNNING:
                 self._finish(running, {"error": "too many calls at once"}, "error")
                 continue
-            running.task = loop.create_task(self._call(call), name=f"tool:{call.name}")
+            running.task = loop.create_task(
+                self._call(call, running.record), name=f"tool:{call.name}"
+            )
             running.timer = loop.call_later(self._timeout_s, self._timed_out, running)
             self._tasks.add(running.task)
             running.task.add_done_callback(partial(self._task_done, running))
@@ -189,13 +205,20 @@ class ToolRunner:
             for task in stuck:
                 _log.error("tool.ignores_cancellation", task=task.get_name())
 
-    async def _call(self, call: FunctionCall) -> _Result:
+    async def _call(self, call: FunctionCall, record: ToolRecord) -> _Result:
         tool = self._tools.get(call.name)
         if tool is None:
             known = ", ".join(self._tools) or "none"
             return _Result(
                 error_response(f"there is no tool {call.name}; there are: {known}"), "error"
             )
+        # Who ends a call that was to be ended already does no harm.
+        if call.name not in CALL_CONTROL_TOOLS:
+            answer = None if self._earlier is None else self._earlier.answer(call.name, call.args)
+            if answer is not None:
+                _log.warning("tool.not_repeated", tool=call.name)
+                return _Result(answer, "error" if "error" in answer else "ok")
+            await self._note(record)
         try:
             result = await tool.function(**tool.arguments(call.args))
             if isinstance(result, ClosingRequested):
@@ -207,6 +230,15 @@ class ToolRunner:
             _log.warning("tool.failed", tool=call.name, exc_info=True)
             message = f"{type(error).__name__}: {error}" if str(error) else repr(error)
             return _Result(error_response(message), "error")
+
+    async def _note(self, record: ToolRecord) -> None:
+        """Have it known that this function was begun, before it is."""
+        if self._journal is None:
+            return
+        try:
+            await self._journal(record)
+        except Exception:  # noqa: BLE001  # a note that fails must not keep a function from running
+            _log.warning("tool.not_noted", tool=record.name, exc_info=True)
 
     def _task_done(self, running: _Running, task: asyncio.Task[_Result]) -> None:
         self._tasks.discard(task)
@@ -242,6 +274,7 @@ class ToolRunner:
         running.record.outcome = outcome
         running.record.response = response
         running.record.ended_s = self._now()
+        self.on_change()
         running.batch.open -= 1
         if running.batch.open == 0:
             try:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from agent.conversation.record import ToolRecord
 from agent.events import FunctionCall
 from agent.tools.declarations import Tool, declare
+from agent.tools.earlier import EarlierCalls
 from agent.tools.results import MAX_OUTPUT_CHARS
 from agent.tools.runner import MAX_RUNNING, ClosingRequested, ToolRunner
 
@@ -331,3 +333,112 @@ async def test_close_is_bounded(monkeypatch: pytest.MonkeyPatch, workshop: Works
     await asyncio.wait_for(runner.close(), DEADLINE_S)
     workshop.gate.set()
     await settle()
+
+
+async def test_function_is_noted_before_it_runs() -> None:
+    """If this process dies meanwhile, the next one knows that it was begun."""
+    order: list[str] = []
+
+    async def work() -> str:
+        """Do it."""
+        order.append("run")
+        return "done"
+
+    async def journal(record: ToolRecord) -> None:
+        order.append(f"noted {record.name}")
+
+    runner = ToolRunner({"work": declare(work)}, timeout_s=DEADLINE_S, journal=journal)
+    runner.start([FunctionCall("f1", "work", {})])
+    async with asyncio.timeout(DEADLINE_S):
+        await runner.next_answers()
+    assert order == ["noted work", "run"]
+    await runner.close()
+
+
+async def test_note_that_fails_keeps_no_function_from_running() -> None:
+    """The caller waits for what it does, not for the note."""
+
+    async def work() -> str:
+        """Do it."""
+        return "done"
+
+    async def journal(_record: ToolRecord) -> None:
+        raise RuntimeError("a bug")
+
+    runner = ToolRunner({"work": declare(work)}, timeout_s=DEADLINE_S, journal=journal)
+    runner.start([FunctionCall("f1", "work", {})])
+    async with asyncio.timeout(DEADLINE_S):
+        answers = await runner.next_answers()
+    assert answers.responses[0].response == {"output": "done"}
+    await runner.close()
+
+
+async def test_call_of_an_earlier_worker_is_answered_and_not_run() -> None:
+    """Once; the second time it is meant."""
+    runs: list[int] = []
+
+    async def book(loaves: int) -> str:
+        """Book."""
+        runs.append(loaves)
+        return "booked"
+
+    earlier = EarlierCalls([ToolRecord("f0", "book", {"loaves": 2}, 1, 1, "ok")], known_s=0.0)
+    runner = ToolRunner({"book": declare(book)}, timeout_s=DEADLINE_S, earlier=earlier)
+    for number in (1, 2):
+        runner.start([FunctionCall(f"f{number}", "book", {"loaves": 2})])
+        async with asyncio.timeout(DEADLINE_S):
+            await runner.next_answers()
+        assert runs == [2] * (number - 1)
+    assert [record.outcome for record in runner.records] == ["error", "ok"]
+    await runner.close()
+
+
+async def test_functions_that_control_the_call_are_neither_noted_nor_held_back() -> None:
+    """Who hung up on a line that was cut may hang up again."""
+    noted: list[str] = []
+
+    async def end_call() -> ClosingRequested:
+        """Hang up."""
+        return ClosingRequested("end_call")
+
+    async def journal(record: ToolRecord) -> None:
+        noted.append(record.name)
+
+    runner = ToolRunner(
+        {"end_call": declare(end_call)},
+        timeout_s=DEADLINE_S,
+        journal=journal,
+        earlier=EarlierCalls([ToolRecord("f0", "end_call", {}, 1, 1, "ok")], known_s=0.0),
+    )
+    runner.start([FunctionCall("f1", "end_call", {})])
+    async with asyncio.timeout(DEADLINE_S):
+        answers = await runner.next_answers()
+    assert answers.closing is not None
+    assert noted == []
+    await runner.close()
+
+
+async def test_start_and_end_of_a_call_are_told() -> None:
+    """So that both are noted, also while others of its batch still run."""
+    changes: list[list[bool]] = []
+    gate = asyncio.Event()
+
+    async def quick() -> str:
+        """Do it."""
+        return "done"
+
+    async def slow() -> str:
+        """Do it."""
+        await gate.wait()
+        return "done"
+
+    runner = ToolRunner({"quick": declare(quick), "slow": declare(slow)}, timeout_s=DEADLINE_S)
+    runner.on_change = lambda: changes.append([r.response is not None for r in runner.records])
+    runner.start([FunctionCall("f1", "quick", {}), FunctionCall("f2", "slow", {})])
+    await settle()
+    assert changes == [[False, False], [True, False]]
+    gate.set()
+    async with asyncio.timeout(DEADLINE_S):
+        await runner.next_answers()
+    assert changes[2:] == [[True, True]]
+    await runner.close()
