@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.conversation.prompt import one_line
 from agent.text import sendable
 
@@ -21,6 +23,14 @@ class Notes:
         """In place of the agent's own; None: unchanged."""
         self.version = 0
         """Counts changes."""
+
+    @classmethod
+    def restored(cls, texts: Sequence[str], instruction: str | None) -> Notes:
+        """The notes of a call that goes on at another worker."""
+        notes = cls()
+        notes.texts, notes.instruction = list(texts), instruction
+        notes.version = int(bool(texts or instruction))
+        return notes
 
     def add(self, text: str) -> None:
         """Have every instruction from now on hold a note.

@@ -31,8 +31,9 @@ LATE_CALLER_TEXT_S = 2.0
 # Text without a turn is the last one's for so long after its end, unless audio of a next turn shows
 # that it was that one's. Nobody is answered sooner than this after barging in.
 LATE_AGENT_TEXT_S = 1.0
-# The newest turns may still get words, or another turn put in before them; all others are whole.
-_OPEN_TURNS = 4
+OPEN_TURNS = 4
+"""The newest turns may still get words, or another turn put in before them; of all others the words
+and the place are settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,16 @@ class Transcript:
         )
         return next(closed, 0)
 
+    def place_of(self, serial: int) -> int | None:
+        """Return the place of a turn by its serial; quick for the newest ones.
+
+        A turn that has another behind it keeps its place: what is put in goes before the last one.
+        """
+        for place in range(len(self._turns) - 1, -1, -1):
+            if self._turns[place].serial == serial:
+                return place
+        return None
+
     def __len__(self) -> int:
         return len(self._turns)
 
@@ -226,10 +237,14 @@ class Transcript:
             told.append(PastTurn(turn.serial, place, record))
         return told
 
-    def snapshot(self) -> list[TurnRecord]:
-        """Return copies of all turns in order, with what was heard until now."""
+    def snapshot(self, first: int = 0) -> list[TurnRecord]:
+        """Return copies of the turns from a place on, in order, with what was heard until now.
+
+        Of those before the last ``OPEN_TURNS`` neither place nor words change any more; how much
+        was heard of the agent's may, while they are being played.
+        """
         self._update()
-        return [dataclasses.replace(turn.record) for turn in self._turns]
+        return [dataclasses.replace(turn.record) for turn in self._turns[first:]]
 
     def _now(self) -> float:
         return self._clock() - self._origin_s
@@ -323,7 +338,7 @@ class Transcript:
                 turn.update(self._playout, self._pace_ms)
                 turn.settled = turn.is_heard() and turn.closed_s is not None
         # An hour has a thousand turns, and this is done at each.
-        while self._whole < len(self._turns) - _OPEN_TURNS:
+        while self._whole < len(self._turns) - OPEN_TURNS:
             turn = self._turns[self._whole]
             if isinstance(turn, AgentTurn) and not turn.settled:
                 break

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.conversation.record import TurnRecord
-from agent.conversation.transcript import Transcript
+from agent.conversation.transcript import OPEN_TURNS, Transcript
 from agent.conversation.turns import CallerTurn
 from tests.fakes.playout import FakePlayout
 
@@ -606,3 +606,48 @@ def test_history_from_a_place_on_leaves_out_what_came_before() -> None:
         (2, "And on Sunday?"),
         (3, ANSWER),
     ]
+
+
+# -- places ----------------------------------------------------------------------------------------
+
+
+@given(steps=st.lists(st.sampled_from(["caller", "text", "audio", "over", "barge", "wait"])))
+def test_only_the_newest_turns_can_change(steps: list[str]) -> None:
+    """Who has kept the others need not look at them again, except for what was heard."""
+    call = Call()
+    kept: list[TurnRecord] = []
+    for step in [*steps, "over", "caller"]:
+        match step:
+            case "caller":
+                call.transcript.caller_text("Yes. ")
+            case "text":
+                call.transcript.agent_text("Well. ")
+            case "audio":
+                call.audio(300)
+            case "over":
+                call.transcript.generation_completed()
+                call.transcript.turn_completed()
+            case "barge":
+                call.transcript.caller_speech_started(call.now_s)
+                call.barge_in()
+            case "wait":
+                call.wait(0.7)
+        turns = call.transcript.snapshot()
+        assert len(turns) == len(call.transcript)
+        assert call.transcript.snapshot(2) == turns[2:]
+        whole = len(kept) - OPEN_TURNS
+        for before, now in zip(kept[: max(0, whole)], turns, strict=False):
+            assert (before.speaker, before.said) == (now.speaker, now.said)
+        kept = turns
+
+
+def test_turn_is_found_by_its_serial_where_it_is_by_now(call: Call) -> None:
+    """Late words of the caller may have come before it."""
+    call.transcript.agent_text(ANSWER)
+    call.audio(1000)
+    call.transcript.turn_completed()
+    serial = call.transcript.mark()
+    assert call.transcript.place_of(serial) == 0
+    call.transcript.caller_text("When do you open?")
+    assert call.transcript.place_of(serial) == 1
+    assert call.transcript.place_of(99) is None
