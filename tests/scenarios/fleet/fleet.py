@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import re
 import shutil
 import time
@@ -11,9 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+import pytest
 import yaml
 
 from agent.conversation.record import CallRecord
@@ -23,7 +25,7 @@ from tests.scenarios.fleet.process import WorkerProcess, all_ready
 from tests.scenarios.fleet.seen import FleetCall
 from tests.scenarios.rig import API_KEY, APOLOGY, CALLED, COLLEAGUE, GREETING, SPEECH, until
 from workers.entrypoints.free_port import free_port
-from workers.store.calls import CallRow
+from workers.store.calls import CallRow, CallStore
 from workers.store.sql import SqlCallStore
 from workers.twin.caller import CallerScript, Step
 from workers.twin.live_api.faults import Fault
@@ -39,6 +41,11 @@ SETUP_S, RESUME_S = 0.5, 0.3
 LEAVE_S = 20.0
 _TOOLS = Path(__file__).with_name("fleet_tools.py")
 _NUMBER = re.compile(r"caller is (\+\d+)")
+
+needs_takeover = pytest.mark.skipif(
+    importlib.util.find_spec("workers.call.takeover") is None,
+    reason="calls do not go on at other workers yet",
+)
 
 AGENT: Mapping[str, Any] = {
     "name": "bakery",
@@ -78,11 +85,11 @@ class Fleet:
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     @property
-    def store(self) -> SqlCallStore:
+    def store(self) -> CallStore:
         """The fleet's store, as another worker has it."""
         if self._store is None:
             self._store = SqlCallStore(self.database.url)
-        return self._store
+        return cast(CallStore, self._store)
 
     async def start(self, *names: str, options: Sequence[str] = ()) -> list[WorkerProcess]:
         """Start workers at once, and wait until all of them take calls."""
@@ -318,6 +325,10 @@ async def fleet(
                 await it.start(*workers)
                 yield it
                 await it.until_idle()
+            except Exception as error:
+                for found in it.complaints()[:5]:
+                    error.add_note(found)
+                raise
             finally:
                 await _end(it)
     complaints = it.complaints()

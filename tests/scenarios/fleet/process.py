@@ -165,9 +165,14 @@ class WorkerProcess:
     def complaints(self) -> list[str]:
         """What no log may hold: failures nobody expected, and numbers of callers."""
         text = self.log_text
-        found = [f"{self.name}: {line[:400]}" for line in text.splitlines() if "Traceback" in line]
-        found += [f"{self.name}: a number in the log: {hit}" for hit in _NUMBER.findall(text)[:3]]
-        return found
+        found = []
+        for line in text.splitlines():
+            if "Traceback" in line:
+                with contextlib.suppress(ValueError):
+                    record = json.loads(line)
+                    line = f"{record['event']}: {record.get('exception')}"
+                found.append(f"{self.name}: {line[-4000:]}")
+        return found + [f"{self.name} logs a number: {hit}" for hit in _NUMBER.findall(text)[:3]]
 
     def _signal(self, number: int) -> None:
         self.killed_at = time.monotonic()

@@ -1,0 +1,55 @@
+"""``evercall serve --processes``: one port, several processes, each of which may die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.fleet.database import kinds
+from tests.scenarios.fleet.fleet import fleet, needs_takeover
+from tests.scenarios.fleet.talk import MODEL, greeted, questions
+from tests.scenarios.rig import until
+from workers.twin.caller import HangUp, WaitSeconds
+
+pytestmark = [needs_takeover, pytest.mark.alone]
+
+
+@pytest.mark.parametrize("kind", kinds("sqlite"))
+async def test_calls_go_on_when_one_of_two_processes_is_killed(kind: str, tmp_path: Path) -> None:
+    """Those of the dead one at the other; it is started again, and the parent leaves in order."""
+    async with fleet(tmp_path, kind=kind, workers=("both",), options=("--processes", "2")) as it:
+        parent = it.workers["both"]
+        await until(lambda: len(parent.children()) == 2, timeout_s=20)
+        calls = [
+            await it.ring(
+                *greeted(),
+                *questions(1),
+                WaitSeconds(4),
+                *questions(1, first=1),
+                HangUp(),
+                model=MODEL,
+            )
+            for _ in range(6)
+        ]
+        await asyncio.gather(*(call.until_answers(2) for call in calls))
+        owner = (await it.row(calls[0])).owner
+        (pid,) = [row.pid for row in await it.store.list_workers() if row.worker == owner]
+        assert pid in [child.pid for child in parent.children()]
+        os.kill(pid, signal.SIGKILL)
+        results = await asyncio.gather(*(call.wait(40) for call in calls))
+        assert all(result.script_finished for result in results)
+        assert calls[0].streams == 2
+        for call, result in zip(calls, results, strict=True):
+            assert result.two_voices(unheard=True) == []
+            streams = (await it.record(call)).streams
+            assert len(streams) == call.streams
+        # Back-off and start.
+        await until(
+            lambda: len({child.pid for child in parent.children()} - {pid}) == 2, timeout_s=30
+        )
+        parent.terminate()
+        assert await parent.wait_gone(20) == 0
