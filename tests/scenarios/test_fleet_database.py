@@ -131,8 +131,7 @@ async def test_worker_that_lost_its_number_falls_silent_and_closes(
         await call.until_answers(2)
         await call.until_agent_quiet(quiet_s=0.5)
         taken = await take_by_hand(it, call)
-        closed = lambda: call.count("stream.closed")  # noqa: E731
-        await until(closed, timeout_s=5)
+        await until(lambda: call.count("stream.closed"), timeout_s=5)
         # It says that it lives once a second, and hears then what it has lost.
         assert time.monotonic() - taken < 1.2 + 0.8
         result = await call.wait(30)
@@ -154,9 +153,12 @@ async def test_stream_of_a_number_that_was_served_is_refused(kind: str, tmp_path
         claim = await it.store.claim(row, owner="by hand", stream=row.streams + 1, at=time.time())
         assert claim.outcome == "taken"
         await until(lambda: call.count("stream.closed"), timeout_s=5)
-        refused = lambda: sum(  # noqa: E731
-            len(worker.logged("stream.refused", call_sid=call.sid)) for worker in it.everyone
-        )
+
+        def refused() -> int:
+            return sum(
+                len(worker.logged("stream.refused", call_sid=call.sid)) for worker in it.everyone
+            )
+
         await until(lambda: refused() or call.streams > 2, timeout_s=10, poll_s=0.1)
         call.twin.hang_up()
         assert (await call.wait(10)).two_voices(unheard=True) == []

@@ -32,8 +32,11 @@ async def test_worker_dies_while_its_session_moves(kind: str, tmp_path: Path) ->
             *greeted(), *questions(1), WaitSeconds(5), *questions(1, first=1), HangUp(), model=MODEL
         )
         # The next connection has been asked for, and is not there yet.
-        moving = lambda: len(call.sessions) == 2 and call.sessions[1].ready_at is None  # noqa: E731
-        await until(moving, timeout_s=20, poll_s=0.002)
+        await until(
+            lambda: len(call.sessions) == 2 and call.sessions[1].ready_at is None,
+            timeout_s=20,
+            poll_s=0.002,
+        )
         old = it.workers["w1"]
         it.balancer.anyone()
         old.kill()
