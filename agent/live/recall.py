@@ -26,6 +26,7 @@ from agent.conversation.prompt import (
 )
 from agent.conversation.record import SummaryRecord, ToolRecord, TurnRecord
 from agent.conversation.transcript import Transcript
+from agent.live.known import Key, Known
 from agent.live.models import SeedPath
 
 VERBATIM_TURNS = 4
@@ -35,8 +36,6 @@ _MAX_RETOLD = 400
 """Of the turns that the summary covers: a fresh session is told the newest, as far as its bound of
 characters reaches, and nobody has to read an hour again for that."""
 
-_Key = tuple[str, int | str]
-
 
 @dataclass(frozen=True, slots=True)
 class Brief:
@@ -45,7 +44,7 @@ class Brief:
     instruction: str
     turns: tuple[SeedTurn, ...] = ()
     """Of a fresh session whose model takes history in messages."""
-    told: frozenset[tuple[str, int | str]] = frozenset()
+    told: frozenset[Key] = frozenset()
     """What the instruction tells, to be told again at the next resume."""
     version: tuple[int, int] = (0, 0)
     """Of the summary with the facts, and of what operators and functions have added."""
@@ -53,7 +52,7 @@ class Brief:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    key: _Key
+    key: Key
     entry: Entry
     place: int | None = None
     """Of a turn."""
@@ -100,18 +99,21 @@ class Recall:
         self._max_chars = max_chars
         self._notes = notes or Notes()
         self.goes_on = bool(
-            opening.history or opening.tools or self._facts.records or self._notes.version
+            opening.history
+            or opening.tools
+            or opening.checkpoint
+            or self._facts.records
+            or self._notes.version
         )
         """An earlier stream of the call has left something to be told to the first connection."""
-        # What the instruction tells, and a handle would not bring back.
-        self._told: frozenset[_Key] = frozenset()
+        self.known = Known(transcript, len(opening.history), opening.checkpoint)
+        """What the newest handle knows, and what it would not bring back."""
         if opening.greeting is not None and opening.greeting_audio is not None:
             # It is the first that is said.
-            self._told |= {("turn", 1)}
+            self.known.opened(frozenset({("turn", 1)}))
         # Of what an earlier stream was told the first connection of this one is told at its dial.
         self._told_version = (0, 0)
-        self._mark = 0
-        self._mark_s = 0.0
+        self._cut_s = 0.0 if opening.checkpoint is None else opening.checkpoint.handle_s
         self._moved = False
 
     @property
@@ -131,8 +133,7 @@ class Recall:
 
     def handle_came(self) -> None:
         """The server took a snapshot: it knows everything up to here."""
-        self._mark = self._transcript.mark()
-        self._mark_s = self._now_s()
+        self.known.handle_came(self._now_s())
 
     def unfolded(self, covered: int) -> tuple[int, list[str]]:
         """Return what the summary could cover beyond ``covered`` turns.
@@ -169,7 +170,9 @@ class Recall:
         """
         if self._nothing_happened():
             # The opening says it all, and may be said again.
-            return Brief(self._opening.system_instruction, told=self._told, version=self.version)
+            return Brief(
+                self._opening.system_instruction, told=self.known.told, version=self.version
+            )
         if resumed:
             items = self._missing(self._items(cut_off=cut_off, orphans=orphans))
             return self._instructed(items)
@@ -189,7 +192,7 @@ class Recall:
 
     def refreshed(self) -> Brief:
         """Compose an instruction for the connection that serves, in place of its own."""
-        return self._instructed([item for item in self._items() if item.key in self._told])
+        return self._instructed([item for item in self._items() if item.key in self.known.told])
 
     def _instructed(self, items: Sequence[_Item]) -> Brief:
         seed = seed_in_instruction(
@@ -216,7 +219,7 @@ class Recall:
 
     def opened(self, brief: Brief) -> None:
         """A connection came up with this brief, or has been given it."""
-        self._told = brief.told
+        self.known.opened(brief.told)
         self._told_version = brief.version
         self._moved = True
 
@@ -268,8 +271,9 @@ class Recall:
     def _turns(self, first: int, *, cut_off: bool) -> list[_Item]:
         """The turns of the call from a place on."""
         before = self._opening.history
+        last = len(before) - 1 if cut_off and not len(self._transcript) else None
         items = [
-            _turn_item(("before", place), place, turn)
+            _turn_item(("before", place), place, turn, cut_off=place == last)
             for place, turn in enumerate(before[first:], start=first)
         ]
         past = self._transcript.history(max(0, first - len(before)))
@@ -292,26 +296,29 @@ class Recall:
                 if running or tool.ended_s > since_s:
                     entry = Entry(tool.started_s, tool_line(tool, running=running), "tool")
                     known_s = None if running else tool.ended_s
+                    if tool.outcome == "unknown":
+                        # Its result never came: no handle from before the line was cut knows more.
+                        known_s = max(tool.ended_s, self._cut_s)
                     items.append(_Item((kind, tool.call_id), entry, known_s=known_s))
         return items
 
     def _missing(self, items: Sequence[_Item]) -> list[_Item]:
         """Return what a session resumed by the newest handle does not know."""
-        # Where the marked turn is not among them, the summary covers it: all are younger.
-        marked = next((i.place for i in items if i.key == ("turn", self._mark)), -1) or 0
+        known = self.known
+        known_turns, since_s = known.turns, known.since_s
         return [
             item
             for item in items
-            if item.key in self._told
-            or (item.place is not None and item.place > marked)
-            or (item.place is None and (item.known_s is None or item.known_s >= self._mark_s))
+            if item.key in known.told
+            or (item.place is not None and item.place >= known_turns)
+            or (item.place is None and (item.known_s is None or item.known_s >= since_s))
         ]
 
 
-def _turn_item(key: _Key, place: int, turn: TurnRecord, cut_off: bool = False) -> _Item:
+def _turn_item(key: Key, place: int, turn: TurnRecord, cut_off: bool = False) -> _Item:
     line = turn_line(turn, cut_off=cut_off and turn.speaker == "agent")
     return _Item(key, Entry(turn.started_s, line, turn.speaker), place)
 
 
 def _runs(tool: ToolRecord) -> bool:
-    return tool.response is None and tool.outcome != "cancelled"
+    return tool.response is None and tool.outcome not in ("cancelled", "unknown")

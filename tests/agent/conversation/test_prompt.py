@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.audio import PcmChunk
+from agent.checkpoint import SessionCheckpoint
+from agent.conversation.owed import Owed
 from agent.conversation.prompt import (
     MAX_HISTORY_CHARS,
+    REPEAT,
+    WAITING,
+    Opening,
     Remembered,
     ask_for_greeting,
+    cut_off,
     go_on,
     join_newest,
     open_call,
@@ -194,3 +202,97 @@ def test_joined_lines_leave_out_empty_ones() -> None:
     """A turn of which nothing was heard is no line."""
     assert join_newest(["a", "", "b"]) == "a\nb"
     assert join_newest([]) == ""
+
+
+# -- going on from a checkpoint --------------------------------------------------------------------
+
+CHECKPOINT = SessionCheckpoint(at_s=9.0, model="m", handle="h-1", handle_s=8.0, known_turns=2)
+
+
+def going_on(*turns: TurnRecord, notice: str | None = None, **flags: bool) -> Opening:
+    return open_call(
+        SPEC,
+        variables=VALUES,
+        history=turns,
+        notice=notice,
+        checkpoint=replace(CHECKPOINT, **flags),  # type: ignore[arg-type]  # flags
+        now_s=20.0,
+    )
+
+
+HEARD = TurnRecord("agent", "We open at seven.", "We open at seven.", 5.0, 7.0)
+ASKED = TurnRecord("caller", "When?", "When?", 3.0, 4.0)
+
+
+def test_taking_up_a_quiet_call_says_nothing() -> None:
+    """The caller hears nothing of it, and no model has a reason to greet."""
+    opening = going_on(ASKED, HEARD)
+    assert (opening.nudge, opening.greeting, opening.greeting_audio) == (None, None, None)
+    assert opening.owed is Owed.NOTHING
+    assert opening.greeted
+    assert "Do not greet again" in opening.system_instruction
+    assert opening.checkpoint == CHECKPOINT
+
+
+def test_model_that_was_cut_is_told_how_far_it_was_heard() -> None:
+    """It may remember the whole turn as said."""
+    opening = going_on(ASKED, HEARD, generating=True)
+    assert opening.nudge == cut_off("We open at seven.")
+    assert "“We open at seven.”" in cut_off("We open at seven.")
+    assert opening.owed is Owed.REST
+
+
+def test_long_turn_that_was_cut_is_told_by_its_end() -> None:
+    """The instruction has the rest."""
+    told = cut_off("first " * 100 + "last words")
+    assert len(told) < 500
+    assert "first last words”" in told
+    assert "“… first" in told
+
+
+def test_model_that_owes_an_answer_or_a_question_is_told_so() -> None:
+    """Never to greet."""
+    assert going_on(ASKED, answer_due=True).nudge == WAITING
+    lost = going_on(ASKED, HEARD, caller_speaking=True)
+    assert lost.nudge == REPEAT
+    assert "Do not greet" in REPEAT
+
+
+def test_greeting_that_nobody_heard_is_asked_for_again() -> None:
+    """And is then no sign of a lost memory."""
+    opening = going_on(TurnRecord("agent", "Hello", "", 1.0, 1.0, said_ms=900.0))
+    assert opening.nudge is not None
+    assert opening.nudge.startswith("The call has just been answered.")
+    assert opening.greeted is None
+
+
+def test_greeting_that_was_cut_may_be_begun_again() -> None:
+    """Models do not always go on from the very word."""
+    assert going_on(HEARD, generating=True).greeted is None
+    assert going_on(HEARD).greeted
+    assert going_on(HEARD, ASKED, HEARD, generating=True).greeted
+
+
+def test_notice_comes_before_what_is_owed() -> None:
+    """Nobody answered the transfer: that is what the caller waits to hear."""
+    opening = going_on(ASKED, HEARD, notice="Nobody answered.", generating=True)
+    assert opening.nudge is not None
+    assert "Nobody answered." in opening.nudge
+    assert (opening.owed, opening.checkpoint is not None) == (None, True)
+
+
+def test_checkpoint_of_a_call_in_which_nothing_was_said_opens_a_fresh_one() -> None:
+    """There is nothing to go on with."""
+    opening = open_call(SPEC, variables=VALUES, checkpoint=CHECKPOINT)
+    assert opening.greeting
+    assert opening.checkpoint is None
+
+
+def test_function_whose_result_was_lost_is_told_as_such() -> None:
+    """The model must neither wait for it nor call it again by itself."""
+    lost = ToolRecord("f1", "book", {"day": "Friday"}, 1.0, 1.0, "unknown")
+    line = tool_line(lost, running=False)
+    assert line == (
+        'You called book({"day": "Friday"}); the line was cut before its result was known. It may '
+        "have been carried out. Do not call it again unless the caller asks for that."
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.audio import PcmChunk
+from agent.checkpoint import SessionCheckpoint
 from agent.context.facts import Facts
 from agent.context.notes import Notes
 from agent.context.seed import SeedTurn
@@ -496,3 +499,98 @@ def test_facts_and_notes_of_an_earlier_stream_alone_make_a_call_that_goes_on() -
         recall = Recall(call.opening, call.transcript, [], lambda: 0.0, **kept)
         assert recall.goes_on
         assert recall.brief(resumed=False).instruction != call.opening.system_instruction
+
+
+# -- another worker's session ----------------------------------------------------------------------
+
+HISTORY = [
+    TurnRecord("caller", "I am Ada.", "I am Ada.", 1.0, 2.0),
+    TurnRecord("agent", "Hello, Ada.", "Hello, Ada.", 3.0, 4.0),
+    TurnRecord("caller", "Book it.", "Book it.", 11.0, 12.0),
+    TurnRecord("agent", "One moment, I", "One moment,", 13.0, 14.0, said_ms=1_000, heard_ms=700),
+]
+ADA, HELLO = "Caller: I am Ada.", "You: Hello, Ada."
+BOOK, MOMENT = "Caller: Book it.", "You: One moment,"
+
+
+def taken_up(*tools: ToolRecord, told: tuple[int, ...] = (), **fields: object) -> Call:
+    checkpoint = SessionCheckpoint(
+        at_s=14.0,
+        model="m",
+        handle="h-1",
+        handle_s=10.0,
+        known_turns=2,
+        told_turns=told,
+        **fields,  # type: ignore[arg-type]  # as the checkpoint has them
+    )
+    call = Call(
+        open_call(
+            SPEC,
+            variables={},
+            history=HISTORY,
+            tools=tools,
+            checkpoint=checkpoint,
+            now_s=15.0,
+        )
+    )
+    call.now_s = 15.0
+    return call
+
+
+def test_handle_of_another_worker_is_told_what_it_does_not_know() -> None:
+    """The turns after it, and where the agent was cut."""
+    call = taken_up()
+    assert call.resume() == [BOOK, MOMENT]
+    assert taken_up().resume(cut_off=True) == [BOOK, MOMENT + CUT]
+
+
+def test_what_stood_in_the_other_workers_instruction_is_told_again() -> None:
+    """Its handle restores the conversation, and each setup brings its own instruction."""
+    booked = ToolRecord("f-1", "book", {}, 5.0, 6.0, "ok", {"output": "booked"})
+    line = 'You called book({}). Its result: {"output": "booked"}'
+    assert taken_up(booked, told=(0,)).resume() == [ADA, BOOK, MOMENT]
+    assert taken_up(booked, told_tools=("f-1",)).resume() == [line, BOOK, MOMENT]
+
+
+def test_handle_that_comes_first_knows_all_of_the_history() -> None:
+    """What was told by instruction alone is told again, and nothing else."""
+    call = taken_up()
+    assert call.resume() == [BOOK, MOMENT]
+    call.recall.handle_came()
+    assert call.resume() == [BOOK, MOMENT]
+    call.wait(0.1)
+    call.turn(1)
+    assert call.resume() == [BOOK, MOMENT, "Caller: Question 1?", "You: Answer 1."]
+
+
+def test_handle_that_comes_first_after_a_history_in_messages_knows_it() -> None:
+    """It was part of the session's own conversation."""
+    call = Call(open_call(SPEC, variables={}, history=HISTORY))
+    call.now_s = 15.0
+    call.refill(path=SeedPath.INITIAL_HISTORY)
+    call.recall.handle_came()
+    assert call.resume() == []
+
+
+def test_handle_of_another_worker_that_fails_leaves_a_session_told_everything() -> None:
+    """Which knows nothing."""
+    assert taken_up().refill() == [ADA, HELLO, BOOK, MOMENT]
+
+
+def test_function_whose_result_was_lost_is_told_until_a_handle_knows_of_it() -> None:
+    """It does not run: nobody will bring its result."""
+    lost = ToolRecord("f-1", "book", {}, 9.0, 9.0, "unknown")
+    call = taken_up(lost)
+    (line,) = (told for told in call.resume() if told.startswith("You called"))
+    assert "may have been carried out" in line
+    call = taken_up(lost)
+    call.refill(path=SeedPath.INITIAL_HISTORY)
+    call.wait(1.0)
+    call.turn(1, handle=True)
+    assert call.resume() == []
+
+
+def test_checkpoint_alone_makes_a_call_that_goes_on() -> None:
+    """Its handle knows more than we do."""
+    call = Call(replace(Opening("Be kind."), checkpoint=SessionCheckpoint(1.0, "m", "h-1")))
+    assert call.recall.goes_on
