@@ -30,7 +30,7 @@ class OpenConnection:
     handle: str | None = None
     """Resume by it; None opens a fresh session, which is told what was said."""
     moved: bool = False
-    """The session had another connection before."""
+    """The call had another connection before, of this session or of another worker's."""
     standby: bool = False
     """Keep the connection in reserve."""
     cut_off: bool = False

@@ -79,6 +79,8 @@ class ContextBudget:
         self._ledger = Ledger()
         # What a fresh session was told.
         self._seeded = 0.0
+        # That, or what another worker's handle restored.
+        self._uncounted = 0.0
         # What the newest handle stands for, and how much of it was counted; None: there is none.
         self._kept: tuple[float, ...] | None = None
         self._kept_counted = 0.0
@@ -146,7 +148,14 @@ class ContextBudget:
 
     # -- what happens --------------------------------------------------------------------------
 
-    def connected(self, *, instruction: str, resumed: bool, seed: Sequence[str] = ()) -> None:
+    def connected(
+        self,
+        *,
+        instruction: str,
+        resumed: bool,
+        seed: Sequence[str] = (),
+        restored: Sequence[float] = (),
+    ) -> None:
         """A connection serves.
 
         Args:
@@ -154,11 +163,16 @@ class ContextBudget:
             resumed: It restored the conversation as of the last ``handle_came``; else it holds the
                 instruction and ``seed``.
             seed: What a fresh session is told outside its instruction, one text an exchange.
+            restored: What a session holds that another worker's handle has restored: seconds of
+                speech, one number an exchange. It counts as fresh: nothing of it was counted here.
         """
         before = self._now()
         if not resumed:
-            self._ledger = Ledger(_size(text) for text in seed)
-            self._seeded = self._ledger.total
+            self._ledger = Ledger(
+                [*(_size(text) for text in seed), *(s * self._caller.per_s for s in restored)]
+            )
+            self._uncounted = self._ledger.total
+            self._seeded = 0.0 if restored else self._ledger.total
             self._kept = None
             self._counted = False
         else:
@@ -343,7 +357,7 @@ class ContextBudget:
             # The errors of what is gone went with it.
             share = 0.5 if abs(difference) < _SMALL * self._held() else 0.0
         else:
-            other = self._ledger.newest if self._counted else self._seeded
+            other = self._ledger.newest if self._counted else self._uncounted
             share = self._doubt / (self._doubt + other) if self._doubt + other > 0 else 1.0
         fixed = max(-self._fixed, difference * share)
         put = self._ledger.grow if self._counted else self._ledger.scale

@@ -118,6 +118,17 @@ class Ladder:
         """The model in use."""
         return self._models[self._index]
 
+    def begin_with(self, model: str) -> bool:
+        """Take the model that another worker's session had come to; False where it is none of ours.
+
+        It has worked in this very call.
+        """
+        if model not in self._models:
+            return False
+        self._index = self._models.index(model)
+        self.answered()
+        return True
+
     def answered(self) -> None:
         """The model answers; whether the connection holds is still to be seen."""
         self._silences = 0

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import structlog
 
 from agent import events
-from agent.context.budget import ContextBudget, Fill
+from agent.context.budget import START_TOKENS_PER_S, ContextBudget, Fill
 from agent.context.facts import Facts
 from agent.context.keeper import SummaryKeeper
 from agent.context.notes import Notes
@@ -108,6 +108,8 @@ class ContextKeeping:
         self._turns = 0
         self._uncounted = False
         self._was_cut = False
+        self._served = False
+        self._history = opening.history
 
     @property
     def record(self) -> ContextRecord:
@@ -146,10 +148,13 @@ class ContextKeeping:
 
     def serves(self, brief: Brief, *, resumed: bool, moved: bool) -> None:
         """A connection serves from now on; it was told its brief when it was opened."""
+        restored = self._restored() if resumed and not self._served else []
+        self._served = True
         self._budget.connected(
             instruction=brief.instruction,
-            resumed=resumed,
+            resumed=resumed and not restored,
             seed=[turn.text for turn in brief.turns],
+            restored=restored,
         )
         self._told_at_tokens = self._budget.added_tokens
         if moved or self.recall.goes_on:
@@ -212,6 +217,19 @@ class ContextKeeping:
         self._record.untold()
 
     # -- how -----------------------------------------------------------------------------------
+
+    def _restored(self) -> list[float]:
+        """Seconds of speech that another worker's handle has restored, as far as a cut left it."""
+        window = self._budget.window
+        room_s = (window.trigger_tokens or window.window_tokens) / START_TOKENS_PER_S
+        seconds: list[float] = []
+        for turn in reversed(self._history[: self.recall.known.turns]):
+            spoken_s = turn.said_ms / 1000 if turn.said_ms else turn.ended_s - turn.started_s
+            room_s -= spoken_s
+            if room_s < 0:
+                break
+            seconds.append(max(0.0, spoken_s))
+        return seconds[::-1]
 
     def _cut_near(self) -> UpdateWanted | None:
         if self._budget.fill() is Fill.EASY:

@@ -62,6 +62,8 @@ class Leaving(Dialogue):
         self._attempt = 0
         self._serves_since = now
         self._departure: Departure | None = None
+        # Unlike the above it outlasts the connection.
+        self._handing_over: Departure | None = None
         self._quiet = QuietLine()
         self._reserve = Reserve(wanted=spec.moves.standby)
         self._refill_kind = MoveKind.REFILL
@@ -192,6 +194,8 @@ class Leaving(Dialogue):
 
     def _open_standby(self) -> None:
         """Open one, or a newer one where a turn has been completed since."""
+        if self._handing_over is not None:
+            return
         if not self._reserve.needs_one(self._changes, planned=self._refill_planned):
             return
         self._close_standby()

@@ -11,10 +11,11 @@ left and a safe point is waited for, while the conversation goes on. ``moving``:
 caller audio is held, the old socket is closed, then the next connection is dialled until one is up
 or the budget is spent. ``closing``: the model has asked to hang up or to transfer, and is given
 time to say goodbye and the caller to hear it. ``ended``: ``end`` says why; whatever still arrives
-means nothing any more. An event that no state should see raises.
+means nothing any more. An event that no state should see raises. A call that is to be handed over
+to another worker is ``leaving``, too, but what it leads to is the end.
 
-The actions are in ``dialogue.py`` (what is said), ``leaving.py`` (the wish for another connection)
-and ``passage.py`` (the way there).
+The actions are in ``dialogue.py`` (what is said), ``leaving.py`` (the wish for another
+connection), ``passage.py`` (the way there) and ``handover.py`` (to another worker).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from agent.commands import Command
 from agent.errors import LocalProtocolError
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.dialogue import SPOKEN_OVER_MS
+from agent.live.handover import Handover
 from agent.live.move import ReportMove
-from agent.live.passage import Passage
 from agent.live.resumption import of_age
 from agent.live.session_events import (
     BudgetSpent,
@@ -39,6 +40,7 @@ from agent.live.session_events import (
     FillerDue,
     GoodbyeHeard,
     GreetsAgain,
+    HandOverWanted,
     KeysPressed,
     LeaveDeadlineReached,
     LeaveWanted,
@@ -59,7 +61,7 @@ STABLE_S = 10.0
 """A connection that lived so long works, even if nobody has said anything."""
 
 
-class Lifecycle(Passage):
+class Lifecycle(Handover):
     """The state of one session.
 
     Args:
@@ -87,6 +89,8 @@ class Lifecycle(Passage):
             moments.append(self._now)
         if self.state is State.LEAVING and self._departure is not None:
             moments += [self._departure.force_s, self._quiet.check_s]
+        if self._searching and self._handing_over is not None:
+            moments.append(self._handing_over.force_s)
         if self._stable_at is not None:
             moments.append(self._stable_at)
         return min(moments)
@@ -182,7 +186,9 @@ class Lifecycle(Passage):
             return None
         self._now = now
         self._observe_move()
-        if self.state in (State.CONNECTING, State.MOVING):
+        if self._searching:
+            if self._handing_over is not None and now >= self._handing_over.force_s:
+                return LeaveDeadlineReached()
             if move.is_spent(now):
                 return BudgetSpent()
             if move.retry_s is not None and now >= move.retry_s:
@@ -220,6 +226,10 @@ class Lifecycle(Passage):
         return self._serves_since + STABLE_S
 
     @property
+    def _searching(self) -> bool:
+        return self.state in (State.CONNECTING, State.MOVING)
+
+    @property
     def _serving(self) -> bool:
         return self.state in (State.SERVING, State.LEAVING)
 
@@ -251,7 +261,7 @@ _ENDS: dict[type[SessionEvent], _Row] = {
 def _looking(state: State) -> dict[type[SessionEvent], _Row]:
     """Rows of the two states in which a connection is looked for."""
     return {
-        Opened: _to(state, State.SERVING, State.CLOSING, then=_L._open),
+        Opened: _to(state, State.SERVING, State.LEAVING, State.CLOSING, then=_L._open),
         ConnectFailed: _to(state, State.ENDED, then=_L._connect_failed),
         StandbyLost: _to(state, then=_L._standby_lost),
         RetryDue: _to(state, then=_L._dial),
@@ -263,6 +273,8 @@ def _looking(state: State) -> dict[type[SessionEvent], _Row]:
         CaughtUp: _to(state),
         # The next connection is told everything.
         UpdateWanted: _to(state),
+        HandOverWanted: _to(state, State.ENDED, then=_L._hand_over_wanted),
+        LeaveDeadlineReached: _to(state, State.ENDED, then=_L._let_go),
         **_ENDS,
     }
 
@@ -301,6 +313,7 @@ def _talking(state: State) -> dict[type[SessionEvent], _Row]:
         events.TurnCompleted: _to(state, then=_L._turn_over),
         events.GoAwayReceived: _to(State.LEAVING, then=_L._go_away),
         LeaveWanted: _to(State.LEAVING, then=_L._leave_wanted),
+        HandOverWanted: _to(State.LEAVING, State.ENDED, then=_L._hand_over_wanted),
         UpdateWanted: _to(state, then=_L._update_wanted),
         events.ConnectionLost: _to(State.MOVING, State.ENDED, then=_L._lost),
         GreetsAgain: _to(State.MOVING, then=_L._move_from_amnesia),
@@ -316,13 +329,13 @@ TABLE: dict[State, dict[type[SessionEvent], _Row]] = {
     State.CONNECTING: {
         **_looking(State.CONNECTING),
         Started: _to(State.CONNECTING, then=_L._start),
-        Opened: _to(State.CONNECTING, State.SERVING, then=_L._open),
+        Opened: _to(State.CONNECTING, State.SERVING, State.LEAVING, then=_L._open),
     },
     State.SERVING: _talking(State.SERVING),
     State.LEAVING: {
         **_talking(State.LEAVING),
-        SafePointReached: _to(State.MOVING, then=_L._move_at_safe_point),
-        LeaveDeadlineReached: _to(State.MOVING, then=_L._move_by_force),
+        SafePointReached: _to(State.MOVING, State.ENDED, then=_L._move_at_safe_point),
+        LeaveDeadlineReached: _to(State.MOVING, State.ENDED, then=_L._move_by_force),
         events.TurnCompleted: _to(State.LEAVING, then=_L._turn_over_while_leaving),
     },
     State.MOVING: {
@@ -342,6 +355,8 @@ TABLE: dict[State, dict[type[SessionEvent], _Row]] = {
         ClosingRequested: _to(State.CLOSING, then=_L._closing_again),
         KeysPressed: _to(State.CLOSING),
         UpdateWanted: _to(State.CLOSING),
+        # It is bounded by itself, and what it leads to is the end of the call.
+        HandOverWanted: _to(State.CLOSING),
         AnswerSlow: _to(State.CLOSING),
         AnswerOverdue: _to(State.ENDED, then=_L._end_goodbye),
         GoodbyeHeard: _to(State.ENDED, then=_L._end_goodbye),

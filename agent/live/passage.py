@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent import commands, events
+from agent.checkpoint import HANDLE_LIFE_S, SessionCheckpoint
+from agent.conversation.owed import Owed
 from agent.conversation.prompt import CUT_OFF, WAITING, Opening, ask_for_greeting
 from agent.conversation.record import EndReason, MoveCause, MoveKind, MoveMoment
 from agent.errors import LiveConnectRefused
@@ -69,17 +71,41 @@ class Passage(Leaving):
         self._filler_playing = False
         self._last_trouble = ""
         self._reports: list[ReportMove] = []
+        # Of the connection that serves, or served last.
+        self._model = spec.model
 
     # -- connecting ----------------------------------------------------------------------------
 
     def _start(self, _event: SessionEvent) -> None:
         opening = self._opening
         begin = Departure(MoveCause.LOST, self._now, self._now)
-        self._move = self._new_move(begin, MoveMoment.ABRUPT, cut_off=False)
+        if opening.checkpoint is not None:
+            begin = self._take_up(opening.checkpoint)
+        self._move = self._new_move(begin, MoveMoment.ABRUPT, cut_off=opening.owed is Owed.REST)
         self._dial()
         if opening.greeting is not None and opening.greeting_audio is not None:
             self._greeting_playing = True
             self._do(commands.PlayGreeting())
+
+    def _take_up(self, checkpoint: SessionCheckpoint) -> Departure:
+        """Go on with another worker's session: its next connection is our first."""
+        self._first = False
+        way, found = Way.REFILL, "without a handle"
+        if self._ladder.begin_with(checkpoint.model) and checkpoint.handle is not None:
+            age_s = self._now - self._origin_s - checkpoint.handle_s
+            found = f"its handle was {age_s:.1f} s old"
+            if age_s < HANDLE_LIFE_S:
+                way = Way.RESUME
+                self._handles.restore(checkpoint.handle, self._origin_s + checkpoint.handle_s)
+        self._model = self._ladder.model
+        self._plan = Plan(way, self._model)
+        detail = f"the call goes on with another worker's session; {found}"
+        return Departure(MoveCause.TAKEOVER, self._now, self._now, detail=detail)
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether any connection has served this conversation, another worker's included."""
+        return self._ever_served or self._opening.checkpoint is not None
 
     def _dial(self, _event: SessionEvent | None = None) -> None:
         """Carry out the plan: a connection in reserve, a handle, or a fresh session."""
@@ -100,7 +126,7 @@ class Passage(Leaving):
                 self._attempt,
                 plan.model,
                 self._handle,
-                moved=self._ever_served,
+                moved=self._goes_on,
                 cut_off=move.cut_off,
                 untold=self._tools.orphans | self._untold.keys(),
             )
@@ -142,9 +168,10 @@ class Passage(Leaving):
         assert isinstance(event, Opened)
         if self._standby_opened(event) or event.attempt != self._attempt or self._move is None:
             return
-        first = not self._ever_served
+        first, moved = not self._ever_served, self._goes_on
         self._resumed = self._handle is not None
-        self._profile = self._profiles(self._plan.model)
+        self._model = self._plan.model
+        self._profile = self._profiles(self._model)
         self._works = False
         self._serves_since = self._now
         self._departure = None
@@ -155,7 +182,7 @@ class Passage(Leaving):
         self.budget.window = self._window()
         # This session has heard none of it yet.
         self.budget.caller_audio(self.tape.unanswered_ms)
-        greeting = self._opening.greeting
+        greeting = self._opening.greeting or self._opening.greeted
         asked = any(command.opening for command in self._unanswered)
         greeted = self._resumed and greeting is not None and not asked
         self._regreeting = Regreeting(greeting or "") if greeted else None
@@ -168,7 +195,7 @@ class Passage(Leaving):
             self._say_opening()
         else:
             self._say_what_is_owed()
-        self._watchdog.connected(self._now, moved=not first)
+        self._watchdog.connected(self._now, moved=moved)
         self._send_keys()
         self._release_caller_audio()
         if self._deferred is not None:
@@ -178,10 +205,21 @@ class Passage(Leaving):
 
     def _say_opening(self) -> None:
         opening = self._opening
-        if opening.greeting is not None and opening.greeting_audio is None:
+        if opening.owed is not None:
+            self._say_what_was_owed(opening.nudge)
+        elif opening.greeting is not None and opening.greeting_audio is None:
             self._say_to_model(ask_for_greeting(opening.greeting), opening=True, nudge=False)
         elif opening.nudge is not None:
-            self._say_to_model(opening.nudge, opening=True, nudge=False)
+            self._say_to_model(opening.nudge, opening=not self._resumed, nudge=False)
+
+    def _say_what_was_owed(self, nudge: str | None) -> None:
+        """Make up for what another worker could not finish, unless the caller is past it."""
+        assert self._move is not None
+        if self.tape.has_unanswered:
+            self._move.cut_off = False
+        elif nudge is not None:
+            # A session that is resumed has had its first words.
+            self._say_to_model(nudge, opening=not self._resumed)
 
     def _say_what_is_owed(self) -> None:
         """One text with all the model has to answer, unless the caller's own words come again."""

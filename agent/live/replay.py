@@ -158,6 +158,13 @@ class CallerTape:
             rest_unsent = ended_at > self._position
             self._unanswered = max(self._unanswered, self._position) if rest_unsent else None
 
+    def abandon(self) -> None:
+        """Another worker goes on without this audio: what nobody has answered is lost."""
+        sent_to = max(self._sent_to, self._position)
+        self.lost_ms += self._uncounted_to(sent_to) / INPUT_BYTES_PER_MS
+        self.give_up()
+        self._sent_to = self._end
+
     def give_up(self) -> None:
         """There will be no connection: what was never sent is lost."""
         self.lost_ms += max(0, self._end - max(self._sent_to, self._position)) / INPUT_BYTES_PER_MS

@@ -60,6 +60,15 @@ class Handles:
         """Something was said or done that the newest handle does not know."""
         self._changed_s = now
 
+    def restore(self, handle: str, at_s: float) -> None:
+        """Another worker has left this one, from so long ago."""
+        self._newest, self._at_s = handle, at_s
+        self._resumable = True
+
+    def peek(self) -> tuple[str, float] | None:
+        """Return the newest handle and when it came, and keep it; None while it is being tried."""
+        return None if self._newest is None else (self._newest, self._at_s)
+
     def take(self) -> str | None:
         """Return the newest handle, once."""
         handle, self._newest = self._newest, None
@@ -137,6 +146,8 @@ class Departure:
     detail: str = ""
     not_before_s: float = 0.0
     """There is no hurry until then."""
+    hand_over: bool = False
+    """The session is to end there: another worker goes on with it."""
 
 
 def after_go_away(event: events.GoAwayReceived, now: float) -> Departure:
@@ -162,6 +173,17 @@ def of_age(age_s: float, now: float) -> Departure:
     )
 
 
+def handing_over(limit_s: float, now: float) -> Departure:
+    """This worker wants to let go of the call."""
+    return Departure(
+        MoveCause.TAKEOVER,
+        now,
+        now + max(0.0, limit_s),
+        detail="the call is handed over",
+        hand_over=True,
+    )
+
+
 def merged(old: Departure | None, new: Departure) -> Departure:
     """Two wishes at once: the first cause stays, the sooner deadline counts."""
     if old is None:
@@ -173,4 +195,5 @@ def merged(old: Departure | None, new: Departure) -> Departure:
         old.fresh_session or new.fresh_session,
         old.detail,
         min(old.not_before_s, new.not_before_s),
+        old.hand_over or new.hand_over,
     )

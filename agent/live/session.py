@@ -19,6 +19,7 @@ import structlog
 
 from agent import commands, events
 from agent.audio import PcmChunk
+from agent.checkpoint import SessionCheckpoint
 from agent.commands import Command
 from agent.context.facts import Facts
 from agent.context.notes import Notes
@@ -31,6 +32,7 @@ from agent.conversation.record import (
     EndReason,
     MoveCause,
     MoveRecord,
+    SummaryMade,
     SummaryRecord,
     UpdateRecord,
     UsageRecord,
@@ -38,6 +40,7 @@ from agent.conversation.record import (
 from agent.conversation.transcript import Transcript
 from agent.conversation.turns import PlayoutClock
 from agent.errors import LiveConnectionLost
+from agent.live.checkpointing import Checkpointing
 from agent.live.context_keeping import ContextKeeping, OnSummary
 from agent.live.dialer import Dialer
 from agent.live.filler import soft_notes
@@ -49,6 +52,7 @@ from agent.live.notes import SessionNotes
 from agent.live.session_events import (
     CaughtUp,
     EndRequested,
+    HandOverWanted,
     SessionEnd,
     SessionEvent,
     Started,
@@ -103,6 +107,8 @@ class LiveSession:
         text_model: Keeps the running summary; None keeps sentences with facts.
         on_summary: Takes what became of each attempt to bring the summary up to date, and the
             summary there is now.
+        on_change: Told when ``checkpoint`` or the records have changed, a few times a second at
+            most; must be quick.
     """
 
     def __init__(
@@ -124,6 +130,7 @@ class LiveSession:
         summary: SummaryRecord | None = None,
         text_model: TextModel | None = None,
         on_summary: OnSummary | None = None,
+        on_change: Callable[[], None] | None = None,
     ) -> None:
         self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
@@ -148,6 +155,8 @@ class LiveSession:
             random=random.random,
         )
         self._tape = self._lifecycle.tape
+        self._on_summary = on_summary
+        notes = Notes() if notes is None else notes
         self._keeping = ContextKeeping(
             spec=spec,
             opening=opening,
@@ -160,9 +169,18 @@ class LiveSession:
             notes=notes,
             summary=summary,
             text_model=text_model,
-            on_summary=on_summary,
+            on_summary=self._summarised,
         )
         self._recall = self._keeping.recall
+        self._checkpointing = Checkpointing(
+            standing=lambda: self._lifecycle.standing,
+            known=self._recall.known,
+            notes=notes,
+            now_s=self._now_s,
+            origin_s=self._origin_s,
+            on_change=on_change,
+        )
+        tools.on_change = self._checkpointing.changed
         self._links = Links(
             spec=spec,
             opening=opening,
@@ -238,6 +256,28 @@ class LiveSession:
                 self._report(command.record)
         self._wake.set()
 
+    def checkpoint(self) -> SessionCheckpoint:
+        """Return what another worker needs to go on with this session; also after its end."""
+        return self._checkpointing.make()
+
+    def hand_over(self, limit_s: float) -> None:
+        """End at the next safe point, so that another worker can go on with the call.
+
+        A goodbye or a transfer that is under way goes on instead; it is bounded by itself. Asked
+        again, the shorter limit counts.
+
+        Args:
+            limit_s: End by force after so long; 0 at once.
+        """
+        if self._lifecycle.end is not None:
+            return
+        for command in self._lifecycle.receive(HandOverWanted(limit_s), self._clock()):
+            if isinstance(command, ReportMove):
+                self._report(command.record)
+            else:
+                self._spawn(self._perform(command))
+        self._wake.set()
+
     def add_context(self, text: str) -> UpdateRecord:
         """Have the model know a text from now on, without an answer to it.
 
@@ -248,6 +288,7 @@ class LiveSession:
         """
         self._check_open()
         update = self._keeping.add_note(text, self._lifecycle.update_path)
+        self._checkpointing.changed()
         self._spawn(self._receive(UpdateWanted(MoveCause.UPDATE, "there is a note for the model")))
         return update
 
@@ -259,6 +300,7 @@ class LiveSession:
         """
         self._check_open()
         update = self._keeping.replace_instruction(text, self._lifecycle.update_path)
+        self._checkpointing.changed()
         self._spawn(self._receive(UpdateWanted(MoveCause.UPDATE, "the instruction was changed")))
         return update
 
@@ -299,6 +341,7 @@ class LiveSession:
     def bot_stopped(self) -> None:
         """The caller has heard all there is."""
         self._lifecycle.agent_playing(False, self._clock())
+        self._checkpointing.changed()
         self._reschedule()
 
     def _check_open(self) -> None:
@@ -346,6 +389,7 @@ class LiveSession:
         await self._tell(event)
         if type(event) is events.AudioReceived:
             return
+        self._checkpointing.look(event)
         wanted = self._keeping.look(event, lifecycle.update_path)
         if wanted is not None:
             await self._receive(wanted)
@@ -420,6 +464,12 @@ class LiveSession:
         (_log.info if found else _log.warning)("live.moved", **report)
         if self._on_move is not None:
             self._on_move(record)
+        self._checkpointing.changed()
+
+    def _summarised(self, made: SummaryMade, summary: SummaryRecord | None) -> None:
+        if self._on_summary is not None:
+            self._on_summary(made, summary)
+        self._checkpointing.changed()
 
     async def _send_instruction(self) -> None:
         brief = self._recall.refreshed()

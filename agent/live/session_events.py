@@ -122,6 +122,14 @@ class EndRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOverWanted:
+    """Another worker is to go on with the call: end at the next safe point."""
+
+    limit_s: float
+    """By force after so long; 0: at once."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnd:
     """Why a session ended."""
 
@@ -151,6 +159,7 @@ SessionEvent = (
     | KeysPressed
     | GoodbyeHeard
     | EndRequested
+    | HandOverWanted
     | ToolAnswers
     | ClosingRequested
     | CallerSpeechStarted

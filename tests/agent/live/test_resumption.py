@@ -8,7 +8,14 @@ import pytest
 
 from agent.conversation.record import MoveCause
 from agent.events import GoAwayReceived, ResumptionUpdated
-from agent.live.resumption import Departure, Handles, after_go_away, merged, of_age
+from agent.live.resumption import (
+    Departure,
+    Handles,
+    after_go_away,
+    handing_over,
+    merged,
+    of_age,
+)
 
 
 def handles(*updates: tuple[str | None, bool, float]) -> Handles:
@@ -101,3 +108,37 @@ def test_two_wishes_keep_the_first_cause_and_the_sooner_deadline() -> None:
     assert merged(None, going) is going
     assert merged(slow, going) == Departure(MoveCause.LATENCY, 10.0, 65.0, True, "slow")
     assert merged(going, slow) == Departure(MoveCause.GO_AWAY, 20.0, 65.0, True, "goAway")
+
+
+def test_newest_handle_can_be_looked_at_without_being_spent() -> None:
+    """Until it is tried: another worker must not try it as well."""
+    found = handles(("h-1", True, 1.0), ("h-2", True, 2.0), (None, False, 3.0))
+    assert found.peek() == ("h-2", 2.0)
+    assert found.peek() == ("h-2", 2.0)
+    assert found.take() == "h-2"
+    assert found.peek() is None
+    found.give_back("h-2")
+    assert found.peek() == ("h-2", 2.0)
+    found.forget()
+    assert found.peek() is None
+
+
+def test_handle_of_another_worker_is_one_like_any_other() -> None:
+    """It came when it came."""
+    found = Handles()
+    found.restore("h-1", 5.0)
+    assert (found.known, found.peek()) == (True, ("h-1", 5.0))
+    assert found.take() == "h-1"
+
+
+def test_wish_to_hand_over_stays_whatever_else_is_wished() -> None:
+    """A goAway meanwhile can only make it sooner."""
+    away = after_go_away(GoAwayReceived(50.0), 10.0)
+    wanted = handing_over(30.0, 12.0)
+    for found in (merged(away, wanted), merged(wanted, away)):
+        assert found.hand_over
+        assert found.force_s == 42.0
+        assert found.not_before_s == 0.0
+    assert not merged(away, away).hand_over
+    assert merged(wanted, handing_over(5.0, 13.0)).force_s == 18.0
+    assert merged(wanted, handing_over(60.0, 13.0)).force_s == 42.0
