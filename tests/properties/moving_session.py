@@ -25,6 +25,7 @@ from agent.live.session_events import (
     CaughtUp,
     ConnectFailed,
     ConnectionClosed,
+    HandOverWanted,
     Opened,
     SessionEvent,
     StandbyLost,
@@ -128,8 +129,11 @@ class MovingSession:
         self.known_as: dict[str, str] = {}
         """The function behind each call's id."""
         self.used_handles: set[str] = set()
-        self.moving = False
+        # Another worker's connection was left: that move ends here.
+        self.moving = opening.checkpoint is not None
         self.left_quietly = False
+        self.hand_over_s = math.inf
+        """When the call has to be handed over at the latest."""
         self.reports = 0
         self.speaks = False
         """The model has been heard in the turn under way."""
@@ -156,6 +160,11 @@ class MovingSession:
         if self.life.end is not None:
             assert not self.moving, "a move without a report"
             assert self.life.state is State.ENDED
+            if self.life.end.reason is EndReason.HANDED_OVER:
+                assert self.hand_over_s < math.inf, "handed over unasked"
+                safe = self.life.end.detail == "at a safe point"
+                assert not safe or self.is_quiet(), "a safe point that was none"
+                assert safe or self.now >= self.hand_over_s - 1e-3 or before is State.LEAVING
             trouble = self.life.end.reason in (EndReason.LIVE_LOST, EndReason.MODEL_SILENT)
             if trouble and self.spec.moves.person is not None:
                 assert self.life.end.transfer_to == self.spec.transfer[self.spec.moves.person]
@@ -232,6 +241,7 @@ class MovingSession:
         if command.standby:
             assert command.handle is None
             assert self.standby is None
+            assert self.hand_over_s == math.inf, "a reserve that nobody will need"
             self.standby_wanted = command.attempt
         else:
             assert self.current is None
@@ -501,6 +511,11 @@ class MovingSession:
             link.force_s = min(link.force_s, self.now + left_s)
         self.serve(events.GoAwayReceived(left_s))
 
+    def hand_over(self, limit_s: float) -> None:
+        """This worker is to let go of the call."""
+        self.hand_over_s = min(self.hand_over_s, self.now + limit_s)
+        self.receive(HandOverWanted(limit_s))
+
     def request(self, *calls: events.FunctionCall) -> None:
         link = self.current
         assert link is not None
@@ -557,8 +572,21 @@ class MovingSession:
             missing = self.finished - delivered
             assert not missing, f"results that nobody was told: {missing}"
         self.account()
+        self.check_standing()
+        if life.state is not State.CLOSING:
+            assert self.now <= self.hand_over_s + 1e-3, "kept too long"
         if life.state in (State.SERVING, State.LEAVING) and self.current is not None:
             link = self.current
             assert self.now <= link.force_s + 1e-3, "stayed until the server closed"
             oldest_s = self.spec.moves.max_age_s * 13 / 12
             assert self.now <= link.opened_s + oldest_s + 1e-3, "stayed too long"
+
+    def check_standing(self) -> None:
+        """What another worker is left, should this one die now."""
+        stands = self.life.standing
+        assert stands.handle not in self.used_handles, "a handle that is or was being tried"
+        for link in self.links:
+            if stands.handle in link.issued:
+                assert link.model == stands.model
+        if self.speaks:
+            assert stands.generating or not self.current

@@ -19,6 +19,8 @@ from hypothesis.stateful import (
 
 from agent import events
 from agent.audio import PcmChunk
+from agent.checkpoint import SessionCheckpoint
+from agent.conversation.owed import Owed
 from agent.conversation.prompt import Opening
 from agent.conversation.record import EndReason
 from agent.errors import LiveConnectFailed, LiveConnectRefused, LiveError
@@ -38,6 +40,20 @@ OPENINGS = [
     Opening("Be kind.", greeting="Hello there.", instruction="Be kind."),
     Opening("Be kind.", greeting="Hello there.", greeting_audio=GREETING),
     Opening("Be kind.", nudge="Go on."),
+    *(
+        Opening(
+            "Be kind.",
+            nudge=None if owed is Owed.NOTHING else "Go on.",
+            owed=owed,
+            greeted="Hello there.",
+            checkpoint=SessionCheckpoint(0.0, "gemini-3.8-live", handle),
+        )
+        for owed, handle in (
+            (Owed.NOTHING, "handle-before"),
+            (Owed.REST, "handle-before"),
+            (Owed.ANSWER, None),
+        )
+    ),
 ]
 VOICE, HUSH = audio(), audio(audible=False)
 MESSAGES: dict[str, events.LiveEvent] = {
@@ -194,6 +210,12 @@ class Calls(RuleBasedStateMachine):
     def hang_up(self, chance: int) -> None:
         if chance == 0:
             self.world.receive(EndRequested(EndReason.CALLER_HUNG_UP))
+
+    @precondition(on)
+    @rule(chance=st.integers(0, 9), limit_s=st.sampled_from([0.0, 1.0, 20.0]))
+    def hand_over(self, chance: int, limit_s: float) -> None:
+        if chance == 0:
+            self.world.hand_over(limit_s)
 
     # -- the shell's own time ------------------------------------------------------------------
 

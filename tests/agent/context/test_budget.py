@@ -544,3 +544,19 @@ def test_model_with_another_window_is_judged_by_it() -> None:
     budget.window = Window(32_768, 30_000, 15_000)
     assert budget.window.window_tokens == 32_768
     assert budget.fill() is Fill.CUT_NEAR
+
+
+def test_session_of_another_worker_holds_its_speech() -> None:
+    """Which is estimated; the first count corrects that and not what is never cut."""
+    budget = ContextBudget(SMALL)
+    budget.connected(instruction=INSTRUCTION, resumed=False, restored=[30.0] * 3)
+    assert budget.tokens == 300 + round(90 * START_TOKENS_PER_S)
+    assert budget.talk_tokens == pytest.approx(90 * START_TOKENS_PER_S)
+    budget.turn_begins()
+    budget.reported(count(5_000))
+    assert budget.tokens == 5_000
+    assert budget.talk_tokens > 4_000
+    budget.handle_came()
+    budget.connected(instruction=INSTRUCTION, resumed=True)
+    assert budget.tokens == 5_000
+    assert fixed_tokens(budget) < 700

@@ -82,6 +82,7 @@ class Call:
         self.transcript = Transcript(self.playout)
         self.greetings: list[PcmChunk] = []
         self.moves: list[MoveRecord] = []
+        self.changes = 0
         self.listener = Listener(self.playout)
         self.dialer = dialer
         self.connection = dialer.connection
@@ -94,8 +95,12 @@ class Call:
             playout=self.playout,
             on_greeting_audio=self.greetings.append,
             on_move=self.moves.append,
+            on_change=self._changed,
         )
         self.session.listen(self.listener)
+
+    def _changed(self) -> None:
+        self.changes += 1
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait for something to become true."""

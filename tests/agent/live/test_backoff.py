@@ -250,3 +250,20 @@ def test_cap_of_a_connection_that_had_its_time_is_no_failure() -> None:
     for _ in range(10):
         plan = steps.after_loss(Trouble.CAP, age_s=SHORT_LIVED_S, resumed=False, proven=False)
         assert plan == Plan(Way.RESUME, A)
+
+
+def test_session_of_another_worker_goes_on_with_its_model() -> None:
+    """Which has worked in this very call: one refusal may be in passing."""
+    found = ladder(A, B)
+    assert found.begin_with(B)
+    assert found.model == B
+    assert found.after_failure(Trouble.CONFIG, way=Way.REFILL, handle_spent=True) is not None
+    assert found.after_failure(Trouble.CONFIG, way=Way.REFILL, handle_spent=True) is None
+
+
+def test_model_that_the_agent_does_not_name_is_not_begun_with() -> None:
+    """Its file has been changed since."""
+    found = ladder(A)
+    assert not found.begin_with(B)
+    assert found.model == A
+    assert found.after_failure(Trouble.CONFIG, way=Way.REFILL, handle_spent=True) is None

@@ -282,3 +282,27 @@ def test_every_piece_is_accounted_for(seed: int) -> None:
         assert tape.offered_ms + tape.replayed_ms == sent_ms + tape.unsent_ms + tape.lost_ms
         assert tape.unsent_ms <= 30_000 + 30_000
         assert tape.offered_ms == line.said * PIECE_MS
+
+
+def test_audio_that_another_worker_never_hears_is_lost() -> None:
+    """What nobody has answered and what was never sent, each once."""
+    line = Line()
+    line.speak(1_000)
+    line.tape.answered(quiet_ms=600)
+    line.say(1_000)
+    line.tape.speech_started(1_000)
+    line.say(500, take=False)
+    line.tape.abandon()
+    assert line.tape.lost_ms == 1_500
+    line.tape.give_up()
+    assert line.tape.lost_ms == 1_500
+
+
+def test_nothing_is_lost_to_another_worker_where_all_was_answered() -> None:
+    """A safe point."""
+    line = Line()
+    line.speak(1_000)
+    line.tape.answered(quiet_ms=600)
+    line.say(2_000)
+    line.tape.abandon()
+    assert line.tape.lost_ms == 0

@@ -1,0 +1,137 @@
+"""The checkpoint of a session: what it says, when there is a new one, and what it costs."""
+
+from __future__ import annotations
+
+import time
+
+from agent import events
+from agent.checkpoint import SessionCheckpoint
+from agent.context.notes import Notes
+from agent.conversation.transcript import Transcript
+from agent.live.checkpointing import Checkpointing
+from agent.live.handover import Standing
+from agent.live.known import Known
+from tests.agent.live.calls import AUDIO_100MS
+from tests.fakes.playout import FakePlayout
+
+ORIGIN_S = 1_000.0
+AT_REST = Standing(
+    model="m",
+    handle="h-1",
+    handle_s=1_050.0,
+    generating=False,
+    caller_speaking=False,
+    answer_due=False,
+)
+
+
+class Kept:
+    """Checkpoints of a transcript, with everything else given."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.playout = FakePlayout()
+        self.transcript = Transcript(self.playout, lambda: self.now_s, origin_s=0.0)
+        self.known = Known(self.transcript, 0, None)
+        self.notes = Notes()
+        self.standing = AT_REST
+        self.changes = 0
+        self.fails = False
+        self.checkpointing = Checkpointing(
+            standing=lambda: self.standing,
+            known=self.known,
+            notes=self.notes,
+            now_s=lambda: self.now_s,
+            origin_s=ORIGIN_S,
+            on_change=self.change,
+        )
+
+    def change(self) -> None:
+        self.changes += 1
+        if self.fails:
+            raise RuntimeError("a bug")
+
+    def talk(self, turns: int) -> None:
+        for _ in range(turns // 2):
+            self.now_s += 3.0
+            self.transcript.caller_text("And what do you charge for a loaf of that?")
+            self.now_s += 4.0
+            self.transcript.agent_text("It is four pounds and twenty pence.")
+            self.transcript.agent_audio(2_000)
+            self.playout.offer(2_000)
+            self.transcript.generation_completed()
+            self.transcript.turn_completed()
+            self.playout.play(2_000)
+
+
+def test_checkpoint_says_where_the_session_stands() -> None:
+    """Times count from the beginning of the call."""
+    kept = Kept()
+    kept.talk(4)
+    kept.known.handle_came(50.0)
+    kept.talk(2)
+    kept.known.opened(frozenset({("turn", 5), ("tool", "f-1")}))
+    kept.notes.add("A regular.")
+    kept.notes.replace_instruction("Be brief.")
+    assert kept.checkpointing.make() == SessionCheckpoint(
+        at_s=21.0,
+        model="m",
+        handle="h-1",
+        handle_s=50.0,
+        known_turns=4,
+        told_turns=(4,),
+        told_tools=("f-1",),
+        notes=("A regular.",),
+        instruction="Be brief.",
+    )
+
+
+def test_without_a_handle_nothing_is_known() -> None:
+    """What was told once is of no interest to a fresh session."""
+    kept = Kept()
+    kept.talk(4)
+    kept.known.handle_came(10.0)
+    kept.known.opened(frozenset({("turn", 1), ("tool", "f-1")}))
+    kept.standing = Standing("m", None, 0.0, True, True, True)
+    assert kept.checkpointing.make() == SessionCheckpoint(
+        at_s=14.0, model="m", generating=True, caller_speaking=True, answer_due=True
+    )
+
+
+def test_audio_is_no_change() -> None:
+    """It comes fifty times a second, and no checkpoint has any of it."""
+    kept = Kept()
+    kept.checkpointing.look(events.AudioReceived(AUDIO_100MS))
+    assert kept.changes == 0
+    kept.checkpointing.look(events.TurnCompleted())
+    assert kept.changes == 1
+
+
+def test_who_is_told_and_fails_does_not_disturb_the_session() -> None:
+    """And is told the next time."""
+    kept = Kept()
+    kept.fails = True
+    kept.checkpointing.changed()
+    kept.checkpointing.changed()
+    assert kept.changes == 2
+
+
+def test_cost_does_not_grow_with_the_call() -> None:
+    """Ten times the turns take about the time of one: nothing of them is copied or searched."""
+
+    def cost_s(turns: int) -> float:
+        kept = Kept()
+        kept.talk(2)
+        kept.known.handle_came(1.0)
+        kept.known.opened(frozenset({("turn", 1), ("turn", 2)}))
+        kept.talk(turns)
+        kept.checkpointing.make()
+        best = float("inf")
+        for _ in range(5):
+            begun = time.perf_counter()
+            for _ in range(100):
+                kept.checkpointing.make()
+            best = min(best, time.perf_counter() - begun)
+        return best
+
+    assert cost_s(2_000) < 3 * cost_s(20)
