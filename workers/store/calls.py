@@ -131,7 +131,7 @@ class FleetSeen:
     workers: tuple[WorkerRow, ...]
     """All there are, the asker included."""
     lost: tuple[str, ...]
-    """Calls of the asker's that have another fencing number by now."""
+    """Calls of the asker's that have a higher fencing number by now."""
 
 
 class StoreUnavailable(Exception):
@@ -238,8 +238,10 @@ class CallStore(Protocol):
         """Calls that are not over and that nobody serves, oldest first.
 
         Args:
-            dead: Workers that are; what they own counts as served by nobody.
-            idle_s: Of calls without an owner: nothing was written of them for so long.
+            dead: Workers that are; what they own counts as served by nobody, whatever they had
+                decided about it.
+            idle_s: Of calls without an owner, or with one that is on no list: nothing was written
+                of them for so long.
             limit: How many at most.
             deadline_s: How long an answer is waited for.
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 metadata = MetaData()
 
@@ -18,7 +28,48 @@ calls = Table(
     Column("state", String(32), nullable=False),
     Column("status", String(32), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, index=True),
-    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, index=True),
+    # Whose it is, and under which number it may be written.
+    Column("owner", String(128), nullable=False, server_default="", index=True),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("streams", Integer, nullable=False, server_default="0"),
+    Column("transfer_to", Text),
+    Column("last_resort", Boolean, nullable=False, server_default=false()),
+    # Seconds of the Unix clock, as a JSON list.
+    Column("lost_at", Text, nullable=False, server_default="[]"),
+)
+
+# What another worker needs to go on with a call; dropped when the call is over.
+call_checkpoints = Table(
+    "call_checkpoints",
+    metadata,
+    Column("call_sid", String(64), primary_key=True),
+    # agent.checkpoint.SessionCheckpoint as JSON text.
+    Column("checkpoint", Text, nullable=False),
+    # agent.conversation.record.CallRecord without what is journalled.
+    Column("head", Text, nullable=False),
+)
+
+call_journal = Table(
+    "call_journal",
+    metadata,
+    Column("call_sid", String(64), primary_key=True),
+    # The list of the record, and the place in it.
+    Column("kind", String(64), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("item", Text, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker", String(128), primary_key=True),
+    Column("beats", Integer, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", DateTime(timezone=True)),
 )
 
 # A table of its own: the record is written by the agent's side, also for a call whose row was lost.

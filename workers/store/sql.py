@@ -3,32 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import orjson
-import structlog
-from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, Engine, Row, Select, Table, create_engine, event, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from agent.checkpoint import SessionCheckpoint
 from agent.conversation.record import CallRecord
-from workers.store import message_queries
-from workers.store.calls import CallEvent, CallRow, StoredCall, StoreUnavailable
+from workers.store import call_queries, fleet_queries, message_queries
+from workers.store.calls import (
+    CallEvent,
+    CallRow,
+    Claim,
+    FleetSeen,
+    JournalEntry,
+    RecalledCall,
+    StoredCall,
+    StoreUnavailable,
+    WorkerRow,
+)
+from workers.store.journal_queries import Kept, kept, write_checkpoint
 from workers.store.messages import CallMessage, MessageKind, MessageOutcome, MessageState
-from workers.store.schema import call_events, call_records, calls, metadata
-from workers.store.writer import Write, Writer
+from workers.store.migrate import migrate
+from workers.store.rows import json_text, utc
+from workers.store.schema import call_events
+from workers.store.writer import Refusal, Writer
 
 T = TypeVar("T")
-_RECORD = TypeAdapter(CallRecord)
 
-_log = structlog.get_logger(__name__)
+
+@dataclass(slots=True)
+class _Slot:
+    """A checkpoint's place among the writes."""
+
+    call_sid: str
+    one: Kept | None = None
+    """What is written there; None until it is its turn."""
 
 
 class SqlCallStore:
@@ -39,7 +59,13 @@ class SqlCallStore:
     ) -> None:
         self._engine = open_engine(url)
         self._now = now
-        self._writer = Writer(self._engine, metadata.create_all)
+        self.on_refused: Callable[[str, int], None] = lambda _call_sid, _fence: None
+        """Told of each write that was refused; called in the writer's thread."""
+        self._refused = 0
+        self._lock = threading.Lock()
+        # Checkpoints that are not being written yet, by call SID.
+        self._waiting: dict[str, Kept] = {}
+        self._writer = Writer(self._engine, migrate, on_refused=self._refuse)
         # Nothing to write, but it makes the tables, so that the first read finds them.
         self._writer.put(lambda _connection: None)
         # Reads that hang in a slow database take up these threads and no more.
@@ -52,33 +78,62 @@ class SqlCallStore:
         """Writes that were given up so far."""
         return self._writer.lost
 
+    @property
+    def refused(self) -> int:
+        """Writes that were refused so far, because another worker has the call."""
+        return self._refused
+
+    @property
+    def away(self) -> bool:
+        """Whether the database is not there at the moment."""
+        return self._writer.away
+
     def save_call(self, row: CallRow) -> None:
         """Insert the call, or bring it up to date."""
-        at = self._now()
-        values = {
-            "call_sid": row.call_sid,
-            "account_sid": row.account_sid,
-            "direction": row.direction,
-            "from_number": row.from_number,
-            "to_number": row.to_number,
-            "state": row.state,
-            "status": row.status,
-            "updated_at": at,
-        }
-        self._writer.put(_upsert(calls, values, created_at=at))
+        self._writer.put(call_queries.save_call(row, at=self._now()))
 
-    def save_record(self, call_sid: str, record: CallRecord) -> None:
+    def note_status(self, call_sid: str, status: str) -> None:
+        """Keep what Twilio says of a call."""
+        self._writer.put(call_queries.note_status(call_sid, status, at=self._now()))
+
+    def checkpoint(
+        self,
+        call_sid: str,
+        checkpoint: SessionCheckpoint,
+        head: CallRecord,
+        entries: Sequence[JournalEntry],
+        *,
+        fence: int,
+    ) -> None:
+        """Keep what another worker needs to go on with the call."""
+        one = kept(call_sid, checkpoint, head, entries, fence=fence)
+        with self._lock:
+            waiting = self._waiting.get(call_sid)
+            if waiting is not None:
+                # Not written yet: a database that is away does not make the queue grow.
+                waiting.later(one)
+                return
+            self._waiting[call_sid] = one
+        if not self._writer.put(partial(self._write_checkpoint, _Slot(call_sid))):
+            with self._lock:
+                self._waiting.pop(call_sid, None)
+
+    def save_record(
+        self, call_sid: str, record: CallRecord, *, fence: int = 0, final: bool = False
+    ) -> None:
         """Keep the record as it is now."""
         # Rendered here: the call goes on changing it while the thread writes.
-        text = _json(record)
+        text = json_text(record)
         if text is None:
             self._writer.lose()
             return
-        self._writer.put(_upsert(call_records, {"call_sid": call_sid, "record": text}))
+        self._writer.put(
+            call_queries.save_record(call_sid, text, fence=fence, final=final, at=self._now())
+        )
 
     def add_event(self, call_sid: str, kind: str, payload: Mapping[str, object]) -> None:
         """Append to what happened to a call."""
-        text = _json(payload)
+        text = json_text(payload)
         if text is None:
             self._writer.lose()
             return
@@ -89,14 +144,52 @@ class SqlCallStore:
 
         self._writer.put(write)
 
+    async def claim(
+        self, row: CallRow, *, owner: str, stream: int, at: float, deadline_s: float = 1.0
+    ) -> Claim:
+        """Take a call over for its next stream."""
+        return await self._write(
+            call_queries.claim(row, owner=owner, stream=stream, lost_at=at, at=self._now()),
+            deadline_s,
+        )
+
+    async def recall(self, call_sid: str, *, deadline_s: float = 1.0) -> RecalledCall | None:
+        """A call with its newest record and checkpoint."""
+        return await self._read(call_queries.recall(call_sid), deadline_s)
+
+    async def unserved(
+        self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
+    ) -> list[StoredCall]:
+        """Calls that are not over and that nobody serves."""
+        return await self._read(
+            call_queries.unserved(dead, idle_s=idle_s, limit=limit, at=self._now()), deadline_s
+        )
+
+    async def take_from(
+        self, call_sid: str, *, fence: int, deadline_s: float = 2.0
+    ) -> CallRow | None:
+        """Take a call away from a dead owner."""
+        return await self._write(
+            call_queries.take_from(call_sid, fence=fence, at=self._now()), deadline_s
+        )
+
+    async def beat(
+        self, worker: WorkerRow, serving: Mapping[str, int], *, deadline_s: float = 2.0
+    ) -> FleetSeen:
+        """Say that a worker lives."""
+        return await self._write(fleet_queries.beat(worker, serving), deadline_s)
+
+    async def forget_worker(self, worker: str, *, deadline_s: float = 2.0) -> None:
+        """Take a worker off the list."""
+        await self._write(fleet_queries.forget(worker, at=self._now()), deadline_s)
+
+    async def list_workers(self, *, deadline_s: float = 2.0) -> list[WorkerRow]:
+        """All workers on the list."""
+        return await self._read(fleet_queries.list_workers, deadline_s)
+
     async def load_call(self, call_sid: str, *, deadline_s: float = 2.0) -> StoredCall | None:
         """The call, as far as it is written by now."""
-
-        def read(connection: Connection) -> StoredCall | None:
-            row = connection.execute(_joined().where(calls.c.call_sid == call_sid)).one_or_none()
-            return None if row is None else _stored(row)
-
-        return await self._read(read, deadline_s)
+        return await self._read(call_queries.load_call(call_sid), deadline_s)
 
     async def load_events(self, call_sid: str, *, deadline_s: float = 2.0) -> list[CallEvent]:
         """What happened to a call, oldest first."""
@@ -106,20 +199,17 @@ class SqlCallStore:
                 select(call_events).where(call_events.c.call_sid == call_sid).order_by("id")
             )
             return [
-                CallEvent(at=_utc(row.at), kind=row.kind, payload=orjson.loads(row.payload))
+                CallEvent(at=utc(row.at), kind=row.kind, payload=orjson.loads(row.payload))
                 for row in found
             ]
 
         return await self._read(read, deadline_s)
 
-    async def list_calls(self, *, limit: int = 50, deadline_s: float = 5.0) -> list[StoredCall]:
+    async def list_calls(
+        self, *, limit: int = 50, live: bool = False, deadline_s: float = 5.0
+    ) -> list[StoredCall]:
         """The newest calls, newest first."""
-
-        def read(connection: Connection) -> list[StoredCall]:
-            newest = _joined().order_by(calls.c.created_at.desc()).limit(limit)
-            return [_stored(row) for row in connection.execute(newest)]
-
-        return await self._read(read, deadline_s)
+        return await self._read(call_queries.list_calls(limit=limit, live=live), deadline_s)
 
     async def leave_message(
         self, call_sid: str, kind: MessageKind, text: str, *, deadline_s: float = 2.0
@@ -158,6 +248,26 @@ class SqlCallStore:
         """Take a message back; False where somebody has taken it."""
         return await self._write(message_queries.withdraw(number, at=self._now()), deadline_s)
 
+    async def settled(self, *, deadline_s: float = 0.5) -> bool:
+        """Wait until what was handed over before is written, unless the database is away."""
+        if self._writer.away:
+            return False
+        loop = asyncio.get_running_loop()
+        written = asyncio.Event()
+
+        def then() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(written.set)
+
+        if not self._writer.when_written(then):
+            return False
+        try:
+            async with asyncio.timeout(deadline_s):
+                await written.wait()
+        except TimeoutError:
+            return False
+        return not self._writer.away
+
     async def flush(self, *, deadline_s: float = 5.0) -> bool:
         """Wait until everything handed over before is written or given up."""
         return await asyncio.to_thread(self._writer.flush, deadline_s)
@@ -167,6 +277,22 @@ class SqlCallStore:
         await asyncio.to_thread(self._writer.close, deadline_s)
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._engine.dispose()
+
+    def _write_checkpoint(self, slot: _Slot, connection: Connection) -> Refusal | None:
+        with self._lock:
+            # From here on a later one is a write of its own; tried again, this one is the same.
+            slot.one = slot.one or self._waiting.pop(slot.call_sid)
+        one = slot.one
+        if not call_queries.may_write(connection, one.call_sid, one.fence, at=self._now()):
+            return Refusal(one.call_sid, one.fence)
+        lost = write_checkpoint(connection, one)
+        if lost:
+            self._writer.lose(lost)
+        return None
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refused += 1
+        self.on_refused(refusal.call_sid, refusal.fence)
 
     async def _read(self, read: Callable[[Connection], T], deadline_s: float) -> T:
         def work() -> T:
@@ -228,58 +354,3 @@ def _set_up_sqlite(connection: object, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
-
-
-def _upsert(table: Table, values: Mapping[str, object], **at_insert: object) -> Write:
-    def write(connection: Connection) -> None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        insert = dialect.insert(table).values(**values, **at_insert)
-        changed = {name: value for name, value in values.items() if name != "call_sid"}
-        connection.execute(insert.on_conflict_do_update(index_elements=["call_sid"], set_=changed))
-
-    return write
-
-
-def _json(value: object) -> str | None:
-    """JSON text; None where it cannot be (a lone surrogate in a string, say)."""
-    try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except orjson.JSONEncodeError:
-        return None
-
-
-def _joined() -> Select[Any]:
-    return select(calls, call_records.c.record).outerjoin(
-        call_records, calls.c.call_sid == call_records.c.call_sid
-    )
-
-
-def _stored(row: Row[Any]) -> StoredCall:
-    return StoredCall(
-        row=CallRow(
-            call_sid=row.call_sid,
-            account_sid=row.account_sid,
-            direction=row.direction,
-            from_number=row.from_number,
-            to_number=row.to_number,
-            state=row.state,
-            status=row.status,
-        ),
-        record=None if row.record is None else _record(row.call_sid, row.record),
-        created_at=_utc(row.created_at),
-        updated_at=_utc(row.updated_at),
-    )
-
-
-def _record(call_sid: str, text: str) -> CallRecord | None:
-    try:
-        return _RECORD.validate_json(text)
-    except ValidationError as error:
-        # Written by a version whose records looked otherwise; the call's row is still of use.
-        _log.warning("store.record_unreadable", call_sid=call_sid, problems=error.error_count())
-        return None
-
-
-def _utc(at: datetime) -> datetime:
-    # SQLite keeps no zone; what we store is always UTC.
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.fakes.postgresql import NoPostgresqlError, postgresql
 from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallStore
-from workers.store.schema import metadata
 from workers.store.sql import SqlCallStore, open_engine
 
 GIVEN = "EVERCALL_TEST_POSTGRESQL_URL"
@@ -81,6 +81,9 @@ def _empty(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'deep' / 'calls.sqlite3'}"
     url: str = request.getfixturevalue("postgresql_url")
     engine = open_engine(url)
-    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        # The migrations' own table, too.
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
     return url

@@ -1,0 +1,45 @@
+"""Whose a call is, what another worker needs to go on with it, and which workers there are."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Add owner and fencing number to calls; make checkpoints, journal and workers."""
+    for column in (
+        sa.Column("owner", sa.String(128), nullable=False, server_default=""),
+        sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("streams", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("transfer_to", sa.Text),
+        sa.Column("last_resort", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("lost_at", sa.Text, nullable=False, server_default="[]"),
+    ):
+        op.add_column("calls", column)
+    op.create_index("ix_calls_owner", "calls", ["owner"])
+    op.create_index("ix_calls_updated_at", "calls", ["updated_at"])
+    op.create_table(
+        "call_checkpoints",
+        sa.Column("call_sid", sa.String(64), primary_key=True),
+        sa.Column("checkpoint", sa.Text, nullable=False),
+        sa.Column("head", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "call_journal",
+        sa.Column("call_sid", sa.String(64), primary_key=True),
+        sa.Column("kind", sa.String(64), primary_key=True),
+        sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("item", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "workers",
+        sa.Column("worker", sa.String(128), primary_key=True),
+        sa.Column("beats", sa.Integer, nullable=False),
+        sa.Column("draining", sa.Boolean, nullable=False),
+        sa.Column("calls", sa.Integer, nullable=False),
+        sa.Column("host", sa.String(255), nullable=False),
+        sa.Column("pid", sa.Integer, nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True)),
+    )
