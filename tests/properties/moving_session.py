@@ -496,13 +496,14 @@ class MovingSession:
 
     def serve(self, event: SessionEvent) -> None:
         """The server says something."""
+        if isinstance(event, events.ResumptionUpdated) and event.handle and self.current:
+            self.current.issued.append(event.handle)
+        self.receive(event)
+        # What was kept back until then may have been let through.
         if isinstance(
             event, events.TurnCompleted | events.GenerationCompleted | events.Interrupted
         ):
             self.speaks = False
-        if isinstance(event, events.ResumptionUpdated) and event.handle and self.current:
-            self.current.issued.append(event.handle)
-        self.receive(event)
 
     def go_away(self, left_s: float | None) -> None:
         link = self.current
