@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+
+import pytest
 
 from tests.fakes import virtual_loop
 from tests.workers.fleet.fleet_store import FleetStore, worker_row
 from workers.fleet.heartbeat import Heartbeat, worker_name
 from workers.fleet.watch import FleetWatch
+from workers.store.calls import FleetSeen, WorkerRow
 
 
 class World:
-    def __init__(self) -> None:
-        self.store = FleetStore()
+    def __init__(self, store: FleetStore) -> None:
+        self.store = store
         self.serving = {"CA1": 3}
         self.lost: list[str] = []
         self.looks: list[frozenset[str]] = []
@@ -41,11 +44,13 @@ class World:
         return row.beats if row else 0
 
 
-def played(play: Callable[[World], Coroutine[None, None, None]]) -> World:
+def played(
+    play: Callable[[World], Coroutine[None, None, None]], store: FleetStore | None = None
+) -> World:
     """Run a play in a loop without waiting."""
 
     async def work() -> World:
-        world = World()
+        world = World(store or FleetStore())
         await play(world)
         return world
 
@@ -87,30 +92,29 @@ def test_there_is_one_question_at_a_time_and_none_is_waited_for_long() -> None:
     played(play)
 
 
+class Hanging(FleetStore):
+    """It keeps no deadline, and what was begun is written whether it is waited for or not."""
+
+    async def beat(
+        self, worker: WorkerRow, serving: Mapping[str, int], *, deadline_s: float = 2.0
+    ) -> FleetSeen:
+        writing = asyncio.create_task(super().beat(worker, serving, deadline_s=deadline_s))
+        return await asyncio.shield(writing)
+
+    async def _answer(self, deadline_s: float) -> None:
+        await asyncio.sleep(self.delay_s)
+
+
 def test_store_that_keeps_no_deadline_is_given_up_too() -> None:
     """The next beat may succeed."""
 
-    class Hanging(FleetStore):
-        async def _answer(self, deadline_s: float) -> None:
-            await asyncio.sleep(self.delay_s)
-
     async def play(world: World) -> None:
-        world.store = Hanging()
-        world.heart = Heartbeat(
-            world.store,
-            "us",
-            serving=dict,
-            draining=bool,
-            calls=int,
-            on_lost=world.lose,
-            clock=asyncio.get_running_loop().time,
-        )
         world.store.delay_s = 1e6
         began_at = asyncio.get_running_loop().time()
         assert not await world.heart.beat()
         assert asyncio.get_running_loop().time() - began_at <= 3
 
-    played(play)
+    played(play, Hanging())
 
 
 def test_lost_call_is_told() -> None:
@@ -207,15 +211,17 @@ def test_worker_that_leaves_is_taken_off_the_list() -> None:
         world.store.delay_s = 0.8
         await asyncio.sleep(0.8)
         assert world.store.beating == 1
+        world.store.delay_s = 0
         await world.heart.close()
         assert world.store.workers == {}
         await asyncio.sleep(10)
         assert world.store.workers == {}
 
-    played(play)
+    played(play, Hanging())
 
 
-def test_farewell_is_bounded() -> None:
+@pytest.mark.parametrize("store", [FleetStore, Hanging])
+def test_farewell_is_bounded(store: type[FleetStore]) -> None:
     """A store that is away does not hold up the exit."""
 
     async def play(world: World) -> None:
@@ -226,7 +232,7 @@ def test_farewell_is_bounded() -> None:
         await world.heart.close()
         assert asyncio.get_running_loop().time() - began_at <= 6
 
-    played(play)
+    played(play, store())
 
 
 def test_no_two_workers_have_the_same_name() -> None:

@@ -183,6 +183,15 @@ def test_worker_that_was_forgotten_is_neither_dead_nor_ready() -> None:
     assert world.watch.others_ready == 0
 
 
+def test_we_are_never_dead_in_our_own_eyes() -> None:
+    """Whatever the list says of us."""
+    watch = FleetWatch("us")
+    for second in range(10):
+        watch.looked([worker_row("us"), worker_row("z")], 1000.0 + second)
+    assert watch.dead == {"z"}
+    assert watch.is_leader
+
+
 def test_before_the_first_look_nothing_is_known() -> None:
     """Neither do we lead."""
     watch = FleetWatch("us")
