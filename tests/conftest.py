@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# numpy, which nothing has imported yet. A second thread of its waits for work by spinning: one of
+# two processors was busy with nothing while the twin looked for position codes (observed).
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # How long an example takes says more about the machine, which has other things to do.
 settings.register_profile("evercall", deadline=None)

@@ -63,7 +63,14 @@ CALLS: dict[str, tuple[list[Step], LiveScript]] = {
         model(questions=(QUESTIONS[0], LONG_QUESTION)),
     ),
     "agent": (
-        [*greeted(), *questions(2), *questions(1, first=2), HangUp()],
+        # Somebody who waits a while before they say more.
+        [
+            *greeted(),
+            *questions(1),
+            *(Say(QUESTIONS[1]), WaitAgentDone(2_500)),
+            *questions(1, first=2),
+            HangUp(),
+        ],
         model((script.Say(ANSWERS[0]),), (script.Say(LONG_ANSWER),)),
     ),
     "tool": (

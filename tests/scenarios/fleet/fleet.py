@@ -229,8 +229,11 @@ class Fleet:
         finally:
             await deliverer.close()
 
-    async def until_idle(self, *, timeout_s: float = 20.0) -> None:
-        """Wait until nothing of any call is left at the twins or in the balancer."""
+    async def until_idle(self, *, timeout_s: float = 30.0) -> None:
+        """Wait until nothing of any call is left at the twins.
+
+        A connection that was dialled ahead for a stream that went elsewhere is kept for a while.
+        """
         await until(lambda: not self.twilio.live_calls, timeout_s=timeout_s)
         await until(lambda: not self.twilio.live_sockets, timeout_s=timeout_s)
         await until(lambda: not self.live.open_sessions, timeout_s=timeout_s)

@@ -119,7 +119,7 @@ class WorkerProcess:
         try:
             await until(lambda: self.gone, timeout_s=timeout_s)
         except TimeoutError:
-            raise TimeoutError(f"{self.name} is still there:\n{self.log_text[-3000:]}") from None
+            raise TimeoutError(f"{self.name} is still there:\n{self.log_text[-1500:]}") from None
         assert self.exit_code is not None
         return self.exit_code
 
@@ -189,7 +189,7 @@ async def all_ready(workers: Sequence[WorkerProcess], is_ready: Mapping[str, Any
         while not all(is_ready[worker.name].ready for worker in workers):
             for worker in workers:
                 if worker.gone:
-                    raise RuntimeError(f"{worker.name} did not start:\n{worker.log_text[-3000:]}")
+                    raise RuntimeError(f"{worker.name} did not start:\n{worker.log_text[-1500:]}")
             await asyncio.sleep(0.02)
 
 

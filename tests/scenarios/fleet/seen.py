@@ -36,8 +36,16 @@ class FleetCall:
 
     @property
     def sessions(self) -> list[SessionLog]:
-        """The Live connections that were made for it, in order."""
-        return [log for log in list(self.live.sessions) if self.number in log.system_instruction]
+        """The Live connections that were used for it, in order.
+
+        Not those that were dialled ahead by a worker whom its stream did not reach.
+        """
+        return [
+            log
+            for log in list(self.live.sessions)
+            if self.number in log.system_instruction
+            and (log.audio_frames or log.texts or log.handle)
+        ]
 
     @property
     def streams(self) -> int:
@@ -104,7 +112,7 @@ class FleetCall:
 
     async def until_answers(self, number: int, *, timeout_s: float = 30.0) -> None:
         """Wait until the model has completed so many turns, on all its connections."""
-        await self._until(lambda: self.answers >= number, f"answer {number}", timeout_s)
+        await self._until(lambda: self.answers >= number, f"answer {number}", timeout_s, 0.05)
 
     @property
     def answers(self) -> int:
@@ -166,9 +174,11 @@ class FleetCall:
         """Wait for its end."""
         return await self.twin.wait(timeout_s)
 
-    async def _until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+    async def _until(
+        self, condition: Callable[[], bool], what: str, timeout_s: float, poll_s: float = 0.01
+    ) -> None:
         try:
-            await until(lambda: self.is_over or condition(), timeout_s=timeout_s)
+            await until(lambda: self.is_over or condition(), timeout_s=timeout_s, poll_s=poll_s)
         except TimeoutError:
             raise TimeoutError(f"{what}: not within {timeout_s} s; {self._last()}") from None
         if not condition():
