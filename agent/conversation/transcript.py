@@ -205,14 +205,15 @@ class Transcript:
         return next(closed, 0)
 
     def place_of(self, serial: int) -> int | None:
-        """Return the place of a turn by its serial; quick for the newest ones.
+        """Return the place of a turn by its serial.
 
         A turn that has another behind it keeps its place: what is put in goes before the last one.
         """
-        for place in range(len(self._turns) - 1, -1, -1):
-            if self._turns[place].serial == serial:
+        # For the same reason it is at the place that its serial says, or next to that.
+        for place in (serial - 1, serial, serial - 2):
+            if 0 <= place < len(self._turns) and self._turns[place].serial == serial:
                 return place
-        return None
+        return next((n for n, turn in enumerate(self._turns) if turn.serial == serial), None)
 
     def __len__(self) -> int:
         return len(self._turns)

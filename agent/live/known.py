@@ -1,8 +1,8 @@
 """What the newest handle of a session knows of its call, as another worker can be told it.
 
 Turns are counted from the beginning of the call, those of earlier streams included: their serials
-mean nothing to another worker. The last turn's place may still change, so the places of the newest
-are looked up when they are asked for, and those of all others once.
+mean nothing to another worker. It is asked for once a second, also in a call of an hour: what
+cannot change any more is put together once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ class Known:
         self._before = before
         self._known_before = 0
         self._mark = 0
-        self._places: dict[int, int] = {}
         self._told_turns: tuple[int, ...] | None = None
         if checkpoint is not None:
             self.since_s = checkpoint.handle_s
@@ -46,6 +45,8 @@ class Known:
                     *(("tool before", call_id) for call_id in checkpoint.told_tools),
                 ]
             )
+        self.told_tools = _tools_of(self.told)
+        """Ids of the functions that stand in the instruction."""
 
     def handle_came(self, now_s: float) -> None:
         """The server took a snapshot: it knows everything up to here.
@@ -61,11 +62,12 @@ class Known:
         """A connection serves whose instruction tells this."""
         self.told = told
         self._told_turns = None
+        self.told_tools = _tools_of(told)
 
     @property
     def turns(self) -> int:
         """So many turns of the call the handle knows, from the first on."""
-        place = self._place_of(self._mark) if self._mark else None
+        place = self._transcript.place_of(self._mark) if self._mark else None
         return self._known_before if place is None else self._before + place + 1
 
     @property
@@ -79,24 +81,16 @@ class Known:
             if kind == "before" and isinstance(which, int):
                 places.append(which)
             elif kind == "turn" and isinstance(which, int):
-                place = self._place_of(which)
-                settled = settled and which in self._places
-                if place is not None:
-                    places.append(self._before + place)
+                place = self._transcript.place_of(which)
+                if place is None:
+                    continue
+                places.append(self._before + place)
+                settled = settled and place < len(self._transcript) - OPEN_TURNS
         found = tuple(sorted(places))
         if settled:
             self._told_turns = found
         return found
 
-    @property
-    def told_tools(self) -> tuple[str, ...]:
-        """Ids of the functions that stand in the instruction."""
-        return tuple(sorted(str(which) for kind, which in self.told if kind.startswith("tool")))
 
-    def _place_of(self, serial: int) -> int | None:
-        place = self._places.get(serial)
-        if place is None:
-            place = self._transcript.place_of(serial)
-            if place is not None and place < len(self._transcript) - OPEN_TURNS:
-                self._places[serial] = place
-        return place
+def _tools_of(told: frozenset[Key]) -> tuple[str, ...]:
+    return tuple(sorted(str(which) for kind, which in told if kind.startswith("tool")))

@@ -639,6 +639,11 @@ def test_only_the_newest_turns_can_change(steps: list[str]) -> None:
         for before, now in zip(kept[: max(0, whole)], turns, strict=False):
             assert (before.speaker, before.said) == (now.speaker, now.said)
         kept = turns
+    places = {past.serial: past.place for past in call.transcript.history()}
+    assert places
+    for serial, place in places.items():
+        assert call.transcript.place_of(serial) == place
+        assert abs(place - (serial - 1)) <= 1
 
 
 def test_turn_is_found_by_its_serial_where_it_is_by_now(call: Call) -> None:
