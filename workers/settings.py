@@ -74,6 +74,7 @@ class WorkerSettings(BaseSettings):
     database_url: SecretStr | None = Field(None, validation_alias="EVERCALL_DATABASE_URL")
     max_calls: int = Field(100, ge=1, validation_alias="EVERCALL_MAX_CALLS")
     prewarm: bool = Field(True, validation_alias="EVERCALL_PREWARM")
+    hung_s: float = Field(8.0, ge=0, le=3_600, validation_alias="EVERCALL_HUNG_S")
     drain_s: float = Field(300.0, ge=0, le=86_400, validation_alias="EVERCALL_DRAIN_S")
     recycle_calls: int | None = Field(None, ge=1, validation_alias="EVERCALL_RECYCLE_CALLS")
     recycle_memory_mb: int | None = Field(None, ge=1, validation_alias="EVERCALL_RECYCLE_MEMORY_MB")
@@ -131,6 +132,13 @@ class WorkerSettings(BaseSettings):
     def _file(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError("must be a file that exists")
+        return value
+
+    @check("hung_s")
+    @classmethod
+    def _hung(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError("must be 0, which is never, or at least 1")
         return value
 
     @check("ticket_secret")
