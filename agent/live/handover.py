@@ -68,7 +68,10 @@ class Handover(Passage):
         assert isinstance(event, HandOverWanted)
         wanted = handing_over(event.limit_s, self._now)
         self._handing_over = merged(self._handing_over, wanted)
-        # There will be no next connection of ours.
+        # There will be no next connection of ours; and what becomes of a dial for one is not what
+        # becomes of the dial that may be needed until then.
+        if self._reserve.holds(self._attempt):
+            self._attempt += 1
         self._close_standby()
         if event.limit_s <= 0:
             self._let_go()

@@ -192,6 +192,18 @@ def test_no_stand_by_is_opened_for_a_hand_over() -> None:
     assert not any(isinstance(command, commands.OpenConnection) for command in out)
 
 
+def test_dial_of_a_reserve_that_was_given_up_is_nobodys() -> None:
+    """It fails while the old connection, lost meanwhile, is still being closed."""
+    life = serving(moves=Moves(standby=True))
+    answer(life, 5.0)
+    reserve = dial(life.receive(events.GoAwayReceived(300.0), 7.0))
+    speak(life, 7.0, 1_000)
+    life.receive(HandOverWanted(30.0), 8.0)
+    life.receive(LOST, 8.1)
+    assert fail(life, reserve.attempt, 8.2) == []
+    assert dial(closed(life, 8.3)).handle == "h-1"
+
+
 def test_go_away_and_age_while_it_waits_end_in_the_same_hand_over() -> None:
     """The connection is left anyway: once is enough."""
     life = serving(moves=Moves(max_age_s=60))
