@@ -217,6 +217,11 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self.workers_died = Counter(
+            "evercall_workers_died_total",
+            "Workers found dead, as counted by the one that looks after their calls.",
+            registry=registry,
+        )
         self.fleet_steered = Counter(
             "evercall_fleet_steered_total",
             "Calls of dead workers that this one steered on, by what came of it.",
@@ -274,6 +279,14 @@ class Metrics:
         found = list(states)
         for state in WORKER_STATES:
             self.fleet_workers.labels(state).set(found.count(state))
+
+    def worker_died(self) -> None:
+        """A worker was found dead; told by the one that sweeps."""
+        self.workers_died.inc()
+
+    def call_steered(self, outcome: str) -> None:
+        """What became of a call that nobody served."""
+        self.fleet_steered.labels(outcome).inc()
 
     def summary_made(self, made: SummaryMade) -> None:
         """One attempt to summarise is over; to be told when it happens, not when the call ends.

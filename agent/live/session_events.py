@@ -12,6 +12,8 @@ from agent.live.resumption import Departure
 from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
 from agent.tools.runner import ClosingRequested, ToolAnswers
 
+FORCED = "by force"
+
 
 @dataclass(frozen=True, slots=True)
 class Started:

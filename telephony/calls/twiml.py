@@ -53,7 +53,6 @@ def connect_stream(
     ticket: str,
     stream: int = 1,
     announcement: Spoken | None = None,
-    reconnects: int | None = None,
 ) -> str:
     """Open a media stream; when it ends, Twilio asks ``/voice/continue`` what is next.
 
@@ -65,7 +64,6 @@ def connect_stream(
         stream: Its number in the call, counted from 1. It travels in the address of the next
             question, where it is Twilio's own word that this stream has ended.
         announcement: Said before the stream opens.
-        reconnects: Deprecated: stands in the address in place of ``stream``.
     """
     response = VoiceResponse()
     if announcement is not None:
@@ -80,7 +78,7 @@ def connect_stream(
     response.append(connect)
     # Remaining verbs run once the socket is closed: error 31921, twiml/stream. No action on
     # Connect, which would take precedence over them.
-    _ask_what_is_next(response, settings, stream if reconnects is None else reconnects)
+    _ask_what_is_next(response, settings, stream)
     return str(response)
 
 

@@ -41,6 +41,10 @@ class Ticket:
     from_: str = ""
     """Empty, as is ``to``, where they did not fit."""
     to: str = ""
+    notice: str = ""
+    """A word by which its issuer tells the worker that gets the stream what happened meanwhile."""
+    issued_at: float = 0.0
+    """When, in seconds of the Unix clock."""
 
 
 class TicketBook:
@@ -72,13 +76,14 @@ class TicketBook:
         direction: str = "",
         from_: str = "",
         to: str = "",
+        notice: str = "",
     ) -> str:
         """A ticket for one stream of this call.
 
         ``from_`` and ``to`` are left out where it would be too long: they can be SIP addresses.
         """
         call = [account_sid, call_sid, round(self._clock() + self._lifetime_s, 3)]
-        statement = [*call, secrets.token_urlsafe(12), stream, direction]
+        statement = [*call, secrets.token_urlsafe(12), stream, direction, notice]
         ticket = self._serializer.dumps([*statement, from_, to])
         if len(ticket) > _MAX_CHARS:
             ticket = self._serializer.dumps([*statement, "", ""])
@@ -101,7 +106,7 @@ class TicketBook:
             raise TicketRejected("malformed")
         try:
             for_account, for_call, expires_at, number, *rest = self._serializer.loads(text)
-            stream, direction, from_, to = rest
+            stream, direction, notice, from_, to = rest
         except (BadData, ValueError, TypeError) as error:
             raise TicketRejected("malformed") from error
         now = self._clock()
@@ -115,7 +120,10 @@ class TicketBook:
         if number in self._redeemed:
             raise TicketRejected("reused")
         self._redeemed[number] = expires_at
-        return Ticket(account_sid, call_sid, stream, direction, from_, to)
+        issued_at = expires_at - self._lifetime_s
+        return Ticket(
+            account_sid, call_sid, stream, direction, from_, to, notice=notice, issued_at=issued_at
+        )
 
     def _forget_expired(self, now: float) -> None:
         while self._redeemed:

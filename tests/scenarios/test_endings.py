@@ -172,26 +172,32 @@ async def test_transfer_that_nobody_answers_comes_back_to_the_agent(tmp_path: Pa
 async def test_lost_socket_is_followed_by_another_stream_that_knows_what_was_said(
     tmp_path: Path,
 ) -> None:
-    """Broken off without ``stop``, the call goes on: no second greeting, no question forgotten."""
+    """Broken off without ``stop``, the call goes on: no second greeting, no question forgotten.
+
+    Where nobody was owed a word, none is said about it.
+    """
     async with evercall(tmp_path, goes_on()) as rig:
         result, record = await rig.call(
             WaitAgentDone(300),
             Say(QUESTION),
             WaitAgentDone(300),
             DropSocket(),
-            LISTEN_ANEW,
-            WaitAgentDone(300),
+            WaitStream(),
+            WaitSeconds(0.5),
             Say(QUESTION),
+            LISTEN_ANEW,
             WaitAgentDone(300),
             HangUp(),
         )
         await rig.until_counted("evercall_call_seconds_count", 1)
     first, second = rig.live.sessions
     assert not first.open
+    assert second.resumed_from == first.number
     for text in (GREETING, ANSWER):
         assert text in held(second)
     assert not any("has just been answered" in text for text in second.texts)
-    assert [turn.heard for turn in agent_turns(record)] == [GREETING, ANSWER, BACK, ANSWER]
+    assert [turn.heard for turn in agent_turns(record)] == [GREETING, ANSWER, ANSWER]
+    assert [move.cause for move in record.moves] == [MoveCause.TAKEOVER]
     assert [stream.end_reason for stream in record.streams] == [
         EndReason.STREAM_LOST,
         EndReason.CALLER_HUNG_UP,
@@ -203,14 +209,14 @@ async def test_lost_socket_is_followed_by_another_stream_that_knows_what_was_sai
     assert result.script_finished
 
 
-async def test_third_loss_ends_in_an_apology(tmp_path: Path) -> None:
-    """A stream that is lost is replaced twice; then the caller hears why, and the call ends."""
+async def test_fourth_loss_ends_in_an_apology(tmp_path: Path) -> None:
+    """A stream that is lost is replaced three times; then the caller hears why."""
     lose = (WaitStream(), WaitAgentStarts(), DropSocket(), WaitSeconds(0.1))
     async with evercall(tmp_path, goes_on()) as rig:
-        result, record = await rig.call(*lose, *lose, *lose, StaySilent())
+        result, record = await rig.call(*lose, *lose, *lose, *lose, StaySilent())
     assert result.status == "completed"
-    assert len(rig.live.sessions) == 3
-    assert [stream.end_reason for stream in record.streams] == [EndReason.STREAM_LOST] * 3
+    assert len(rig.live.sessions) == 4
+    assert [stream.end_reason for stream in record.streams] == [EndReason.STREAM_LOST] * 4
     assert APOLOGY in said(result)
     assert played_ms(result, result.named("stream-stopped")[-1].at_s) >= spoken_ms(APOLOGY) - 60
     assert record.end_reason is EndReason.STREAM_LOST

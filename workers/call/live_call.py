@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent.checkpoint import SessionCheckpoint
 from agent.context.facts import Facts
 from agent.conversation.record import (
     CallRecord,
     ContextRecord,
+    DigitRecord,
     StreamRecord,
     UpdateRecord,
     UsageRecord,
 )
-from agent.conversation.transcript import Transcript
+from agent.conversation.transcript import OPEN_TURNS, Transcript
 from agent.live.session import LiveSession
 from agent.spec import AgentSpec
 from agent.tools.runner import ToolRunner
 from telephony.media_stream.transport import MediaStreamTransport
-from workers.call.active import CallEntry
+from workers.call.entry import CallEntry, CallState
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+# Of what is appended: a function that runs gets its result, an update is told later, a number that
+# must not be stored is spread over some turns.
+_MAY_CHANGE = 6
+# Of the items of a record: since the call was answered.
+_TIMES = ("at_s", "started_s", "ended_s", "wanted_s", "left_s", "done_s")
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def elapsed_s(record: CallRecord | None, now: datetime) -> float:
@@ -58,6 +72,21 @@ class LiveCall:
     session: LiveSession
     facts: Facts = field(default_factory=Facts)
     clock: Callable[[], float] = time.monotonic
+    later_s: float = 0.0
+    """How much later in the call this stream began than its own times say: it was not known when
+    the call had begun."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether another stream may follow."""
+        return self.entry.state not in (CallState.FINISHED, CallState.APOLOGY)
+
+    def remember(self, before: CallRecord, *, now: datetime) -> None:
+        """Take in what was said before this stream, which was not known when it began."""
+        self.later_s = elapsed_s(before, now) - self.now_s()
+        before.digits.extend(map(self._dated, self.before.digits))
+        before.opted_out = before.opted_out or self.before.opted_out
+        self.before = before
 
     @property
     def instructed_s(self) -> float | None:
@@ -68,35 +97,137 @@ class LiveCall:
         return _first_s(self.session.context)
 
     def now_s(self) -> float:
-        """Seconds since the call was answered."""
+        """Seconds since the call was answered, as this stream counts them."""
         return self.clock() - self.origin_s
 
     def counted(self) -> Counter[str]:
         """What was skipped or lost in this stream, by name; nothing that is zero."""
         return Counter(self.session.counters) + Counter(dict(self.transport.counters))
 
+    def checkpoint(self) -> SessionCheckpoint:
+        """What another worker needs to go on with its session."""
+        return self.session.checkpoint()
+
+    def counts_before(self) -> dict[str, int]:
+        """How many items each list of the record had when this stream began."""
+        before = self.before
+        return {
+            "streams": len(before.streams),
+            "turns": len(before.turns),
+            "tools": len(before.tools),
+            "barge_ins": len(before.barge_ins),
+            "digits": len(before.digits),
+            "moves": len(before.moves),
+            "context.samples": len(before.context.samples),
+            "context.cuts": len(before.context.cuts),
+            "context.summaries": len(before.context.summaries),
+            "context.updates": len(before.context.updates),
+        }
+
+    def parts(self, kept: Mapping[str, int]) -> tuple[CallRecord, dict[str, tuple[int, list[Any]]]]:
+        """The call's record up to now in two parts, without what cannot have changed.
+
+        Args:
+            kept: How many items of each list are kept already.
+
+        Returns:
+            The head, whose lists are empty; and by ``JournalEntry.kind`` the place from which on
+            items are new or may have changed, with copies of these items.
+        """
+        before, session = self.before, self.session
+        context = session.context
+        head = replace(
+            before,
+            ended_s=None if self.stream.ended_s is None else self.stream.ended_s + self.later_s,
+            end_reason=self.stream.end_reason,
+            detail=self.stream.detail,
+            streams=[],
+            turns=[],
+            tools=[],
+            barge_ins=[],
+            digits=[],
+            moves=[],
+            usage=self._usage(),
+            context=replace(
+                context,
+                most_tokens=max(before.context.most_tokens, context.most_tokens),
+                samples=[],
+                cuts=[],
+                summaries=[],
+                updates=[],
+            ),
+            summary=session.summary,
+            facts=self.facts.records,
+            counters=dict(Counter(before.counters) + self.counted()),
+        )
+        lists: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
+            "streams": (before.streams, [self.stream]),
+            "tools": (before.tools, self.tools.records),
+            "barge_ins": (before.barge_ins, session.barge_ins),
+            "moves": (before.moves, session.moves),
+            "context.samples": (before.context.samples, context.samples),
+            "context.cuts": (before.context.cuts, context.cuts),
+            "context.summaries": (before.context.summaries, context.summaries),
+            "context.updates": (before.context.updates, context.updates),
+        }
+        parts = {
+            kind: self._tail(old, new, kept.get(kind, 0)) for kind, (old, new) in lists.items()
+        }
+        first = max(0, kept.get("digits", 0) - _MAY_CHANGE)
+        parts["digits"] = (first, self._digits()[first:])
+        first = max(0, kept.get("turns", 0) - max(OPEN_TURNS, _MAY_CHANGE))
+        said = self.transcript.snapshot(max(0, first - len(before.turns)))
+        parts["turns"] = (first, [*before.turns[first:], *map(self._dated, said)])
+        return head, parts
+
     def record(self) -> CallRecord:
         """The call's record up to now: all streams before this one, and this one."""
-        before, session = self.before, self.session
+        before, session, dated = self.before, self.session, self._dated
         return replace(
             before,
-            ended_s=self.now_s(),
-            streams=[*before.streams, self.stream],
-            turns=[*before.turns, *self.transcript.snapshot()],
-            tools=[*before.tools, *(replace(tool) for tool in self.tools.records)],
-            barge_ins=[*before.barge_ins, *session.barge_ins],
-            digits=sorted([*before.digits, *session.digits], key=lambda digit: digit.at_s),
-            moves=[*before.moves, *session.moves],
-            usage=UsageRecord(
-                context_tokens=session.usage.context_tokens or before.usage.context_tokens,
-                response_tokens=before.usage.response_tokens + session.usage.response_tokens,
-                total_tokens=before.usage.total_tokens + session.usage.total_tokens,
-                summary_tokens=before.usage.summary_tokens + session.usage.summary_tokens,
-            ),
+            ended_s=self.now_s() + self.later_s,
+            streams=[*before.streams, dated(self.stream)],
+            turns=[*before.turns, *map(dated, self.transcript.snapshot())],
+            tools=[*before.tools, *(dated(replace(tool)) for tool in self.tools.records)],
+            barge_ins=[*before.barge_ins, *map(dated, session.barge_ins)],
+            digits=self._digits(),
+            moves=[*before.moves, *map(dated, session.moves)],
+            usage=self._usage(),
             context=_joined(before.context, session.context),
             summary=session.summary,
             facts=self.facts.records,
             counters=dict(Counter(before.counters) + self.counted()),
+        )
+
+    def _dated(self, item: T) -> T:
+        """An item of this stream with its times counted from the beginning of the call."""
+        if not self.later_s:
+            return item
+        times = {
+            name: value + self.later_s
+            for name in _TIMES
+            if (value := getattr(item, name, None)) is not None
+        }
+        return replace(item, **times)
+
+    def _tail(self, before: Sequence[Any], now: Sequence[Any], kept: int) -> tuple[int, list[Any]]:
+        """Copies of the newest items of two lists in a row, and the place of the first of them."""
+        first = max(0, kept - _MAY_CHANGE)
+        new = now[max(0, first - len(before)) :]
+        return first, [*before[first:], *(self._dated(replace(item)) for item in new)]
+
+    def _digits(self) -> list[DigitRecord]:
+        """The keys of both sides, in order; those sent are noted with what was before."""
+        pressed = map(self._dated, self.session.digits)
+        return sorted([*self.before.digits, *pressed], key=lambda digit: digit.at_s)
+
+    def _usage(self) -> UsageRecord:
+        before, now = self.before.usage, self.session.usage
+        return UsageRecord(
+            context_tokens=now.context_tokens or before.context_tokens,
+            response_tokens=before.response_tokens + now.response_tokens,
+            total_tokens=before.total_tokens + now.total_tokens,
+            summary_tokens=before.summary_tokens + now.summary_tokens,
         )
 
 

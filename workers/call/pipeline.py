@@ -11,11 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import structlog
@@ -27,40 +23,33 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from agent.audio import INPUT_RATE_HZ, OUTPUT_RATE_HZ
-from agent.context.facts import Facts
-from agent.context.text_model import TextModel
-from agent.conversation.prompt import open_call
 from agent.conversation.record import (
-    CallRecord,
     EndReason,
-    StreamRecord,
-    SummaryMade,
-    SummaryRecord,
 )
-from agent.conversation.redaction import Redactor
-from agent.conversation.transcript import Transcript
-from agent.live.dialer import Dialer
-from agent.live.filler import load_filler
-from agent.live.processor import LiveProcessor
-from agent.live.session import LiveSession
-from agent.live.session_events import SessionEnd
+from agent.live.session_events import FORCED, SessionEnd
 from agent.spec import AgentSpec
-from agent.tools.call_control import built_in_tools
-from agent.tools.declarations import Tool, import_reference
-from agent.tools.memory import memory_tools
-from agent.tools.runner import ToolRunner
+from agent.tools.declarations import import_reference
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
-from telephony.media_stream.transport import MediaStreamTransport, StreamEnd
-from workers.call.active import ActiveCalls, CallEntry
-from workers.call.control import PipelineCallControl
-from workers.call.greetings import GreetingCache
+from telephony.media_stream.transport import StreamEnd
+from workers.call.active import ActiveCalls
+from workers.call.assembly import Assembly, Parts
+from workers.call.entry import CallEntry
 from workers.call.handover import handover
-from workers.call.live_call import LiveCall, elapsed_s, new_record, utc_now
-from workers.call.recording import Recorder, Recording
-from workers.call.steering import Apologise, DialTransfer, HangUp, Reconnect, after_session
+from workers.call.journal import CallJournal
+from workers.call.live_call import LiveCall, utc_now
+from workers.call.records import RecordKeeper
+from workers.call.steering import (
+    Apologise,
+    DialTransfer,
+    HangUp,
+    LetGo,
+    Reconnect,
+    after_session,
+)
+from workers.call.takeover import said_before, taken_up
 from workers.metrics import Metrics
-from workers.store.calls import CallStore
+from workers.store.calls import RecalledCall, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -69,6 +58,10 @@ _log = structlog.get_logger(__name__)
 CLOSE_TIMEOUT_S = 10.0
 # Between one cancellation of such a pipeline and the next.
 CANCEL_TIMEOUT_S = 2.0
+# A store that is away, and a call that goes on without its memory meanwhile.
+CLAIM_AGAIN_S = 1.0
+
+ClaimLater = Callable[[CallEntry], Awaitable[RecalledCall | None]]
 
 
 class CallRunner:
@@ -76,54 +69,34 @@ class CallRunner:
 
     Args:
         spec: The agent.
-        tools: Its own tools, declared.
-        dialer: Opens Live connections.
+        assembly: Makes the parts of a stream.
         active: Is told what is to become of a call.
-        store: Keeps records.
+        records: Keeps records.
         metrics: Counts.
-        greetings: Greetings kept from earlier calls.
-        recorder: Records both sides; None where the spec does not want it.
-        variables: Values for ``{{ name }}`` in instruction and greeting, beside ``caller`` and
-            ``called``, the two numbers.
-        text_model: Keeps the running summaries; None keeps sentences with facts.
+        claim_later: Tries again to claim a call that began while the store was away.
         observers: Makes Pipecat observers for a call.
-        clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         *,
         spec: AgentSpec,
-        tools: Mapping[str, Tool],
-        dialer: Dialer,
+        assembly: Assembly,
         active: ActiveCalls,
-        store: CallStore,
+        records: RecordKeeper,
         metrics: Metrics,
-        greetings: GreetingCache,
-        recorder: Recorder | None = None,
-        variables: Mapping[str, str] | None = None,
-        text_model: TextModel | None = None,
+        claim_later: ClaimLater,
         observers: Callable[[], Sequence[BaseObserver]] = tuple,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.live: dict[str, LiveCall] = {}
         """Calls with a stream, by call SID, until their record is handed to the store."""
         self._spec = spec
-        self._tools = dict(tools)
-        self._dialer = dialer
+        self._assembly = assembly
         self._active = active
-        self._store = store
+        self._records = records
         self._metrics = metrics
-        self._greetings = greetings
-        self._recorder = recorder
-        self._variables = dict(variables or {})
-        self._text_model = text_model
+        self._claim_later = claim_later
         self._observers = observers
-        self._clock = clock
-        self._filler = load_filler(spec)
-        self._redactor = Redactor(spec.redaction)
-        # One thread: more would only take the interpreter from each other and from the calls.
-        self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._processors = {
             side: [cast(type[FrameProcessor], import_reference(name, spec)) for name in names]
             for side, names in (
@@ -134,14 +107,18 @@ class CallRunner:
 
     async def __call__(self, entry: CallEntry, socket: MediaSocket, started: StartedStream) -> None:
         """Serve one stream of a call to its end; the socket is closed by then or may be."""
-        call, live, recording = self._assemble(entry, socket, started)
-        _log.info("stream.started", agent=self._spec.name, streams=entry.streams_started)
+        parts = self._assembly.make(entry, socket, started)
+        call, recording, journal = parts.call, parts.recording, parts.journal
+        _log.info("stream.started", agent=self._spec.name, stream=entry.streams)
         self.live[entry.call_sid] = call
         try:
-            end = await self._serve(call, live)
+            journal.start()
+            end = await self._serve(parts)
         finally:
+            self._assembly.forget(entry.call_sid)
             if call.stream.end_reason is None:
                 self._decide(call, _cut_short(entry))
+                await journal.close(last=call.unfinished)
             try:
                 if recording is not None:
                     await recording.close()
@@ -164,84 +141,15 @@ class CallRunner:
             counted=dict(call.counted()),
         )
 
-    def close(self) -> None:
-        """Wait for the records that are on their way to the store."""
-        self._records.shutdown()
+    def hand_over(self, call_sid: str, limit_s: float) -> None:
+        """Have a call go on elsewhere, at the next safe point or when ``limit_s`` have passed."""
+        call = self.live.get(call_sid)
+        if call is not None:
+            call.session.hand_over(limit_s)
 
-    def _assemble(
-        self, entry: CallEntry, socket: MediaSocket, started: StartedStream
-    ) -> tuple[LiveCall, LiveProcessor, Recording | None]:
-        spec, clock, now = self._spec, self._clock, utc_now()
-        before = entry.record or new_record(entry, spec, now)
-        elapsed = elapsed_s(before, now)
-        origin_s = clock() - elapsed
-        recording = None
-        if self._recorder is not None:
-            recording = self._recorder.open(entry.call_sid, offset_ms=elapsed * 1000)
-        transport = MediaStreamTransport(socket, started, tap=recording, clock=clock)
-        transcript = Transcript(transport.playout, clock, origin_s=origin_s)
-        control = PipelineCallControl(before, self._store, clock=clock, origin_s=origin_s)
-        facts = Facts(before.facts)
-        tools = ToolRunner(
-            {
-                **self._tools,
-                **built_in_tools(spec, control),
-                **memory_tools(spec, facts, lambda: clock() - origin_s),
-            },
-            timeout_s=spec.limits.tool_timeout_s,
-            clock=clock,
-            origin_s=origin_s,
-        )
-        greeting_audio = self._greetings.get(spec)
-        session = LiveSession(
-            spec=spec,
-            opening=open_call(
-                spec,
-                variables={"caller": entry.from_, "called": entry.to, **self._variables},
-                history=entry.history,
-                tools=before.tools,
-                notice=entry.notice,
-                greeting_audio=greeting_audio,
-            ),
-            dialer=self._dialer,
-            tools=tools,
-            transcript=transcript,
-            playout=transport.playout,
-            clock=clock,
-            elapsed_s=elapsed,
-            on_move=self._metrics.move_done,
-            filler=self._filler,
-            facts=facts,
-            notes=entry.notes,
-            summary=before.summary,
-            text_model=self._text_model,
-            on_summary=partial(self._summarised, entry.call_sid),
-            on_greeting_audio=(
-                partial(self._greetings.keep, spec)
-                if spec.greeting.cached and greeting_audio is None
-                else None
-            ),
-        )
-        live = LiveProcessor(
-            session, pass_caller_audio=bool(self._processors["agent"]), clock=clock
-        )
-        control.attach(live.send_digits)
-        call = LiveCall(
-            entry=entry,
-            before=before,
-            stream=StreamRecord(started.start.stream_sid, elapsed),
-            origin_s=origin_s,
-            transport=transport,
-            transcript=transcript,
-            tools=tools,
-            session=session,
-            facts=facts,
-            clock=clock,
-        )
-        return call, live, recording
-
-    async def _serve(self, call: LiveCall, live: LiveProcessor) -> SessionEnd:
+    async def _serve(self, parts: Parts) -> SessionEnd:
         """Run stream, session and pipeline until one of them ends, then end the others."""
+        call, live, journal = parts.call, parts.processor, parts.journal
         source, sink = call.transport.input(), call.transport.output()
         caller = [make() for make in self._processors["caller"]]
         agent = [make() for make in self._processors["agent"]]
@@ -275,11 +183,17 @@ class CallRunner:
             running = tasks.create_task(_run_to_the_end(runner, pipeline), name="pipeline")
             stream = tasks.create_task(call.transport.run(), name="stream")
             talk = tasks.create_task(call.session.run(), name="session")
+            claiming = None
+            if call.entry.unclaimed:
+                claiming = tasks.create_task(self._claim(call, journal), name="claim")
             await asyncio.wait({running, stream, talk}, return_when=asyncio.FIRST_COMPLETED)
             end = _why(running, stream, talk)
+            if claiming is not None:
+                claiming.cancel()
             # Before the socket is closed: Twilio asks what is next as soon as it is.
             self._decide(call, end)
             call.session.end(end.reason, end.detail)
+            await journal.close(last=call.unfinished)
             await worker.queue_frame(EndFrame(reason=end.reason.value))
             await call.transport.close(end.reason.value)
             _, left = await asyncio.wait({running, stream, talk}, timeout=CLOSE_TIMEOUT_S)
@@ -288,9 +202,34 @@ class CallRunner:
                 task.cancel()
         return end
 
+    async def _claim(self, call: LiveCall, journal: CallJournal) -> None:
+        """Claim a call that is being served already, and learn what was said before."""
+        late = False
+        while call.entry.unclaimed:
+            try:
+                found = await self._claim_later(call.entry)
+            except StoreUnavailable:
+                late = True
+                await asyncio.sleep(CLAIM_AGAIN_S)
+                continue
+            if late:
+                _log.info("call.claimed_late", fence=call.entry.fence, known=found is not None)
+            if found is not None and found.record is not None:
+                now = utc_now()
+                call.remember(taken_up(found.record, ended_at=None, now=now), now=now)
+                with contextlib.suppress(ValueError):  # the session is over, or nothing was said
+                    call.session.add_context(said_before(found.record))
+            journal.changed()
+
     def _decide(self, call: LiveCall, end: SessionEnd) -> None:
         """Say what is to become of the call, and note why this stream ended."""
         entry, active = call.entry, self._active
+        if entry.taken_over:
+            end = SessionEnd(EndReason.TAKEN_OVER, "another worker has the call")
+        elif entry.unclaimed:
+            # From now on the store may refuse it: it could not be claimed, and must be kept.
+            entry.unclaimed = False
+            entry.fence = entry.fence or int(entry.streams == 1)
         call.stream.ended_s = call.now_s()
         call.stream.end_reason = end.reason
         call.stream.detail = end.detail
@@ -302,31 +241,25 @@ class CallRunner:
             case DialTransfer(to, last_resort):
                 text = handover(call.record(), self._spec, last_resort=last_resort)
                 active.transfer(entry, to, last_resort=last_resort, briefing=text)
+            case LetGo():
+                active.hand_over(entry)
+                self._metrics.handed_over(forced=FORCED in end.detail)
             case Reconnect():
                 pass  # unfinished: Twilio asks, and whichever worker answers goes on
         self._metrics.stream_ended(end.reason)
 
     async def _keep(self, call: LiveCall) -> None:
         """Bring record and history up to date and have them stored."""
+        entry = call.entry
+        if entry.taken_over:
+            return
         record = call.record()
         record.end_reason = call.stream.end_reason or EndReason.INTERNAL_ERROR
         record.detail = call.stream.detail
-        call.entry.record = record
-        call.entry.history = list(record.turns)
+        entry.record = record
+        entry.checkpoint = call.checkpoint()
         # The next stream of this call works with what was said; what is stored must not hold it.
-        # In a thread: an hour's record took a tenth of a second, in which no call would be served.
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._records, self._store_record, record)
-
-    def _store_record(self, record: CallRecord) -> None:
-        self._store.save_record(record.call_sid, self._redactor.redact_record(record))
-
-    def _summarised(self, call_sid: str, made: SummaryMade, summary: SummaryRecord | None) -> None:
-        """Keep what a call is about while it goes on; its record comes when the stream ends."""
-        self._metrics.summary_made(made)
-        if made.outcome == "ok" and summary is not None:
-            payload = self._redactor.redact_value(asdict(summary))
-            self._store.add_event(call_sid, "summary", payload)
+        await self._records.keep(record, fence=entry.fence, final=not call.unfinished)
 
 
 async def _run_to_the_end(runner: WorkerRunner, pipeline: Pipeline) -> None:

@@ -23,7 +23,7 @@ from typing import Final
 import structlog
 
 from telephony.audio.g711 import BYTES_PER_MS, RATE_HZ, ulaw_to_pcm
-from workers.call.wav import StereoWav
+from workers.call.wav import BYTES_PER_FRAME, HEADER_BYTES, StereoWav
 
 # Some 100 pieces a second come from a call that is busy on both sides.
 BATCH_PIECES: Final = 50
@@ -91,6 +91,14 @@ class Recorder:
             offset_ms: Where the stream begins, since the call was answered.
         """
         return Recording(self, _File(self.path(call_sid)), offset_ms)
+
+    def length_ms(self, call_sid: str) -> float:
+        """How much of a call is on the disk; 0 where there is nothing."""
+        try:
+            size_bytes = self.path(call_sid).stat().st_size
+        except OSError:
+            return 0.0
+        return max(0, size_bytes - HEADER_BYTES) / BYTES_PER_FRAME / (RATE_HZ / 1000)
 
     def close(self) -> None:
         """Write what is queued and stop the thread, bounded."""

@@ -2,7 +2,7 @@
 
 How a session ended says what is to become of the call; that is kept in the call's entry. Twilio
 asks ``/voice/continue`` when a stream's socket is closed, whoever closed it and why. The answer is
-decided by the entry alone, so that the same request meets the same answer.
+decided by the entry alone, so that the same request meets the same answer, at any worker.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 from agent.conversation.record import EndReason
 from agent.live.session_events import SessionEnd
+from agent.spec import AgentSpec
 from telephony.calls.webhooks import DialEnded
-from workers.call.active import CallEntry, CallState
-
-# A stream that is lost three times over does not come back: the caller hears why instead.
-MAX_RECONNECTS = 2
+from workers.call.entry import CallEntry, CallState
 
 # A session that ends so has tried what there is (``moves.budget_s``): the next would fare no better
 # and cost the caller the same wait again.
@@ -48,15 +46,18 @@ class DialTransfer:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Open another stream, with a fresh session that is told what was said so far."""
+    """Open another stream, whose session goes on where the one before ended."""
 
     notice: str | None = None
     """What the session is told first."""
-    lost: bool = True
-    """The stream before ended too early, which may happen ``MAX_RECONNECTS`` times."""
 
 
-Step = HangUp | Apologise | DialTransfer | Reconnect
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Another worker, or this one on another stream, is to go on."""
+
+
+Step = HangUp | Apologise | DialTransfer | Reconnect | LetGo
 
 
 def after_session(end: SessionEnd) -> Step:
@@ -68,14 +69,22 @@ def after_session(end: SessionEnd) -> Step:
     match end.reason:
         case EndReason.TRANSFERRED if end.transfer_to is not None:
             return DialTransfer(end.transfer_to)
+        case EndReason.HANDED_OVER:
+            return LetGo()
         case EndReason.STREAM_LOST | EndReason.WORKER_STOPPED | EndReason.INTERNAL_ERROR:
             return Reconnect()
         case _:
             return HangUp()
 
 
-def continue_call(entry: CallEntry) -> Step:
-    """Decide after the end of a stream."""
+def continue_call(entry: CallEntry, spec: AgentSpec, *, now: float) -> Step:
+    """Decide after the end of a stream.
+
+    Args:
+        entry: The call.
+        spec: The agent: how often a stream may be lost, and who is there when it was too often.
+        now: The Unix clock.
+    """
     if entry.status.terminal or entry.state is CallState.FINISHED:
         return HangUp()
     if entry.state is CallState.APOLOGY:
@@ -84,7 +93,14 @@ def continue_call(entry: CallEntry) -> Step:
         if entry.transfer_to is None:
             return HangUp()
         return DialTransfer(entry.transfer_to, last_resort=entry.last_resort)
-    return Reconnect() if entry.reconnects < MAX_RECONNECTS else Apologise()
+    if entry.state is CallState.HANDED_OVER:
+        return Reconnect()
+    since = now - spec.limits.takeovers_within_s
+    # The one that has just been lost is counted when the next stream starts.
+    if sum(at > since for at in entry.lost_at) < spec.limits.takeovers:
+        return Reconnect()
+    person = None if spec.moves.person is None else spec.transfer.get(spec.moves.person)
+    return Apologise() if person is None else DialTransfer(person, last_resort=True)
 
 
 def after_transfer(entry: CallEntry, ended: DialEnded) -> Step:
@@ -95,4 +111,4 @@ def after_transfer(entry: CallEntry, ended: DialEnded) -> Step:
     bridged = ended.status.answered if ended.bridged is None else ended.bridged
     if ended.request.status.terminal or bridged:
         return HangUp()
-    return Apologise() if entry.last_resort else Reconnect(notice=NOBODY_ANSWERED, lost=False)
+    return Apologise() if entry.last_resort else Reconnect(notice=NOBODY_ANSWERED)

@@ -15,6 +15,7 @@ from telephony.audio.g711 import RATE_HZ
 BYTES_PER_FRAME: Final = 4
 """One sample of each side."""
 _HEADER: Final = struct.Struct("<4sI4s4sIHHIIHH4sI")
+HEADER_BYTES: Final = _HEADER.size
 
 
 class StereoWav:

@@ -1,4 +1,4 @@
-"""The media socket: let in what is Twilio's stream for a call we announced, and nothing else.
+"""The media socket: let in what is Twilio's stream for an announced call, and nothing else.
 
 In this order: the upgrade's signature (403), ``start`` in time, its ticket, the call's only
 stream. Nothing that costs money is opened before all of them. Raw ASGI, because a framework's
@@ -119,10 +119,10 @@ class MediaEndpoint:
     async def _serve(self, socket: AsgiMediaSocket, started: StartedStream) -> None:
         services, start = self._services, started.start
         try:
-            services.tickets.redeem(
+            ticket = services.tickets.redeem(
                 started.ticket, account_sid=start.account_sid, call_sid=start.call_sid
             )
-            with services.active.stream(start.call_sid, account_sid=start.account_sid) as entry:
+            with services.active.stream(await services.takeover.started(ticket)) as entry:
                 try:
                     await services.run_call(entry, socket, started)
                 except Exception:  # noqa: BLE001  the edge of a call: logged, the caller gets another try

@@ -19,7 +19,7 @@ from agent.conversation.removal import CARD
 from agent.spec import Redaction
 from agent.text import UNSENDABLE
 from telephony.calls.status import CallStatus
-from workers.call.active import CallState
+from workers.call.entry import CallState
 from workers.entrypoints.complaint import complain
 from workers.entrypoints.stored import opened_store, why_away
 from workers.logs import start_logs

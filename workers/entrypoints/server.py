@@ -13,7 +13,6 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workers.call.active import ActiveCalls
 from workers.entrypoints.http_protocol import HttpProtocol
 from workers.entrypoints.listener import BACKLOG, listen
 from workers.entrypoints.media_protocol import MediaProtocol
@@ -23,7 +22,6 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 # twilio.md 1.3: Twilio's client answers pings; a vanished peer is found out within 40 s.
 PING_S = 20.0
 SHUTDOWN_S = 5.0
-DRAIN_S = 300.0
 
 Drain = Callable[[asyncio.Event], Awaitable[None]]
 """Lets calls end, or leave; in a hurry once the event it is given is set."""
@@ -145,25 +143,6 @@ class WebServer:
             await send(message)
 
         await self._app(scope, receive, send_last)
-
-
-def let_calls_end(active: ActiveCalls, *, drain_s: float = DRAIN_S) -> Drain:
-    """Return what makes a worker refuse new calls and waits for the others, up to ``drain_s``.
-
-    It keeps listening meanwhile, because the calls that go on still ask for what is next.
-    """
-
-    async def drain(hurry: asyncio.Event) -> None:
-        active.draining = True
-        _log.info("server.draining", live_streams=active.live_streams)
-        idle = asyncio.create_task(active.wait_idle(timeout_s=drain_s))
-        hurried = asyncio.create_task(hurry.wait())
-        await asyncio.wait({idle, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (idle, hurried):
-            task.cancel()
-        _log.info("server.stopping", live_streams=active.live_streams)
-
-    return drain
 
 
 class _Server(uvicorn.Server):

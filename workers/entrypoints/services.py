@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from telephony.calls.rest import TwilioRest
+from agent.spec import AgentSpec
 from telephony.calls.twiml import Spoken
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
-from workers.call.active import ActiveCalls, CallEntry
+from workers.call.active import ActiveCalls
+from workers.call.entry import CallEntry
+from workers.call.takeover import Takeover
 from workers.metrics import Metrics
 from workers.store.calls import CallStore
 
 RunCall = Callable[[CallEntry, MediaSocket, StartedStream], Awaitable[None]]
 """Serve one stream of a call to its end. Before it returns it has said by the entry's state what
-comes next: ``ActiveCalls.finish``, ``apologise`` or ``transfer``, or none of them where the call
-is unfinished. It adds the turns to ``entry.history`` for a stream that may follow."""
+comes next: ``ActiveCalls.finish``, ``apologise``, ``transfer`` or ``hand_over``, or none of them
+where the stream was lost. It leaves record and checkpoint in the entry for a stream that may
+follow."""
 
 REFUSAL = Spoken("All our lines are busy. Please call again in a few minutes.", "en-US")
 
@@ -28,8 +32,10 @@ class Services:
     """One worker's parts."""
 
     settings: TwilioSettings
+    spec: AgentSpec
     store: CallStore
     active: ActiveCalls
+    takeover: Takeover
     tickets: TicketBook
     metrics: Metrics
     run_call: RunCall
@@ -37,6 +43,12 @@ class Services:
     refusal: Spoken = REFUSAL
     announcement: Spoken | None = None
     """Said before the stream is opened, such as that the call is recorded."""
-    rest: TwilioRest | None = None
+    prewarm: Callable[[CallEntry], None] = lambda _entry: None
+    """Opens the Live connection of a call whose stream is on its way."""
+    close_record: Callable[[CallEntry], None] = lambda _entry: None
+    """Stores the record of a call that has ended without a stream of ours."""
+    on_over: Callable[[CallEntry], None] = lambda _entry: None
+    """Counts a call that this process does not know and has ended."""
+    wall: Callable[[], float] = time.time
     start_timeout_s: float = 5.0
     """twilio.md 1.5: a socket without ``start`` after about 5 s is closed."""

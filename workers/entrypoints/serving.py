@@ -13,7 +13,6 @@ import structlog
 
 from agent.spec import AgentSpec
 from workers.entrypoints.asgi import exposition
-from workers.entrypoints.server import let_calls_end
 from workers.entrypoints.supervisor.link import ParentLink
 from workers.entrypoints.supervisor.recycling import RecycleLimits, watch_limits
 from workers.entrypoints.supervisor.siblings import Siblings
@@ -68,12 +67,12 @@ async def serve_calls(
         # call for 160 ms at a time (measured at 40 calls).
         gc.collect()
         gc.freeze()
-        let_end = let_calls_end(worker.active, drain_s=settings.drain_s)
 
         async def drain(hurry: asyncio.Event) -> None:
+            worker.active.draining = True
             if share is not None and share.link.replaced:
                 worker.server.stop_accepting()
-            await let_end(hurry)
+            await worker.drainer.run(hurry)
 
         if share is None:
             await worker.server.run(drain)

@@ -1,8 +1,8 @@
 """Twilio's HTTP requests: check, decide, answer with TwiML or with nothing.
 
 A request that does not carry Twilio's signature is answered with 403 and leaves no trace but a
-count. Nothing here waits for the store, save ``/voice/continue`` for a call that this process
-does not know, and that with a deadline.
+count. ``/voice`` waits for nothing; what is next in a call that goes on is decided from the store,
+which is waited for with a deadline, because any worker may have served it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from telephony.calls import twiml
 from telephony.calls.signature import SignatureCheck
-from telephony.calls.status import CallStatus, advance
+from telephony.calls.status import advance
 from telephony.calls.webhooks import (
     CallRequest,
     Form,
@@ -30,25 +30,27 @@ from telephony.calls.webhooks import (
     read_stream_report,
 )
 from telephony.errors import MalformedWebhook, SignatureRejected
-from workers.call.active import CallEntry, CallState
+from workers.call.entry import CallEntry, CallState
+from workers.call.handover import handover
 from workers.call.steering import (
-    NO_AGENT_LEFT,
     Apologise,
     DialTransfer,
     HangUp,
+    LetGo,
     Reconnect,
     Step,
     after_transfer,
     continue_call,
 )
+from workers.call.takeover import TRANSFER_FAILED, closed
 from workers.entrypoints.services import Services
 from workers.store.calls import StoreUnavailable
 
 # Twilio's requests have some 2 kB; SIP headers and passports add to them.
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 5.0
-# Twilio waits 15 s for TwiML and the caller hears nothing meanwhile.
-RECALL_DEADLINE_S = 1.0
+# Whoever has answered a transfer, and the caller, wait for it in silence.
+WHISPER_DEADLINE_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -125,7 +127,8 @@ class Webhooks:
             return self._no_room(request)
         entry.status = advance(entry.status, request.status)
         _log.info("call.announced", call_sid=entry.call_sid, direction=entry.direction)
-        return self._connect(entry, announcement=services.announcement)
+        services.prewarm(entry)
+        return self._connect(entry, stream=1, announcement=services.announcement)
 
     def _no_room(self, request: CallRequest) -> Response:
         services = self._services
@@ -139,24 +142,29 @@ class Webhooks:
     async def _continue(self, request: Request, form: Form) -> Response:
         """A stream has ended: what is next?"""
         asked = read_call_request(form)
-        reconnects = _count(request.query_params.get("n"))
-        entry = await self._entry(asked, reconnects)
+        ended = _number(request.query_params.get(twiml.STREAM_QUERY))
+        entry = await self._services.takeover.asked(asked, ended=ended)
+        if ended is not None and ended < entry.streams and entry.undecided:
+            # This was answered before: by now the next stream may be open, and must not be ended
+            # for it. Its ticket opens no second one.
+            return self._connect(entry, stream=ended + 1)
         # A stream that has said what is next may take its time to end; only where it has not, or
         # where another one is to follow, must it be over.
-        if entry.undecided and not _repeated(entry, reconnects) and not await self._ended(entry):
-            return self._carry_out(entry, Apologise())
-        if entry.undecided and _repeated(entry, reconnects):
-            return self._connect(entry)
-        return self._carry_out(entry, continue_call(entry))
+        if entry.undecided and not await self._ended(entry):
+            return await self._carry_out(entry, Apologise())
+        services = self._services
+        return await self._carry_out(
+            entry, continue_call(entry, services.spec, now=services.wall())
+        )
 
     async def _transfer_result(self, _request: Request, form: Form) -> Response:
         """A transfer's ``<Dial>`` has ended: the call is done, or comes back to an agent."""
-        ended = read_dial_ended(form)
-        entry = await self._entry(ended.request, 0)
+        result = read_dial_ended(form)
+        entry = await self._services.takeover.asked(result.request, ended=None)
         self._services.store.add_event(
-            entry.call_sid, "transfer", {"status": ended.status, "bridged": ended.bridged}
+            entry.call_sid, "transfer", {"status": result.status, "bridged": result.bridged}
         )
-        step = after_transfer(entry, ended)
+        step = after_transfer(entry, result)
         # A number that cannot be dialled is back before the old stream is cleared away. Where this
         # was answered before, the stream is a new one.
         if (
@@ -165,19 +173,31 @@ class Webhooks:
             and not await self._ended(entry)
         ):
             step = Apologise()
-        return self._carry_out(entry, step)
+        return await self._carry_out(entry, step)
 
     async def _whisper(self, request: Request, _form: Form) -> Response:
         """Somebody has answered a transfer: what they hear before they are connected.
 
-        At once and from memory, because both wait for it; where nothing is known of the call, they
-        are connected. Twilio may ask again and hears the same.
+        From memory, or else soon, because both wait for it; where nothing is known of the call,
+        they are connected. Twilio may ask again and hears the same.
         """
         services = self._services
-        entry = services.active.get(request.query_params.get(twiml.CALL_QUERY, ""))
-        if entry is None or entry.briefing is None:
+        call_sid = request.query_params.get(twiml.CALL_QUERY, "")
+        entry = services.active.get(call_sid)
+        text = entry.briefing if entry is not None else await self._recalled_briefing(call_sid)
+        if text is None:
             return _twiml(twiml.whisper(None))
-        return _twiml(twiml.whisper(replace(services.apology, text=entry.briefing)))
+        return _twiml(twiml.whisper(replace(services.apology, text=text)))
+
+    async def _recalled_briefing(self, call_sid: str) -> str | None:
+        services = self._services
+        try:
+            call = await services.store.recall(call_sid, deadline_s=WHISPER_DEADLINE_S)
+        except StoreUnavailable:
+            return None
+        if call is None or call.record is None or call.row.state != CallState.TRANSFER:
+            return None
+        return handover(call.record, services.spec, last_resort=call.row.last_resort)
 
     async def _status(self, _request: Request, form: Form) -> Response:
         report = read_status_report(form)
@@ -212,82 +232,77 @@ class Webhooks:
             _log.error("call.stream_stuck", call_sid=entry.call_sid)
         return ended
 
-    async def _entry(self, request: CallRequest, reconnects: int) -> CallEntry:
-        """The call's entry, made anew from the store where this process does not know it."""
-        active = self._services.active
-        entry = active.get(request.call_sid)
-        if entry is None:
-            recalled = await self._recall(request)
-            # Meanwhile the same question may have been answered, and a stream be open.
-            entry = active.get(request.call_sid) or active.adopt(recalled)
-        entry.reconnects = max(entry.reconnects, reconnects)
-        entry.status = advance(entry.status, request.status)
-        return entry
-
-    async def _recall(self, request: CallRequest) -> CallEntry:
-        entry = CallEntry(
-            call_sid=request.call_sid,
-            account_sid=request.account_sid,
-            direction=request.direction,
-            from_=request.from_,
-            to=request.to,
-            state=CallState.IN_PROGRESS,
-            status=CallStatus.IN_PROGRESS,
-        )
-        try:
-            stored = await self._services.store.load_call(
-                request.call_sid, deadline_s=RECALL_DEADLINE_S
-            )
-        except StoreUnavailable:
-            stored = None
-        _log.info("call.recalled", call_sid=request.call_sid, stored=stored is not None)
-        if stored is not None:
-            if stored.row.state in (CallState.FINISHED, CallState.APOLOGY):
-                entry.state = CallState(stored.row.state)
-            if stored.record is not None:
-                entry.record = stored.record
-                entry.history = list(stored.record.turns)
-                # Else a call without an agent could go from transfer to transfer, each on a worker
-                # that does not know of the one before.
-                entry.last_resort = stored.record.end_reason in NO_AGENT_LEFT
-        return entry
-
-    def _carry_out(self, entry: CallEntry, step: Step) -> Response:
+    async def _carry_out(self, entry: CallEntry, step: Step) -> Response:
         services = self._services
         name = type(step).__name__
         services.metrics.calls_continued.labels(name).inc()
-        _log.info("call.continued", call_sid=entry.call_sid, step=name, reconnects=entry.reconnects)
+        _log.info("call.continued", call_sid=entry.call_sid, step=name, streams=entry.streams)
         match step:
             case HangUp():
-                services.active.finish(entry)
+                self._finish(entry)
                 return _twiml(twiml.hang_up())
             case Apologise():
-                services.active.finish(entry)
+                self._finish(entry)
                 return _twiml(twiml.say_and_hang_up(services.apology))
-            case DialTransfer(to=to):
+            case DialTransfer(to, last_resort):
                 # Twilio shows the caller's number by default; of a call we placed, ours.
                 outbound = entry.direction.startswith("outbound")
                 caller_id = entry.from_ if outbound else None
-                briefed_call = entry.call_sid if entry.briefing else None
+                if entry.state is not CallState.TRANSFER:
+                    services.active.transfer(entry, to, last_resort=last_resort)
+                # What another worker knows of it is asked when somebody has answered.
+                known_here = services.active.get(entry.call_sid) is entry
+                briefed = entry.briefing if known_here else services.spec.context.briefing
+                briefed_call = entry.call_sid if briefed else None
                 return _twiml(
                     twiml.dial(
                         services.settings, to=to, caller_id=caller_id, briefed_call=briefed_call
                     )
                 )
-            case Reconnect(notice, lost):
-                entry.reconnects += lost
-                services.active.resume(entry, notice=notice)
-                return self._connect(entry)
+            case Reconnect(notice):
+                if entry.state is CallState.TRANSFER:
+                    services.active.resume(entry)
+                    # Who gets the stream looks there whether there is anything to go on with.
+                    await services.store.settled()
+                notice = TRANSFER_FAILED if notice else ""
+                return self._connect(entry, stream=entry.streams + 1, notice=notice)
+            case LetGo():
+                raise AssertionError("a stream's own")
 
-    def _connect(self, entry: CallEntry, *, announcement: twiml.Spoken | None = None) -> Response:
+    def _finish(self, entry: CallEntry) -> None:
         services = self._services
-        ticket = services.tickets.issue(account_sid=entry.account_sid, call_sid=entry.call_sid)
+        over = entry.state is CallState.FINISHED
+        if not over and services.active.get(entry.call_sid) is not entry:
+            # So that who may still remember the call does not count it a second time.
+            entry.fence += entry.fence > 0
+            if entry.record is not None:
+                entry.record = closed(entry.record, "the caller was told, and the call ended")
+            services.on_over(entry)
+        services.active.finish(entry)
+        if not over and not entry.stream_live:
+            services.close_record(entry)
+
+    def _connect(
+        self,
+        entry: CallEntry,
+        *,
+        stream: int,
+        announcement: twiml.Spoken | None = None,
+        notice: str = "",
+    ) -> Response:
+        services = self._services
+        ticket = services.tickets.issue(
+            account_sid=entry.account_sid,
+            call_sid=entry.call_sid,
+            stream=stream,
+            direction=entry.direction,
+            from_=entry.from_,
+            to=entry.to,
+            notice=notice,
+        )
         return _twiml(
             twiml.connect_stream(
-                services.settings,
-                ticket=ticket,
-                reconnects=entry.reconnects,
-                announcement=announcement,
+                services.settings, ticket=ticket, stream=stream, announcement=announcement
             )
         )
 
@@ -306,16 +321,8 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _repeated(entry: CallEntry, reconnects: int) -> bool:
-    """Whether the end of the stream with this count was answered before.
-
-    Another stream was asked for then; by now it may be open, and must not be ended for this.
-    """
-    return reconnects < entry.reconnects
-
-
-def _count(text: str | None) -> int:
-    return int(text) if text is not None and text.isdecimal() and len(text) < 4 else 0
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 6 else None
 
 
 def _twiml(document: str) -> Response:

@@ -14,6 +14,7 @@ from pipecat.observers.base_observer import BaseObserver
 
 from agent.context.summarizer import GeminiTextModel
 from agent.context.text_model import TextModelFailed
+from agent.conversation.redaction import Redactor
 from agent.errors import AgentSpecError, LiveConnectRefused
 from agent.live.config import window_issues
 from agent.live.dialer import LiveDialer
@@ -23,14 +24,22 @@ from agent.tools.declarations import importable_issues, load_tools
 from telephony.calls.twiml import Spoken
 from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
-from workers.call.active import ActiveCalls, CallEntry
+from workers.call.active import ActiveCalls
+from workers.call.assembly import Assembly
+from workers.call.entry import CallEntry
 from workers.call.greetings import GreetingCache
 from workers.call.messages import MessagePoller
 from workers.call.pipeline import CallRunner
+from workers.call.prewarm import Prewarm
 from workers.call.recording import Recorder
+from workers.call.records import RecordKeeper
+from workers.call.takeover import Takeover
 from workers.entrypoints.asgi import Gather, create_app
+from workers.entrypoints.fleet import in_fleet
 from workers.entrypoints.server import WebServer
 from workers.entrypoints.services import Services
+from workers.fleet.drainer import Drainer
+from workers.fleet.heartbeat import worker_name
 from workers.logs import LogPipe
 from workers.metrics import Metrics
 from workers.settings import SettingsError, WorkerSettings
@@ -56,6 +65,8 @@ class Worker:
     dialer: LiveDialer
     text_model: GeminiTextModel | None
     """Keeps the calls' summaries; None where the agent names none."""
+    drainer: Drainer
+    """Empties it when it is to leave."""
 
 
 @asynccontextmanager
@@ -92,32 +103,53 @@ async def run_worker(
     metrics = Metrics()
     if logs is not None:
         metrics.logs_dropped.set_function(lambda: logs.dropped)
-    active = ActiveCalls(settings.max_calls, store, on_over=partial(_count, metrics))
+    prewarm = _prewarm(settings, dialer, metrics)
+    over = partial(_over, metrics, prewarm)
+    active = ActiveCalls(settings.max_calls, store, worker=worker_name(), on_over=over)
+    active.on_taken = metrics.calls_lost_to_others.inc
+    metrics.checkpoint_writes_refused.set_function(lambda: store.refused)
+    records = RecordKeeper(store, Redactor(spec.redaction))
     greetings = GreetingCache(settings.data_dir)
     greetings.get(spec)
     recorder = Recorder(settings.data_dir / "recordings") if spec.recording.enabled else None
-    runner = CallRunner(
+    assembly = Assembly(
         spec=spec,
         tools=tools,
         dialer=dialer,
-        active=active,
         store=store,
+        records=records,
         metrics=metrics,
         greetings=greetings,
+        worker=active.worker,
         recorder=recorder,
         variables=variables,
         text_model=text_model,
+        prewarm=prewarm,
+    )
+    takeover = Takeover(active, store, on_lost=metrics.streams_lost.inc)
+    runner = CallRunner(
+        spec=spec,
+        assembly=assembly,
+        active=active,
+        records=records,
+        metrics=metrics,
+        claim_later=takeover.claim_later,
         observers=observers,
     )
     services = Services(
         settings=twilio,
+        spec=spec,
         store=store,
         active=active,
+        takeover=takeover,
         tickets=TicketBook(settings.ticket_secret.get_secret_value()),
         metrics=metrics,
         run_call=runner,
         apology=Spoken(spec.apology, spec.apology_language or spec.language, spec.apology_voice),
         announcement=_announcement(spec),
+        prewarm=assembly.prewarm,
+        close_record=partial(_close_record, records),
+        on_over=over,
     )
     sweeper = asyncio.create_task(_sweep(active), name="sweeper")
     messages = MessagePoller(store, runner.live, is_over=active.is_over)
@@ -125,19 +157,59 @@ async def run_worker(
     try:
         await _prepare(text_model)
         app = create_app(services, gather=gather)
-        async with WebServer(app, host=host, port=port, listener=listener) as server:
-            yield Worker(server, active, runner, store, metrics, recorder, dialer, text_model)
+        async with (
+            in_fleet(
+                active=active,
+                store=store,
+                records=records,
+                metrics=metrics,
+                settings=twilio,
+                hung_s=settings.hung_s,
+            ) as fleet,
+            WebServer(app, host=host, port=port, listener=listener) as server,
+        ):
+            drainer = Drainer(
+                settings.drain_s,
+                active=active,
+                awaited=lambda: active.awaited,
+                others_ready=lambda: fleet.others_ready,
+                hand_over=runner.hand_over,
+            )
+            yield Worker(
+                server,
+                active,
+                runner,
+                store,
+                metrics,
+                recorder,
+                dialer,
+                text_model,
+                drainer,
+            )
     finally:
         sweeper.cancel()
         await messages.close()
+        if prewarm is not None:
+            await prewarm.close()
         if text_model is not None:
             await text_model.close()
-        await asyncio.to_thread(runner.close)
+        await asyncio.to_thread(records.close)
         await store.close(deadline_s=CLOSE_TIMEOUT_S)
         # Both wait for their threads.
         await asyncio.to_thread(greetings.close)
         if recorder is not None:
             await asyncio.to_thread(recorder.close)
+
+
+def _prewarm(settings: WorkerSettings, dialer: LiveDialer, metrics: Metrics) -> Prewarm | None:
+    if not settings.prewarm:
+        return None
+    return Prewarm(dialer, on_outcome=lambda outcome: metrics.prewarm.labels(outcome.value).inc())
+
+
+def _close_record(records: RecordKeeper, entry: CallEntry) -> None:
+    if entry.record is not None:
+        records.keep_later(entry.record, fence=entry.fence, final=True)
 
 
 async def _sweep(active: ActiveCalls) -> None:
@@ -189,7 +261,9 @@ def _checked(
     return twilio
 
 
-def _count(metrics: Metrics, entry: CallEntry) -> None:
+def _over(metrics: Metrics, prewarm: Prewarm | None, entry: CallEntry) -> None:
+    if prewarm is not None:
+        prewarm.drop(entry.call_sid)
     if entry.record is not None:
         metrics.call_ended(entry.record)
 

@@ -10,7 +10,8 @@ from telephony.calls.status import CallStatus
 from tests.fakes.clock import Clock
 from tests.fakes.store import MemoryCallStore
 from workers.call import active as active_module
-from workers.call.active import ActiveCalls, CallEntry, CallState, StreamRefused
+from workers.call.active import ActiveCalls, StreamRefused
+from workers.call.entry import CallEntry, CallState
 
 
 @pytest.fixture
@@ -40,6 +41,12 @@ def admitted(calls: ActiveCalls, call_sid: str = "CA1") -> CallEntry:
     return entry
 
 
+def known(calls: ActiveCalls, call_sid: str = "CA1") -> CallEntry:
+    entry = calls.get(call_sid)
+    assert entry is not None
+    return entry
+
+
 def test_no_more_calls_than_the_limit(calls: ActiveCalls) -> None:
     """Capacity counts from the voice request on, not from the stream."""
     assert admit(calls, "CA1")
@@ -59,9 +66,11 @@ def test_call_whose_stream_never_came_gives_its_place_back(
     """A slot is not taken for ever by a call that failed before its stream."""
     admit(calls, "CA1")
     admit(calls, "CA2")
-    clock.advance(active_module.FORGET_AFTER_S)
+    clock.advance(active_module.ANNOUNCED_S)
     assert admit(calls, "CA3")
-    assert len(calls) == 1
+    clock.advance(active_module.FORGET_AFTER_S)
+    calls.sweep()
+    assert len(calls) == 0
 
 
 def test_ending_call_takes_no_place(calls: ActiveCalls) -> None:
@@ -82,32 +91,19 @@ def test_draining_refuses_new_calls_and_serves_known_ones(calls: ActiveCalls) ->
 async def test_second_stream_of_a_call_is_refused(calls: ActiveCalls) -> None:
     """One stream at a time; the first goes on."""
     admit(calls)
-    with calls.stream("CA1", account_sid="AC1") as entry:
-        with pytest.raises(StreamRefused, match="second"), calls.stream("CA1", account_sid="AC1"):
+    with calls.stream(known(calls, "CA1")) as entry:
+        with pytest.raises(StreamRefused, match="second"), calls.stream(known(calls, "CA1")):
             pass
         assert calls.live_streams == 1
     assert calls.live_streams == 0
-    with calls.stream("CA1", account_sid="AC1"):
-        assert entry.streams_started == 2
-
-
-@pytest.mark.parametrize(("call_sid", "account_sid"), [("CA9", "AC1"), ("CA1", "AC9")])
-async def test_stream_of_an_unannounced_call_is_refused(
-    calls: ActiveCalls, call_sid: str, account_sid: str
-) -> None:
-    """Call and account must be those of a signed voice request."""
-    admit(calls)
-    with (
-        pytest.raises(StreamRefused, match="unknown"),
-        calls.stream(call_sid, account_sid=account_sid),
-    ):
-        pass
+    with calls.stream(entry):
+        assert calls.live_streams == 1
 
 
 async def test_stream_of_a_finished_call_is_refused(calls: ActiveCalls) -> None:
     """A late socket does not revive a call."""
     calls.finish(admitted(calls))
-    with pytest.raises(StreamRefused, match="over"), calls.stream("CA1", account_sid="AC1"):
+    with pytest.raises(StreamRefused, match="over"), calls.stream(known(calls, "CA1")):
         pass
 
 
@@ -118,10 +114,10 @@ async def test_end_of_a_call_is_told_once_whether_stream_or_status_ends_first(
     over: list[str] = []
     calls = ActiveCalls(2, store, Clock(), on_over=lambda entry: over.append(entry.call_sid))
     admit(calls, "CA1")
-    with calls.stream("CA1", account_sid="AC1"):
+    with calls.stream(known(calls, "CA1")):
         calls.note_status("CA1", CallStatus.COMPLETED)
     admit(calls, "CA2")
-    with calls.stream("CA2", account_sid="AC1"):
+    with calls.stream(known(calls, "CA2")):
         pass
     calls.note_status("CA2", CallStatus.COMPLETED)
     calls.note_status("CA2", CallStatus.COMPLETED)
@@ -134,7 +130,7 @@ async def test_terminal_status_forgets_the_call(calls: ActiveCalls) -> None:
     calls.note_status("CA1", CallStatus.COMPLETED)
     assert calls.get("CA1") is None
     admit(calls, "CA2")
-    with calls.stream("CA2", account_sid="AC1") as entry:
+    with calls.stream(known(calls, "CA2")) as entry:
         calls.note_status("CA2", CallStatus.COMPLETED)
         assert entry.state is CallState.FINISHED
         assert calls.get("CA2") is entry
@@ -145,7 +141,7 @@ async def test_call_between_two_streams_is_not_over(calls: ActiveCalls) -> None:
     """Nor one that was transferred: it may come back to the agent."""
     assert calls.is_over("CA1")
     entry = admitted(calls)
-    with calls.stream("CA1", account_sid="AC1"):
+    with calls.stream(known(calls, "CA1")):
         pass
     assert not calls.is_over("CA1")
     calls.transfer(entry, "+15550100009")
@@ -162,7 +158,7 @@ async def test_stream_that_outlives_its_call_is_ended(
     admit(calls)
 
     async def serve() -> None:
-        with calls.stream("CA1", account_sid="AC1"):
+        with calls.stream(known(calls, "CA1")):
             await asyncio.sleep(60)
 
     task = asyncio.create_task(serve())
@@ -180,7 +176,7 @@ async def test_grace_does_not_touch_a_later_stream(
     """The timer set for one stream leaves alone what its task does afterwards."""
     monkeypatch.setattr(active_module, "STREAM_GRACE_S", 0.01)
     admit(calls)
-    with calls.stream("CA1", account_sid="AC1"):
+    with calls.stream(known(calls, "CA1")):
         calls.note_status("CA1", CallStatus.COMPLETED)
     await asyncio.sleep(0.05)
 
@@ -190,7 +186,7 @@ async def test_stream_left_by_twilio_makes_way(calls: ActiveCalls) -> None:
     entry = admitted(calls)
 
     async def serve() -> None:
-        with calls.stream("CA1", account_sid="AC1"):
+        with calls.stream(known(calls, "CA1")):
             await asyncio.sleep(60)
 
     task = asyncio.create_task(serve())
@@ -198,8 +194,8 @@ async def test_stream_left_by_twilio_makes_way(calls: ActiveCalls) -> None:
     assert await calls.stream_ended(entry, grace_s=0.02)
     with pytest.raises(StreamRefused, match="left"):
         await task
-    with calls.stream("CA1", account_sid="AC1"):
-        assert entry.streams_started == 2
+    with calls.stream(entry):
+        assert calls.live_streams == 1
 
 
 async def test_cancelling_the_server_is_not_swallowed(calls: ActiveCalls) -> None:
@@ -207,7 +203,7 @@ async def test_cancelling_the_server_is_not_swallowed(calls: ActiveCalls) -> Non
     admit(calls)
 
     async def serve() -> None:
-        with calls.stream("CA1", account_sid="AC1"):
+        with calls.stream(known(calls, "CA1")):
             await asyncio.sleep(60)
 
     task = asyncio.create_task(serve())
@@ -218,29 +214,31 @@ async def test_cancelling_the_server_is_not_swallowed(calls: ActiveCalls) -> Non
     assert calls.live_streams == 0
 
 
-async def test_wait_idle_waits_for_streams(calls: ActiveCalls) -> None:
-    """True once no stream is open, False when time is up."""
+async def test_call_with_a_stream_is_awaited(calls: ActiveCalls) -> None:
+    """A worker that is being emptied stays for it, and no longer than for that."""
     entry = admitted(calls)
-    with calls.stream("CA1", account_sid="AC1"):
+    with calls.stream(entry):
         calls.finish(entry)
-        assert not await calls.wait_idle(timeout_s=0.01)
+        assert calls.awaited
     calls.note_status("CA1", CallStatus.COMPLETED)
-    assert await calls.wait_idle(timeout_s=0)
+    assert not calls.awaited
 
 
 @pytest.mark.parametrize("state", list(CallState))
-async def test_wait_idle_waits_for_what_twilio_is_about_to_ask(
+def test_what_twilio_is_about_to_ask_is_awaited(
     calls: ActiveCalls, clock: Clock, state: CallState
 ) -> None:
-    """A stream that was announced, or the question what follows one, must find somebody."""
+    """A stream that was announced, or the question what follows one, must find somebody.
+
+    A call that is done asks at once or never, and so does one that another worker may answer for.
+    """
     entry = admitted(calls)
     entry.state = state
-    assert not await calls.wait_idle(timeout_s=0.01)
-    finished = state is CallState.FINISHED
+    assert calls.awaited
     clock.advance(active_module.STREAM_GRACE_S)
-    assert await calls.wait_idle(timeout_s=0.01) is finished
+    assert calls.awaited is (state not in (CallState.FINISHED, CallState.HANDED_OVER))
     clock.advance(active_module.FORGET_AFTER_S)
-    assert await calls.wait_idle(timeout_s=0)
+    assert not calls.awaited
 
 
 async def test_transferred_call_is_told_to_be_over_once(
@@ -269,7 +267,7 @@ async def test_repeated_callback_does_not_cut_short_what_is_cleared_away(
     kept: list[str] = []
 
     async def serve() -> None:
-        with calls.stream("CA1", account_sid="AC1"):
+        with calls.stream(known(calls, "CA1")):
             try:
                 await asyncio.sleep(60)
             finally:
@@ -290,7 +288,7 @@ async def test_every_change_reaches_the_store(calls: ActiveCalls, store: MemoryC
     """The store knows the state that decides what comes next."""
     entry = admitted(calls)
     assert store.rows["CA1"][0].state == "ringing"
-    with calls.stream("CA1", account_sid="AC1"):
+    with calls.stream(known(calls, "CA1")):
         assert store.rows["CA1"][0].state == "in_progress"
         calls.finish(entry)
         assert store.rows["CA1"][0].state == "finished"
@@ -301,6 +299,74 @@ async def test_every_change_reaches_the_store(calls: ActiveCalls, store: MemoryC
 async def test_store_outage_changes_nothing(calls: ActiveCalls, store: MemoryCallStore) -> None:
     """Calls go on; the losses are counted."""
     store.failing = True
-    with calls.stream(admitted(calls).call_sid, account_sid="AC1") as entry:
+    with calls.stream(admitted(calls)) as entry:
         calls.finish(entry)
     assert store.lost > 0
+
+
+def test_emptied_worker_sends_new_calls_elsewhere(store: MemoryCallStore) -> None:
+    """Where another worker is ready the call is answered, and leaves nothing here."""
+    calls = ActiveCalls(2, store, Clock())
+    calls.elsewhere = lambda: True
+    calls.draining = True
+    assert admit(calls) is not None
+    assert len(calls) == 0
+    assert not calls.awaited
+
+
+async def test_stream_says_whose_it_is(calls: ActiveCalls, store: MemoryCallStore) -> None:
+    """The row has an owner while its stream is served, and none afterwards."""
+    calls.worker = "w1"
+    entry = admitted(calls)
+    entry.fence = 1
+    with calls.stream(entry):
+        assert store.rows["CA1"][0].owner == "w1"
+    assert store.rows["CA1"][0].owner == ""
+
+
+async def served(calls: ActiveCalls, entry: CallEntry) -> None:
+    with calls.stream(entry):
+        await asyncio.sleep(60)
+
+
+async def test_call_that_another_worker_has_taken_falls_silent(
+    calls: ActiveCalls, store: MemoryCallStore
+) -> None:
+    """Its task is cancelled at once, nothing more is written, and it is not counted as over."""
+    over: list[str] = []
+    calls = ActiveCalls(2, store, Clock(), on_over=lambda entry: over.append(entry.call_sid))
+    taken: list[bool] = []
+    calls.on_taken = lambda: taken.append(True)
+    entry = admitted(calls)
+    entry.fence = 3
+    task = asyncio.create_task(served(calls, entry))
+    await asyncio.sleep(0)
+    before = store.rows["CA1"][0]
+    calls.taken("CA1", 3)
+    with pytest.raises(StreamRefused, match="taken"):
+        await asyncio.wait_for(task, 5)
+    assert store.rows["CA1"][0] == before
+    assert calls.get("CA1") is None
+    assert taken == [True]
+    assert over == []
+
+
+async def test_refusal_of_an_old_number_does_not_touch_the_new_one(calls: ActiveCalls) -> None:
+    """What was written before this process took the call again may be refused late."""
+    entry = admitted(calls)
+    entry.fence = 3
+    task = asyncio.create_task(served(calls, entry))
+    await asyncio.sleep(0)
+    calls.taken("CA1", 2)
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    task.cancel()
+
+
+def test_status_of_a_call_served_elsewhere_reaches_the_store(
+    calls: ActiveCalls, store: MemoryCallStore
+) -> None:
+    """A report may come to any worker."""
+    store.save_call(CallEntry("CA7", "AC1", "inbound", "+1", "+2").row())
+    assert calls.note_status("CA7", CallStatus.COMPLETED) is None
+    assert store.rows["CA7"][0].status == "completed"

@@ -133,7 +133,7 @@ async def test_moves_of_every_stream_are_on_the_record(
     monkeypatch.setattr(LiveSession, "run", move_and_lose_the_line)
     async with evercall(tmp_path) as rig:
         _, record = await rig.call(StaySilent())
-    assert [len(record.streams), len(record.moves)] == [3, 3]
+    assert [len(record.streams), len(record.moves)] == [4, 4]
 
 
 async def test_note_that_waits_when_the_socket_drops_is_told_by_the_next_stream(

@@ -6,21 +6,26 @@ import pytest
 
 from agent.conversation.record import EndReason
 from agent.live.session_events import SessionEnd
+from agent.spec import AgentSpec, Moves
 from telephony.calls.status import CallStatus, DialStatus
 from telephony.calls.webhooks import CallRequest, DialEnded
-from workers.call.active import CallEntry, CallState
+from workers.call.entry import CallEntry, CallState
 from workers.call.steering import (
     NO_AGENT_LEFT,
     NOBODY_ANSWERED,
     Apologise,
     DialTransfer,
     HangUp,
+    LetGo,
     Reconnect,
     Step,
     after_session,
     after_transfer,
     continue_call,
 )
+
+NOW = 1_800_000_000.0
+BAKERY = AgentSpec("bakery", "You are a baker.")
 
 
 def entry(state: CallState, **fields: object) -> CallEntry:
@@ -34,6 +39,7 @@ def entry(state: CallState, **fields: object) -> CallEntry:
 def test_end_of_a_session_decides(reason: EndReason) -> None:
     """Done calls are hung up; what was lost on our side or the line's gets another stream."""
     expected: dict[EndReason, Step] = {
+        EndReason.HANDED_OVER: LetGo(),
         EndReason.STREAM_LOST: Reconnect(),
         EndReason.WORKER_STOPPED: Reconnect(),
         EndReason.INTERNAL_ERROR: Reconnect(),
@@ -69,14 +75,31 @@ def test_person_takes_over_where_no_agent_is_left(reason: EndReason) -> None:
         ),
         (entry(CallState.RINGING), Reconnect()),
         (entry(CallState.IN_PROGRESS), Reconnect()),
-        (entry(CallState.IN_PROGRESS, reconnects=1), Reconnect()),
-        (entry(CallState.IN_PROGRESS, reconnects=2), Apologise()),
+        (entry(CallState.IN_PROGRESS, lost_at=(NOW - 60, NOW - 20)), Reconnect()),
+        (entry(CallState.IN_PROGRESS, lost_at=(NOW - 60, NOW - 40, NOW - 20)), Apologise()),
+        (entry(CallState.IN_PROGRESS, lost_at=(NOW - 121, NOW - 40, NOW - 20)), Reconnect()),
+        (entry(CallState.HANDED_OVER, lost_at=(NOW - 60, NOW - 40, NOW - 20)), Reconnect()),
         (entry(CallState.IN_PROGRESS, status=CallStatus.COMPLETED), HangUp()),
     ],
 )
 def test_state_decides(call: CallEntry, step: Step) -> None:
-    """An unfinished call gets another stream at most twice, then an apology."""
-    assert continue_call(call) == step
+    """A stream may be lost three times within two minutes; the next loss is followed by an apology.
+
+    Hand-overs do not count.
+    """
+    assert continue_call(call, BAKERY, now=NOW) == step
+
+
+def test_person_takes_over_where_streams_are_lost_again_and_again() -> None:
+    """With a person named, the caller is put through, as a last resort."""
+    spec = AgentSpec(
+        "bakery",
+        "You are a baker.",
+        moves=Moves(person="colleague"),
+        transfer={"colleague": "+15550100009"},
+    )
+    call = entry(CallState.IN_PROGRESS, lost_at=(NOW, NOW, NOW))
+    assert continue_call(call, spec, now=NOW) == DialTransfer("+15550100009", last_resort=True)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +108,10 @@ def test_state_decides(call: CallEntry, step: Step) -> None:
         (DialStatus.COMPLETED, True, HangUp()),
         (DialStatus.COMPLETED, None, HangUp()),
         (DialStatus.ANSWERED, None, HangUp()),
-        (DialStatus.COMPLETED, False, Reconnect(NOBODY_ANSWERED, lost=False)),
-        (DialStatus.NO_ANSWER, None, Reconnect(NOBODY_ANSWERED, lost=False)),
-        (DialStatus.BUSY, False, Reconnect(NOBODY_ANSWERED, lost=False)),
-        (DialStatus.FAILED, None, Reconnect(NOBODY_ANSWERED, lost=False)),
+        (DialStatus.COMPLETED, False, Reconnect(NOBODY_ANSWERED)),
+        (DialStatus.NO_ANSWER, None, Reconnect(NOBODY_ANSWERED)),
+        (DialStatus.BUSY, False, Reconnect(NOBODY_ANSWERED)),
+        (DialStatus.FAILED, None, Reconnect(NOBODY_ANSWERED)),
     ],
 )
 def test_unanswered_transfer_comes_back(

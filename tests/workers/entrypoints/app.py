@@ -13,13 +13,16 @@ from xml.etree import ElementTree as ET
 import httpx
 from starlette.types import ASGIApp
 
+from agent.spec import AgentSpec
 from telephony.calls.twiml import Spoken
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
 from tests.fakes.store import MemoryCallStore
-from workers.call.active import ActiveCalls, CallEntry
+from workers.call.active import ActiveCalls
+from workers.call.entry import CallEntry
+from workers.call.takeover import Takeover
 from workers.entrypoints.asgi import create_app
 from workers.entrypoints.services import RunCall, Services
 from workers.metrics import Metrics
@@ -29,6 +32,7 @@ ACCOUNT = "AC" + "0" * 32
 CALL = "CA" + "1" * 32
 STREAM = "MZ" + "2" * 32
 SORRY = Spoken("We are sorry.")
+BAKERY = AgentSpec("bakery", "You are a baker.")
 
 
 def sign(url: str, fields: list[tuple[str, str]] | None = None, token: str = TOKEN) -> str:
@@ -77,18 +81,26 @@ class App:
         forward_number: str | None = None,
         start_timeout_s: float = 5.0,
         apology: Spoken = SORRY,
+        spec: AgentSpec = BAKERY,
+        elsewhere: bool = False,
     ) -> None:
         self.settings = TwilioSettings(ACCOUNT, TOKEN, public_url, forward_number=forward_number)
         self.store = MemoryCallStore()
-        self.active = ActiveCalls(limit, self.store)
+        self.active = ActiveCalls(limit, self.store, worker="w1")
+        self.active.elsewhere = lambda: elsewhere
+        self.wall = 1_800_000_000.0
+        self.takeover = Takeover(self.active, self.store, wall=lambda: self.wall)
         self.tickets = TicketBook("a secret for tests")
         self.metrics = Metrics()
         self.served = Served()
         self.app: ASGIApp = create_app(
             Services(
                 settings=self.settings,
+                spec=spec,
                 store=self.store,
                 active=self.active,
+                takeover=self.takeover,
+                wall=lambda: self.wall,
                 tickets=self.tickets,
                 metrics=self.metrics,
                 run_call=run_call or self.served,
@@ -123,6 +135,12 @@ class App:
                 "x-twilio-signature": sign(url, pairs, token),
             },
         )
+
+    def announced(self, call_sid: str = CALL) -> CallEntry:
+        """The entry of a call that has been announced."""
+        entry = self.active.get(call_sid)
+        assert entry is not None
+        return entry
 
     async def announce(self, call_sid: str = CALL) -> str:
         """Ring, and return the ticket in the answer."""

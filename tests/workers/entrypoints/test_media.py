@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,11 +18,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from telephony.errors import MediaSocketClosed
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
-from tests.workers.entrypoints.app import CALL, CONNECTED, App, sign, start_message
-from workers.call.active import CallEntry, CallState
+from tests.workers.entrypoints.app import ACCOUNT, CALL, CONNECTED, App, sign, start_message
+from workers.call.entry import CallEntry, CallState
 from workers.entrypoints.server import MAX_MESSAGE_BYTES, WebServer
+from workers.store.calls import CallRow
 
 POLICY = 1008
+
+
+def row(**fields: Any) -> CallRow:
+    given = {"state": "in_progress", "status": "in-progress"} | fields
+    return CallRow(CALL, ACCOUNT, "inbound", "+15550100001", "+15550100002", **given)
 
 
 @contextmanager
@@ -95,8 +102,9 @@ async def other_accounts_ticket(app: App) -> str:
     return start_message(await app.announce(), account_sid="AC-other")
 
 
-async def unannounced_call(app: App) -> str:
+async def stream_that_was(app: App) -> str:
     sid = app.settings.account_sid
+    app.store.save_call(row(streams=1, fence=1))
     return start_message(app.tickets.issue(account_sid=sid, call_sid=CALL))
 
 
@@ -116,7 +124,7 @@ async def finished_call(app: App) -> str:
         (used_ticket, "ticket_reused"),
         (other_calls_ticket, "ticket_foreign"),
         (other_accounts_ticket, "ticket_foreign"),
-        (unannounced_call, "unknown"),
+        (stream_that_was, "second"),
         (finished_call, "over"),
     ],
 )

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
 
-from agent.conversation.record import CallRecord, EndReason, TurnRecord
+from agent.conversation.record import CallRecord, SummaryRecord, TurnRecord
 from telephony.calls.twiml import Spoken
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
+from telephony.media_stream.ticket import Ticket
 from tests.workers.entrypoints.app import ACCOUNT, CALL, App, redirect, ticket, verbs
-from workers.call import active
-from workers.call.active import CallEntry, CallState
-from workers.call.steering import NOBODY_ANSWERED
+from workers.call.active import ActiveCalls, StreamRefused
+from workers.call.entry import CallEntry, CallState
+from workers.call.takeover import TRANSFER_FAILED, Takeover
 from workers.entrypoints import webhooks
 from workers.store.calls import CallRow
 
@@ -37,6 +39,14 @@ def app() -> App:
     return App()
 
 
+def stored(state: str, **fields: Any) -> CallRow:
+    return CallRow(CALL, ACCOUNT, "inbound", "", "", state, "in-progress", **fields)
+
+
+def redeemed(app: App, answer: httpx.Response) -> Ticket:
+    return app.tickets.redeem(ticket(answer), account_sid=ACCOUNT, call_sid=CALL)
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_bad_signature_leaves_only_a_count(app: App, path: str) -> None:
     """Nothing is stored, no entry is made."""
@@ -52,7 +62,7 @@ async def test_inbound_call_gets_a_stream_with_a_ticket(app: App) -> None:
     """The ticket in the answer opens a stream for this call, once."""
     answer = await app.post("/voice", CallStatus="ringing")
     assert verbs(answer) == ["Connect", "Redirect"]
-    assert redirect(answer) == "https://voice.example/voice/continue?n=0"
+    assert redirect(answer) == "https://voice.example/voice/continue?n=1"
     app.tickets.redeem(ticket(answer), account_sid=ACCOUNT, call_sid=CALL)
     entry = app.active.get(CALL)
     assert entry is not None
@@ -96,23 +106,30 @@ async def test_voice_does_not_wait_for_the_store(app: App) -> None:
     assert app.store.lost > 0
 
 
-async def test_unfinished_call_is_reconnected_twice_then_apologised_to(app: App) -> None:
-    """The count goes through the address, so that it survives this process."""
+async def test_unfinished_call_is_reconnected_until_too_many_were_lost(app: App) -> None:
+    """Each loss is counted when the next stream starts; the fourth within two minutes is the last.
+
+    Whoever answers meanwhile: the store has the count.
+    """
     answer = await app.post("/voice")
-    for count in (1, 2):
-        query = "?" + redirect(answer).partition("?")[2]
-        answer = await app.post("/voice/continue", query=query)
-        assert verbs(answer) == ["Connect", "Redirect"]
-        assert redirect(answer).endswith(f"?n={count}")
-    answer = await app.post("/voice/continue", query="?n=2")
-    assert verbs(answer) == ["Say", "Hangup"]
+    for number in (1, 2, 3, 4):
+        assert redirect(answer).endswith(f"?n={number}")
+        with app.active.stream(await app.takeover.started(redeemed(app, answer))) as entry:
+            if entry.unclaimed:
+                await app.takeover.claim_later(entry)
+            assert entry.streams == number
+        app.active.drop(entry)
+        answer = await app.post("/voice/continue", query=f"?n={number}")
+        assert verbs(answer) == (["Connect", "Redirect"] if number < 4 else ["Say", "Hangup"])
     assert "We are sorry." in answer.text
-    assert verbs(await app.post("/voice/continue", query="?n=2")) == ["Hangup"]
+    assert verbs(await app.post("/voice/continue", query="?n=4")) == ["Hangup"]
 
 
-async def test_count_in_the_address_is_believed(app: App) -> None:
+async def test_number_in_the_address_is_believed(app: App) -> None:
     """A worker that never saw the call counts on where the last one stopped."""
-    assert verbs(await app.post("/voice/continue", query="?n=2")) == ["Say", "Hangup"]
+    answer = await app.post("/voice/continue", query="?n=2")
+    assert redirect(answer).endswith("?n=3")
+    assert redeemed(app, answer).stream == 3
 
 
 @pytest.mark.parametrize("query", ["", "?n=", "?n=x", "?n=-1", "?n=99999999"])
@@ -127,30 +144,50 @@ async def test_finished_call_is_hung_up(app: App) -> None:
     entry = app.active.get(CALL)
     assert entry is not None
     app.active.finish(entry)
-    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Hangup"]
+    assert verbs(await app.post("/voice/continue", query="?n=1")) == ["Hangup"]
 
 
 async def test_finished_call_of_an_earlier_process_is_hung_up(app: App) -> None:
     """What this process does not know it asks the store."""
-    app.store.save_call(CallRow(CALL, ACCOUNT, "inbound", "", "", "finished", "in-progress"))
-    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Hangup"]
+    app.store.save_call(stored("finished"))
+    assert verbs(await app.post("/voice/continue", query="?n=1")) == ["Hangup"]
 
 
 async def test_unfinished_call_of_an_earlier_process_keeps_its_history(app: App) -> None:
-    """A fresh session can be told what was said before the restart."""
+    """The next session can be told what was said before the restart."""
     turn = TurnRecord("agent", "Hello", "Hello", 0, 1)
-    app.store.save_call(CallRow(CALL, ACCOUNT, "inbound", "", "", "in_progress", "in-progress"))
-    app.store.save_record(CALL, CallRecord(CALL, "bakery", "m", turns=[turn]))
-    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Connect", "Redirect"]
-    entry = app.active.get(CALL)
-    assert entry is not None
-    assert entry.history == [turn]
+    app.store.save_call(stored("in_progress", fence=1, streams=1))
+    app.store.save_record(CALL, CallRecord(CALL, "bakery", "m", turns=[turn]), fence=1)
+    answer = await app.post("/voice/continue", query="?n=1")
+    entry = await app.takeover.started(redeemed(app, answer))
+    assert entry.record is not None
+    assert entry.record.turns == [turn]
+    assert (entry.fence, entry.streams) == (2, 2)
+
+
+async def test_newer_number_in_the_store_counts_more_than_memory(app: App) -> None:
+    """Another worker has served the call meanwhile, and finished it."""
+    await app.announce()
+    app.store.save_call(stored("finished", fence=2, streams=2))
+    assert verbs(await app.post("/voice/continue", query="?n=2")) == ["Hangup"]
+
+
+async def test_memory_counts_where_it_is_the_newest(app: App) -> None:
+    """What is written behind may not be there yet."""
+    await app.announce()
+    entry = app.announced()
+    entry.fence = entry.streams = 2
+    app.store.save_call(stored("in_progress", fence=1, streams=1))
+    app.store.failing = True
+    app.active.finish(entry)
+    app.store.failing = False
+    assert verbs(await app.post("/voice/continue", query="?n=2")) == ["Hangup"]
 
 
 async def test_unknown_call_goes_on_while_the_store_is_away(app: App) -> None:
     """Doubt costs a fresh session, not the call."""
     app.store.failing = True
-    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Connect", "Redirect"]
+    assert verbs(await app.post("/voice/continue", query="?n=1")) == ["Connect", "Redirect"]
 
 
 async def test_apology_is_said_once(app: App) -> None:
@@ -159,7 +196,7 @@ async def test_apology_is_said_once(app: App) -> None:
     entry = app.active.get(CALL)
     assert entry is not None
     app.active.apologise(entry)
-    assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Say", "Hangup"]
+    assert verbs(await app.post("/voice/continue", query="?n=1")) == ["Say", "Hangup"]
     assert entry.state is CallState.FINISHED
 
 
@@ -174,7 +211,7 @@ async def test_transfer_shows_a_number_we_may_show(
     entry = app.active.get(CALL)
     assert entry is not None
     app.active.transfer(entry, "+15550100009")
-    answer = await app.post("/voice/continue", query="?n=0")
+    answer = await app.post("/voice/continue", query="?n=1")
     assert verbs(answer) == ["Dial"]
     assert "+15550100009" in answer.text
     assert (f'callerId="{caller_id}"' in answer.text) is (caller_id is not None)
@@ -192,9 +229,8 @@ async def test_unanswered_transfer_returns_to_the_agent(app: App) -> None:
     entry = await transferred(app)
     answer = await app.post("/voice/transfer-result", DialCallStatus="no-answer")
     assert verbs(answer) == ["Connect", "Redirect"]
-    assert redirect(answer).endswith("?n=0")
-    assert entry.notice == NOBODY_ANSWERED
-    assert entry.state is CallState.IN_PROGRESS
+    assert redeemed(app, answer).notice == TRANSFER_FAILED
+    assert entry.state is CallState.HANDED_OVER
     assert app.store.events[-1][1].payload == {"status": "no-answer", "bridged": None}
 
 
@@ -218,7 +254,7 @@ async def test_last_resort_that_answers_ends_the_call(app: App) -> None:
 async def test_last_resort_does_not_wait_for_the_old_stream_to_apologise(app: App) -> None:
     """No stream follows that the old one could be in the way of."""
     await app.announce()
-    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+    with app.active.stream(app.announced()) as entry:
         app.active.transfer(entry, "+15550100009", last_resort=True)
         async with asyncio.timeout(1):
             answer = await app.post("/voice/transfer-result", DialCallStatus="failed")
@@ -226,18 +262,14 @@ async def test_last_resort_does_not_wait_for_the_old_stream_to_apologise(app: Ap
 
 
 @pytest.mark.parametrize(
-    ("reason", "expected"),
-    [
-        (EndReason.LIVE_LOST, ["Say", "Hangup"]),
-        (EndReason.TRANSFERRED, ["Connect", "Redirect"]),
-    ],
+    ("last_resort", "expected"),
+    [(True, ["Say", "Hangup"]), (False, ["Connect", "Redirect"])],
 )
 async def test_unanswered_transfer_of_an_earlier_process(
-    app: App, reason: EndReason, expected: list[str]
+    app: App, last_resort: bool, expected: list[str]
 ) -> None:
-    """The record tells whether an agent was left when the caller was put through."""
-    app.store.save_call(CallRow(CALL, ACCOUNT, "inbound", "", "", "transfer", "in-progress"))
-    app.store.save_record(CALL, CallRecord(CALL, "bakery", "m", end_reason=reason))
+    """The store tells whether an agent was left when the caller was put through."""
+    app.store.save_call(stored("transfer", fence=1, streams=1, last_resort=last_resort))
     answer = await app.post("/voice/transfer-result", DialCallStatus="busy")
     assert verbs(answer) == expected
 
@@ -262,7 +294,7 @@ async def test_briefing_is_said_to_whoever_answers(app: App) -> None:
     entry = app.active.get(CALL)
     assert entry is not None
     app.active.transfer(entry, "+15550100009", briefing="Anna wants <two> loaves & more.")
-    answer = await app.post("/voice/continue", query="?n=0")
+    answer = await app.post("/voice/continue", query="?n=1")
     assert f'url="https://voice.example/voice/whisper?call={CALL}"' in answer.text
     for _ in range(2):
         answer = await whispered(app)
@@ -292,15 +324,15 @@ async def test_transfer_without_a_briefing_asks_for_none(app: App, briefing: str
     entry = app.active.get(CALL)
     assert entry is not None
     app.active.transfer(entry, "+15550100009", briefing=briefing)
-    answer = await app.post("/voice/continue", query="?n=0")
+    answer = await app.post("/voice/continue", query="?n=1")
     assert "whisper" not in answer.text
     assert verbs(await whispered(app)) == []
 
 
 async def test_briefing_of_an_unknown_call_is_none(app: App) -> None:
-    """The call may be over, or of an earlier process: nobody must hear an error, or wait.
+    """The call may be over, or the store be slow: nobody must hear an error, or wait for long.
 
-    The store is not asked, and no entry is made.
+    No entry is made.
     """
     app.store.read_delay_s = 30
     async with asyncio.timeout(5):
@@ -310,16 +342,28 @@ async def test_briefing_of_an_unknown_call_is_none(app: App) -> None:
     assert len(app.active) == 0
 
 
+async def test_briefing_of_another_workers_call_is_made_from_what_it_has_stored(app: App) -> None:
+    """The worker that put the caller through may be gone by the time somebody answers."""
+    record = CallRecord(CALL, "bakery", "m", summary=SummaryRecord(caller="Anna", turns=0))
+    app.store.save_call(stored("transfer", fence=1, streams=1, transfer_to="+15550100009"))
+    app.store.save_record(CALL, record, fence=1)
+    assert verbs(answer := await app.post("/voice/continue", query="?n=1")) == ["Dial"]
+    assert "whisper" in answer.text
+    answer = await whispered(app)
+    assert verbs(answer) == ["Say"]
+    assert "Anna" in answer.text
+
+
 async def test_next_transfer_has_a_briefing_of_its_own(app: App) -> None:
     """Nobody hears what was meant for somebody else."""
     await app.announce()
     entry = app.active.get(CALL)
     assert entry is not None
     app.active.transfer(entry, "+15550100009", briefing="The first.")
-    await app.post("/voice/continue", query="?n=0")
+    await app.post("/voice/continue", query="?n=1")
     await app.post("/voice/transfer-result", DialCallStatus="no-answer")
     app.active.transfer(entry, "+15550100008")
-    answer = await app.post("/voice/continue", query="?n=0")
+    answer = await app.post("/voice/continue", query="?n=1")
     assert "whisper" not in answer.text
     assert verbs(await whispered(app)) == []
 
@@ -338,7 +382,7 @@ async def transferred(app: App, *, last_resort: bool = False) -> CallEntry:
     entry = app.active.get(CALL)
     assert entry is not None
     app.active.transfer(entry, "+15550100009", last_resort=last_resort)
-    await app.post("/voice/continue", query="?n=0")
+    await app.post("/voice/continue", query="?n=1")
     return entry
 
 
@@ -425,8 +469,8 @@ async def test_continue_waits_for_the_old_stream(monkeypatch: pytest.MonkeyPatch
 
     app = App(run_call)
     await app.announce()
-    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
-        asked = asyncio.create_task(app.post("/voice/continue", query="?n=0"))
+    with app.active.stream(app.announced()) as entry:
+        asked = asyncio.create_task(app.post("/voice/continue", query="?n=1"))
         await asyncio.sleep(0.02)
         assert not asked.done()
         app.active.finish(entry)
@@ -436,51 +480,54 @@ async def test_continue_waits_for_the_old_stream(monkeypatch: pytest.MonkeyPatch
 async def test_continue_does_not_wait_for_a_stream_that_has_decided(app: App) -> None:
     """A transfer is dialled at once, while the old stream is still being cleared away."""
     await app.announce()
-    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+    with app.active.stream(app.announced()) as entry:
         app.active.transfer(entry, "+15550100009")
         async with asyncio.timeout(1):
-            assert verbs(await app.post("/voice/continue", query="?n=0")) == ["Dial"]
+            assert verbs(await app.post("/voice/continue", query="?n=1")) == ["Dial"]
 
 
-async def test_repeated_question_leaves_the_next_stream_alone(
-    app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Twilio repeats what it got no answer to; the stream may be open by then, and goes on."""
-    monkeypatch.setattr(active, "STREAM_GRACE_S", 0.01)
-    await app.announce()
-    first = await app.post("/voice/continue", query="?n=0")
-    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
-        again = await app.post("/voice/continue", query="?n=0")
-        await asyncio.sleep(0.05)
+async def test_repeated_question_leaves_the_next_stream_alone(app: App) -> None:
+    """Twilio repeats what it got no answer to; the stream may be open by then, and goes on.
+
+    What it gets then opens no second one.
+    """
+    app.store.save_call(stored("in_progress", fence=1, streams=1))
+    first = await app.post("/voice/continue", query="?n=1")
+    with app.active.stream(await app.takeover.started(redeemed(app, first))):
+        again = await app.post("/voice/continue", query="?n=1")
         assert app.active.live_streams == 1
+        with pytest.raises(StreamRefused, match="second"):
+            await app.takeover.started(redeemed(app, again))
     assert redirect(first) == redirect(again)
-    assert entry.reconnects == 1
 
 
-async def test_question_asked_twice_at_once_about_an_unknown_call_makes_one_entry(app: App) -> None:
-    """Else the call could have a stream on each."""
-    app.store.read_delay_s = 0.05
-    answers = asyncio.gather(*(app.post("/voice/continue", query="?n=0") for _ in range(2)))
-    await asyncio.sleep(0.02)
-    entry = app.active.adopt(
-        CallEntry(CALL, ACCOUNT, "inbound", "", "", state=CallState.IN_PROGRESS, reconnects=1)
-    )
-    with app.active.stream(CALL, account_sid=ACCOUNT):
-        for answer in await answers:
-            assert verbs(answer) == ["Connect", "Redirect"]
-        assert app.active.get(CALL) is entry
+async def test_stream_is_served_by_a_process_that_did_not_announce_it(app: App) -> None:
+    """A balancer leads the stream elsewhere; its ticket says whose call it is."""
+    answer = await app.post("/voice")
+    elsewhere = Takeover(ActiveCalls(2, app.store, worker="w2"), app.store)
+    entry = await elsewhere.started(redeemed(app, answer))
+    assert (entry.from_, entry.to, entry.direction) == ("+15550100001", "+15550100002", "inbound")
+    assert app.store.rows[CALL][0].owner == "w2"
+
+
+async def test_emptied_worker_sends_a_new_call_elsewhere() -> None:
+    """Not refused while another worker is ready: the stream will land there."""
+    app = App(elsewhere=True)
+    app.active.draining = True
+    assert verbs(await app.post("/voice")) == ["Connect", "Redirect"]
+    assert len(app.active) == 0
 
 
 async def test_failed_transfer_waits_for_the_old_stream(app: App) -> None:
     """A number that cannot be dialled is back at once; the next stream must not be refused."""
     await app.announce()
-    with app.active.stream(CALL, account_sid=ACCOUNT) as entry:
+    with app.active.stream(app.announced()) as entry:
         app.active.transfer(entry, "+15550100009")
         asked = asyncio.create_task(app.post("/voice/transfer-result", DialCallStatus="failed"))
         await asyncio.sleep(0.02)
         assert not asked.done()
     assert verbs(await asked) == ["Connect", "Redirect"]
-    with app.active.stream(CALL, account_sid=ACCOUNT):
+    with app.active.stream(app.announced()):
         again = app.post("/voice/transfer-result", DialCallStatus="failed")
         assert verbs(await asyncio.wait_for(again, 1)) == ["Connect", "Redirect"]
 

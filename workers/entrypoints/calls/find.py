@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from telephony.calls.status import CallStatus
-from workers.call.active import CallState
+from workers.call.entry import CallState
 from workers.store.calls import CallRow, CallStore, StoredCall
 
 # Fewer would soon mean another call than the one on the screen.

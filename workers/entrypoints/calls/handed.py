@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workers.call.active import CallState
+from workers.call.entry import CallState
 from workers.entrypoints.calls.find import DEADLINE_S, MOST_LIVE, Failed, find_call, is_over, meant
 from workers.entrypoints.calls.words import counted
 from workers.entrypoints.stored import why_away

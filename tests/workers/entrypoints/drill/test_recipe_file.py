@@ -227,6 +227,6 @@ def test_moves_of_a_recipe_are_known_kinds() -> None:
     """The vocabulary of reset reports and no other."""
     moves = [one for file in packaged() for one in load_recipe(file).expect.moves or ()]
     assert {one.kind for one in moves} >= {"resume", "refill", "standby", "none"}
-    # Long calls and operators' notes are no failures; they have scenarios of their own.
-    planned = {MoveCause.CONTEXT, MoveCause.UPDATE}
+    # Long calls, notes and takeovers have scenarios of their own.
+    planned = {MoveCause.CONTEXT, MoveCause.UPDATE, MoveCause.TAKEOVER}
     assert {one.cause for one in moves} == set(MoveCause) - planned
