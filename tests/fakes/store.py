@@ -60,6 +60,8 @@ class MemoryCallStore:
         self.refused = 0
         self.checkpoints: dict[str, tuple[SessionCheckpoint, CallRecord]] = {}
         self.journal: dict[str, dict[tuple[str, int], object]] = {}
+        self.fences: dict[str, int] = {}
+        """Of whoever wrote a call's checkpoint."""
         self.workers: dict[str, WorkerRow] = {}
         self._ticks = 0.0
 
@@ -90,6 +92,7 @@ class MemoryCallStore:
     ) -> None:
         if self._write() and self._may_write(call_sid, fence):
             self.checkpoints[call_sid] = checkpoint, copy.deepcopy(head)
+            self.fences[call_sid] = fence
             journal = self.journal.setdefault(call_sid, {})
             for entry in entries:
                 journal[entry.kind, entry.place] = copy.deepcopy(entry.item)
@@ -102,6 +105,7 @@ class MemoryCallStore:
             self.records[call_sid] = copy.deepcopy(record)
             if final:
                 self.checkpoints.pop(call_sid, None)
+                self.fences.pop(call_sid, None)
                 self.journal.pop(call_sid, None)
 
     async def claim(
@@ -109,7 +113,9 @@ class MemoryCallStore:
     ) -> Claim:
         self._read()
         await self._wait(deadline_s)
-        found = self.rows[row.call_sid][0] if row.call_sid in self.rows else row
+        # Nobody has claimed a call that is not there.
+        new = replace(row, owner="", streams=min(row.streams, stream - 1))
+        found = self.rows[row.call_sid][0] if row.call_sid in self.rows else new
         if found.state in _OVER or found.status in _TERMINAL:
             return Claim(ClaimOutcome.OVER, self._recalled(found))
         if found.streams >= stream:
@@ -118,7 +124,7 @@ class MemoryCallStore:
         found = replace(
             found,
             owner=owner,
-            fence=found.fence + 1,
+            fence=self._fence(row.call_sid, found) + 1,
             streams=stream,
             state="in_progress",
             lost_at=(*found.lost_at, at)[-20:] if lost else found.lost_at,
@@ -139,17 +145,15 @@ class MemoryCallStore:
         found = [
             self._stored(sid)
             for sid, (row, _, at) in self.rows.items()
-            if row.status not in _TERMINAL
-            and (
-                row.owner in dead
-                or (
-                    row.state != "finished"
-                    and row.owner not in self.workers
-                    and (now - at).total_seconds() >= idle_s
-                )
+            if (row.owner in dead and (row.state != "finished" or row.status not in _TERMINAL))
+            or (
+                row.state != "finished"
+                and row.owner not in self.workers
+                and (row.streams > 0 or row.state == "ringing")
+                and (now - at).total_seconds() >= idle_s
             )
         ]
-        return found[:limit]
+        return sorted(found, key=lambda call: call.updated_at)[:limit]
 
     async def take_from(
         self, call_sid: str, *, fence: int, deadline_s: float = 2.0
@@ -287,12 +291,15 @@ class MemoryCallStore:
         return RecalledCall(row, record, checkpoint, at)
 
     def _may_write(self, call_sid: str, fence: int) -> bool:
-        known = self.rows[call_sid][0].fence if call_sid in self.rows else 0
-        if fence < known:
+        row = self.rows[call_sid][0] if call_sid in self.rows else None
+        if fence < self._fence(call_sid, row):
             self.refused += 1
             self.on_refused(call_sid, fence)
             return False
         return True
+
+    def _fence(self, call_sid: str, row: CallRow | None) -> int:
+        return max(0 if row is None else row.fence, self.fences.get(call_sid, 0))
 
     def _put(self, row: CallRow) -> None:
         at = self._now()

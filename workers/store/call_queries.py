@@ -1,8 +1,8 @@
 """The statements behind calls: each takes a connection and does one thing.
 
-A write under an old fencing number changes nothing and says so. The row of the call is locked by
-whoever claims it (PostgreSQL: ``FOR UPDATE``; SQLite has one writer, and the first statement of a
-claim is a write), so that two cannot have the same stream.
+A write under an old fencing number changes nothing and says so. The row of the call is held by
+whoever claims it (PostgreSQL: ``FOR UPDATE``; SQLite has one writer), so that two cannot have the
+same stream.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, and_, bindparam, case, or_, select
+from sqlalchemy import Connection, case, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from workers.store.calls import CallRow, Claim, ClaimOutcome, RecalledCall, StoredCall
+from workers.store.journal import fences
 from workers.store.journal_queries import drop, head_of, heads, recalled
 from workers.store.rows import call_row, utc
-from workers.store.schema import call_records, calls, workers
+from workers.store.schema import UNFINISHED, call_checkpoints, call_records, calls, workers
 from workers.store.writer import Refusal, Write
 
 # twilio.com/docs/voice/api/call-resource, Status: nothing follows these.
@@ -56,11 +57,11 @@ def note_status(call_sid: str, status: str, *, at: datetime) -> Write:
     return write
 
 
-def save_record(call_sid: str, record: str, *, fence: int, final: bool, at: datetime) -> Write:
+def save_record(call_sid: str, record: str, *, fence: int, final: bool) -> Write:
     """Keep a record; a final one takes the place of checkpoint and journal."""
 
     def write(connection: Connection) -> Refusal | None:
-        if not may_write(connection, call_sid, fence, at=at):
+        if fence < fences(connection, (call_sid,)).get(call_sid, 0):
             return Refusal(call_sid, fence)
         values = {"call_sid": call_sid, "record": record}
         connection.execute(_upsert_record(connection.dialect.name), values)
@@ -71,24 +72,17 @@ def save_record(call_sid: str, record: str, *, fence: int, final: bool, at: date
     return write
 
 
-def may_write(connection: Connection, call_sid: str, fence: int, *, at: datetime) -> bool:
-    """Lock a call's row for a write under a number; False where the call has a higher one."""
-    done = connection.execute(_TOUCH, {"sid": call_sid, "number": fence, "at": at})
-    if done.rowcount:
-        return True
-    known = connection.execute(_FENCE, {"sid": call_sid}).scalar_one_or_none()
-    return known is None
-
-
 def claim(
     row: CallRow, *, owner: str, stream: int, lost_at: float, at: datetime
 ) -> Callable[[Connection], Claim]:
     """Take a call over for its next stream."""
 
     def write(connection: Connection) -> Claim:
+        # Nobody has claimed a call that is not there.
+        new = replace(row, owner="", streams=min(row.streams, stream - 1))
         connection.execute(
             _insert(connection.dialect.name, "call").on_conflict_do_nothing(),
-            {**_values(row), "created_at": at, "updated_at": at},
+            {**_values(new), "created_at": at, "updated_at": at},
         )
         found = call_row(connection.execute(_lock(row.call_sid)).one())
         if found.state in DECIDED or found.status in TERMINAL:
@@ -99,7 +93,8 @@ def claim(
         taken = replace(
             found,
             owner=owner,
-            fence=found.fence + 1,
+            # Its checkpoint's is higher where the row was never written.
+            fence=fences(connection, (row.call_sid,))[row.call_sid] + 1,
             streams=stream,
             state="in_progress",
             lost_at=(*found.lost_at, lost_at)[-LOSSES_KEPT:] if lost else found.lost_at,
@@ -134,22 +129,31 @@ def unserved(
     dead: Collection[str], *, idle_s: float, limit: int, at: datetime
 ) -> Callable[[Connection], list[StoredCall]]:
     """Read the calls that nobody serves."""
-    # An owner that is not on the list has left, or was lost with what it had still to write.
-    idle = and_(
-        calls.c.state != "finished",
-        calls.c.owner.not_in(select(workers.c.worker)),
-        calls.c.updated_at <= at - timedelta(seconds=idle_s),
-    )
+    last_at = func.coalesce(call_checkpoints.c.updated_at, calls.c.updated_at)
+    query = heads().order_by(calls.c.updated_at).limit(limit)
     # Of a dead one's also what it had decided: Twilio may still hold its stream open.
-    query = (
-        heads()
-        .where(calls.c.status.not_in(TERMINAL), or_(calls.c.owner.in_(sorted(dead)), idle))
-        .order_by(calls.c.updated_at)
-        .limit(limit)
+    of_dead = query.where(
+        calls.c.owner.in_(sorted(dead)),
+        or_(calls.c.status.not_in(TERMINAL), calls.c.state != "finished"),
+    )
+    # An owner that is not on the list has left, or was lost with what it had still to write. One
+    # that is spoken on and has no stream belongs to a worker of a release that did not count them.
+    before = at - timedelta(seconds=idle_s)
+    idle = query.where(
+        UNFINISHED,
+        calls.c.owner.not_in(select(workers.c.worker)),
+        or_(calls.c.streams > 0, calls.c.state == "ringing"),
+        calls.c.updated_at <= before,
+        last_at <= before,
     )
 
     def read(connection: Connection) -> list[StoredCall]:
-        return [head_of(found) for found in connection.execute(query)]
+        # Two queries, each by an index of its own.
+        found = [head_of(row) for row in connection.execute(idle)]
+        if dead:
+            found += [head_of(row) for row in connection.execute(of_dead)]
+        oldest = {call.row.call_sid: call for call in found}.values()
+        return sorted(oldest, key=lambda call: call.updated_at)[:limit]
 
     return read
 
@@ -158,7 +162,7 @@ def list_calls(*, limit: int, live: bool) -> Callable[[Connection], list[StoredC
     """Read the newest calls."""
     query = heads().order_by(calls.c.created_at.desc()).limit(limit)
     if live:
-        query = query.where(_live())
+        query = query.where(UNFINISHED, calls.c.status.not_in(TERMINAL))
 
     def read(connection: Connection) -> list[StoredCall]:
         return [head_of(found) for found in connection.execute(query)]
@@ -190,10 +194,6 @@ def load_call(call_sid: str) -> Callable[[Connection], StoredCall | None]:
     return read
 
 
-def _live() -> Any:
-    return and_(calls.c.state != "finished", calls.c.status.not_in(TERMINAL))
-
-
 def _values(row: CallRow) -> Mapping[str, object]:
     return {
         "call_sid": row.call_sid,
@@ -212,12 +212,6 @@ def _values(row: CallRow) -> Mapping[str, object]:
     }
 
 
-_TOUCH = (
-    calls.update()
-    .where(calls.c.call_sid == bindparam("sid"), calls.c.fence <= bindparam("number"))
-    .values(updated_at=bindparam("at"))
-)
-_FENCE = select(calls.c.fence).where(calls.c.call_sid == bindparam("sid"))
 _TABLES = {"call": calls, "record": call_records}
 
 

@@ -235,7 +235,10 @@ class CallStore(Protocol):
     async def unserved(
         self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
     ) -> list[StoredCall]:
-        """Calls that are not over and that nobody serves, oldest first.
+        """Calls that nobody serves and that there is something to do about, oldest first.
+
+        That is until their state is ``finished``, whatever their status says. Of those without an
+        owner, one that has had no stream counts only while it is ``ringing``.
 
         Args:
             dead: Workers that are; what they own counts as served by nobody, whatever they had

@@ -1,10 +1,9 @@
-"""Checkpoints and journals: written in pieces, read as one record."""
+"""Reads what ``workers.store.journal`` has written: checkpoint and journal, as one record."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
@@ -12,12 +11,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 import structlog
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Row, Select, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.checkpoint import SessionCheckpoint
 from agent.conversation.record import CallRecord, ContextRecord
-from workers.store.calls import CallRow, JournalEntry, RecalledCall, StoredCall
-from workers.store.rows import call_row, json_text, utc
+from workers.store.calls import CallRow, RecalledCall, StoredCall
+from workers.store.rows import call_row, utc
 from workers.store.schema import call_checkpoints, call_journal, call_records, calls
 
 _RECORD = TypeAdapter(CallRecord)
@@ -27,74 +25,33 @@ _DEEP = "context."
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Kept:
-    """A checkpoint with what has been journalled since the last one that was written."""
-
-    call_sid: str
-    checkpoint: SessionCheckpoint
-    head: CallRecord
-    entries: dict[tuple[str, int], object] = field(default_factory=dict)
-    fence: int = 0
-
-    def later(self, newer: Kept) -> None:
-        """Take in a later one, in place of two writes."""
-        self.checkpoint, self.head, self.fence = newer.checkpoint, newer.head, newer.fence
-        self.entries |= newer.entries
-
-
-def kept(
-    call_sid: str,
-    checkpoint: SessionCheckpoint,
-    head: CallRecord,
-    entries: Sequence[JournalEntry],
-    *,
-    fence: int,
-) -> Kept:
-    """What is to be written of a call."""
-    items = {(entry.kind, entry.place): entry.item for entry in entries}
-    return Kept(call_sid, checkpoint, head, items, fence)
-
-
-def write_checkpoint(connection: Connection, one: Kept) -> int:
-    """Write a checkpoint and its journal; returns how many items could not be rendered."""
-    checkpoint, head = json_text(one.checkpoint), json_text(one.head)
-    dialect = connection.dialect.name
-    lost = 0
-    if checkpoint is None or head is None:
-        lost += 1
-    else:
-        values = {"call_sid": one.call_sid, "checkpoint": checkpoint, "head": head}
-        connection.execute(_upsert_checkpoint(dialect), values)
-    rows = [
-        {"call_sid": one.call_sid, "kind": kind, "place": place, "item": text}
-        for (kind, place), item in one.entries.items()
-        if (text := json_text(item)) is not None
-    ]
-    if rows:
-        connection.execute(_upsert_item(dialect), rows)
-    return lost + len(one.entries) - len(rows)
-
-
 def recalled(connection: Connection, row: CallRow, at: datetime) -> RecalledCall:
     """A call with its newest record and checkpoint."""
     sid = {"sid": row.call_sid}
     found = connection.execute(_CHECKPOINT_OF, sid).one_or_none()
-    if found is None:
-        text = connection.execute(_RECORD_OF, sid).scalar_one_or_none()
-        return RecalledCall(row, text and _record(row.call_sid, text), None, at)
-    record = _record(row.call_sid, found.head)
+    record = checkpoint = None
+    if found is not None:
+        at = max(at, utc(found.updated_at))
+        checkpoint = _checkpoint(row.call_sid, found.checkpoint)
+        record = _record(row.call_sid, found.head)
     if record is not None:
-        lists: defaultdict[str, list[Any]] = defaultdict(list)
-        for kind, item in connection.execute(_ITEMS_OF, sid):
-            if (read := _item(row.call_sid, kind, item)) is not None:
-                lists[kind].append(read)
-        for kind, items in lists.items():
-            if kind.startswith(_DEEP):
-                setattr(record.context, kind.removeprefix(_DEEP), items)
-            else:
-                setattr(record, kind, items)
-    return RecalledCall(row, record, _checkpoint(row.call_sid, found.checkpoint), at)
+        _fill(record, connection, sid)
+    elif (text := connection.execute(_RECORD_OF, sid).scalar_one_or_none()) is not None:
+        record = _record(row.call_sid, text)
+    return RecalledCall(row, record, checkpoint, at)
+
+
+def _fill(record: CallRecord, connection: Connection, sid: Mapping[str, str]) -> None:
+    """Put what was journalled into a record's lists."""
+    lists: defaultdict[str, list[Any]] = defaultdict(list)
+    for kind, text in connection.execute(_ITEMS_OF, sid):
+        if (item := _item(sid["sid"], kind, text)) is not None:
+            lists[kind].append(item)
+    for kind, items in lists.items():
+        if kind.startswith(_DEEP):
+            setattr(record.context, kind.removeprefix(_DEEP), items)
+        else:
+            setattr(record, kind, items)
 
 
 def drop(connection: Connection, call_sid: str) -> None:
@@ -106,7 +63,12 @@ def drop(connection: Connection, call_sid: str) -> None:
 def heads() -> Select[Any]:
     """Read calls with the heads of their records."""
     return (
-        select(calls, call_records.c.record, call_checkpoints.c.head)
+        select(
+            calls,
+            call_records.c.record,
+            call_checkpoints.c.head,
+            call_checkpoints.c.updated_at.label("checkpointed_at"),
+        )
         .outerjoin(call_records, calls.c.call_sid == call_records.c.call_sid)
         .outerjoin(call_checkpoints, calls.c.call_sid == call_checkpoints.c.call_sid)
     )
@@ -115,11 +77,14 @@ def heads() -> Select[Any]:
 def head_of(row: Row[Any]) -> StoredCall:
     """A call from a row of ``heads``; of one that goes on, its record has no journalled items."""
     text = row.head or row.record
+    updated_at = utc(row.updated_at)
+    if row.checkpointed_at is not None:
+        updated_at = max(updated_at, utc(row.checkpointed_at))
     return StoredCall(
         row=call_row(row),
         record=None if text is None else _record(row.call_sid, text),
         created_at=utc(row.created_at),
-        updated_at=utc(row.updated_at),
+        updated_at=updated_at,
     )
 
 
@@ -142,8 +107,11 @@ def _checkpoint(call_sid: str, text: str) -> SessionCheckpoint | None:
 
 def _item(call_sid: str, kind: str, text: str) -> Any:
     adapter = _items().get(kind)
+    if adapter is None:
+        _log.warning("store.item_unknown", call_sid=call_sid, kind=kind)
+        return None
     try:
-        return None if adapter is None else adapter.validate_json(text)
+        return adapter.validate_json(text)
     except ValidationError as error:
         _log.warning(
             "store.item_unreadable", call_sid=call_sid, kind=kind, problems=error.error_count()
@@ -163,32 +131,12 @@ def _items() -> dict[str, TypeAdapter[Any]]:
     return {kind: TypeAdapter(item) for kind, item in found.items()}
 
 
-_CHECKPOINT_OF = select(call_checkpoints.c.checkpoint, call_checkpoints.c.head).where(
-    call_checkpoints.c.call_sid == bindparam("sid")
-)
+_CHECKPOINT_OF = select(
+    call_checkpoints.c.checkpoint, call_checkpoints.c.head, call_checkpoints.c.updated_at
+).where(call_checkpoints.c.call_sid == bindparam("sid"))
 _RECORD_OF = select(call_records.c.record).where(call_records.c.call_sid == bindparam("sid"))
 _ITEMS_OF = (
     select(call_journal.c.kind, call_journal.c.item)
     .where(call_journal.c.call_sid == bindparam("sid"))
     .order_by(call_journal.c.kind, call_journal.c.place)
 )
-
-
-# Built once: making a statement costs more than running it.
-@cache
-def _upsert_checkpoint(dialect: str) -> Any:
-    module: Any = postgresql if dialect == "postgresql" else sqlite
-    insert = module.insert(call_checkpoints)
-    new = insert.excluded
-    return insert.on_conflict_do_update(
-        index_elements=["call_sid"], set_={"checkpoint": new.checkpoint, "head": new.head}
-    )
-
-
-@cache
-def _upsert_item(dialect: str) -> Any:
-    module: Any = postgresql if dialect == "postgresql" else sqlite
-    insert = module.insert(call_journal)
-    return insert.on_conflict_do_update(
-        index_elements=["call_sid", "kind", "place"], set_={"item": insert.excluded.item}
-    )

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from workers.store.calls import StoreUnavailable
+from workers.store.database import open_engine, writing
 from workers.store.migrate import migrate
 from workers.store.schema import call_events
-from workers.store.sql import open_engine
 
 # No call of Twilio's has such a SID.
 _PROBE = "probe"
@@ -55,7 +55,7 @@ def _patiently(engine: Engine) -> bool:
 def _write_and_read(engine: Engine) -> bool:
     row = {"call_sid": _PROBE, "at": datetime.now(UTC), "kind": _PROBE, "payload": "{}"}
     mine = call_events.c.call_sid == _PROBE
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         migrate(connection)
         connection.execute(call_events.insert().values(row))
         found = connection.execute(select(call_events.c.kind).where(mine)).all()

@@ -6,12 +6,14 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     false,
+    text,
 )
 
 metadata = MetaData()
@@ -28,7 +30,7 @@ calls = Table(
     Column("state", String(32), nullable=False),
     Column("status", String(32), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, index=True),
-    Column("updated_at", DateTime(timezone=True), nullable=False, index=True),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
     # Whose it is, and under which number it may be written.
     Column("owner", String(128), nullable=False, server_default="", index=True),
     Column("fence", Integer, nullable=False, server_default="0"),
@@ -38,16 +40,29 @@ calls = Table(
     # Seconds of the Unix clock, as a JSON list.
     Column("lost_at", Text, nullable=False, server_default="[]"),
 )
+# Not a bound value: SQLite and PostgreSQL look for the words of the index in those of the query
+# (sqlite.org/partialindex.html, section 3).
+UNFINISHED = text("calls.state <> 'finished'")
+# What is looked for every second is a handful of rows among those of years.
+Index(
+    "ix_calls_unfinished",
+    calls.c.updated_at,
+    sqlite_where=text("state <> 'finished'"),
+    postgresql_where=text("state <> 'finished'"),
+)
 
 # What another worker needs to go on with a call; dropped when the call is over.
 call_checkpoints = Table(
     "call_checkpoints",
     metadata,
     Column("call_sid", String(64), primary_key=True),
+    # Of whoever wrote it.
+    Column("fence", Integer, nullable=False),
     # agent.checkpoint.SessionCheckpoint as JSON text.
     Column("checkpoint", Text, nullable=False),
     # agent.conversation.record.CallRecord without what is journalled.
     Column("head", Text, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
 )
 
 call_journal = Table(

@@ -13,7 +13,9 @@ from sqlalchemy import text
 from tests.fakes.postgresql import NoPostgresqlError, postgresql
 from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallStore
-from workers.store.sql import SqlCallStore, open_engine
+from workers.store.database import open_engine
+from workers.store.schema import metadata
+from workers.store.sql import SqlCallStore
 
 GIVEN = "EVERCALL_TEST_POSTGRESQL_URL"
 
@@ -81,9 +83,8 @@ def _empty(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'deep' / 'calls.sqlite3'}"
     url: str = request.getfixturevalue("postgresql_url")
     engine = open_engine(url)
+    metadata.drop_all(engine)
     with engine.begin() as connection:
-        # The migrations' own table, too.
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
     engine.dispose()
     return url

@@ -15,7 +15,8 @@ from agent.conversation.record import (
 )
 from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallRow, CallStore
-from workers.store.sql import SqlCallStore, open_engine
+from workers.store.database import open_engine
+from workers.store.sql import SqlCallStore
 
 
 def row(call_sid: str = "CA1", state: str = "in_progress") -> CallRow:

@@ -26,7 +26,14 @@ from agent.conversation.record import (
     ToolRecord,
     TurnRecord,
 )
-from workers.store.calls import CallRow, CallStore, ClaimOutcome, JournalEntry, WorkerRow
+from workers.store.calls import (
+    CallRow,
+    CallStore,
+    ClaimOutcome,
+    JournalEntry,
+    StoredCall,
+    WorkerRow,
+)
 from workers.store.messages import MessageKind, MessageOutcome
 from workers.store.sql import SqlCallStore
 
@@ -259,25 +266,52 @@ async def test_calls_that_nobody_serves_are_found(
     store: CallStore, later: Callable[[float], None]
 ) -> None:
     """Those of dead workers at once, those without an owner when they have been left for long."""
-    for call_sid, fields in {
+    rows: dict[str, dict[str, Any]] = {
         "CA1": {"owner": "dead"},
         "CA2": {"owner": "alive"},
         "CA3": {"owner": ""},
         "CA4": {"owner": "", "state": "finished"},
+        # It was over before anybody could close its books.
         "CA5": {"owner": "dead", "status": "completed"},
         "CA6": {"owner": "gone"},
+        # A worker that hangs has decided, and its stream is still open.
         "CA7": {"owner": "dead", "state": "finished"},
-    }.items():
-        store.save_call(row(call_sid, fence=1, streams=1, **fields))
+        "CA8": {"owner": "dead", "state": "finished", "status": "completed"},
+        "CA9": {"owner": "", "state": "handed_over", "status": "completed"},
+        # A worker of the release before this one serves it, and has not claimed it.
+        "CA10": {"owner": "", "fence": 0, "streams": 0},
+        "CA11": {"owner": "", "fence": 0, "streams": 0, "state": "ringing"},
+    }
+    for call_sid, fields in rows.items():
+        store.save_call(row(call_sid, **{"fence": 1, "streams": 1, **fields}))
     for name in ("alive", "dead"):
         await store.beat(worker(name), {})
     assert await store.flush()
     found = await store.unserved(["dead"], idle_s=60)
-    assert sorted(call.row.call_sid for call in found) == ["CA1", "CA7"]
+    assert sids(found) == ["CA1", "CA5", "CA7"]
+    assert await store.unserved([], idle_s=60) == []
     later(61)
     found = await store.unserved(["dead"], idle_s=60)
-    assert sorted(call.row.call_sid for call in found) == ["CA1", "CA3", "CA6", "CA7"]
-    assert len(await store.unserved(["dead"], idle_s=60, limit=1)) == 1
+    assert sids(found) == ["CA1", "CA11", "CA3", "CA5", "CA6", "CA7", "CA9"]
+    assert len(await store.unserved(["dead"], idle_s=60, limit=2)) == 2
+
+
+async def test_checkpoint_shows_that_a_call_goes_on(
+    store: CallStore, later: Callable[[float], None]
+) -> None:
+    """A worker may be missing on the list while it serves."""
+    await claimed(store, 1, "w1")
+    later(50)
+    store.checkpoint("CA1", LEFT, head(), turns(0), fence=1)
+    assert await store.flush()
+    later(50)
+    assert await store.unserved([], idle_s=60) == []
+    later(11)
+    assert sids(await store.unserved([], idle_s=60)) == ["CA1"]
+
+
+def sids(found: list[StoredCall]) -> list[str]:
+    return sorted(call.row.call_sid for call in found)
 
 
 async def test_call_is_taken_from_its_owner_once(store: CallStore) -> None:

@@ -14,13 +14,14 @@ from sqlalchemy import Connection, event, text
 from tests.workers.store.conftest import Wall
 from workers.store import message_queries
 from workers.store.calls import CallStore, StoreUnavailable
+from workers.store.database import open_engine
 from workers.store.messages import (
     MESSAGE_LIFE_S,
     MessageKind,
     MessageOutcome,
     MessageState,
 )
-from workers.store.sql import SqlCallStore, open_engine
+from workers.store.sql import SqlCallStore
 
 
 async def leave(store: CallStore, words: str = "be brief", call_sid: str = "CA1") -> int:

@@ -131,7 +131,7 @@ async def test_read_that_hangs_ends_at_its_deadline(url: str) -> None:
 
     for deadline_s in (0.05, 0.05, 0.05):
         with pytest.raises(StoreUnavailable):
-            await store._read(hang, deadline_s)
+            await store._asker.read(hang, deadline_s)
     go_on.set()
     assert await store.load_call("CA1", deadline_s=5.0) is not None
     await store.close()

@@ -1,0 +1,101 @@
+"""Engines for SQLite (WAL) and PostgreSQL, and the two kinds of transaction there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+# A server that has vanished without a word is noticed within this, whether we have just written
+# (TCP_USER_TIMEOUT) or wait for an answer (keepalives): else the system's two hours would do.
+# postgresql.org/docs/current/libpq-connect.html
+_KEEPALIVE = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+# postgresql.org/docs/current/errcodes-appendix.html
+_AGAIN = "40"
+_READ_ONLY = "25006"
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with time-outs on everything, whose errors hold no values (phone numbers)."""
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": 5})
+        event.listen(engine, "connect", _set_up_sqlite)
+        return engine
+    return create_engine(
+        parsed,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=8,
+        pool_timeout=5,
+        connect_args={
+            "connect_timeout": 5,
+            "options": "-c statement_timeout=10000",
+            **_KEEPALIVE,
+        },
+    )
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may write, and is committed at the end."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # SQLite has one writer. Whoever becomes it only after having read fails at once where
+            # somebody else has written meanwhile (sqlite.org/lang_transaction.html).
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction all of whose statements see the same moment."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        yield connection
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database is not there, or cannot be written: a later attempt may succeed.
+
+    Read-only is what a server is that has not been promoted yet after a failover.
+    """
+    return (
+        isinstance(error, (OperationalError, InterfaceError, OSError))
+        or (isinstance(error, DBAPIError) and error.connection_invalidated)
+        or _sqlstate(error) == _READ_ONLY
+    )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether two transactions stood in each other's way: the same again succeeds."""
+    return _sqlstate(error).startswith(_AGAIN)
+
+
+def _sqlstate(error: BaseException) -> str:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+
+
+def _set_up_sqlite(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # DBAPI connections have no type
+    # Readers do not wait for the writer, and a commit does not wait for the disk; a power cut
+    # costs the last commits, not the file (sqlite.org/pragma.html#pragma_synchronous).
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
