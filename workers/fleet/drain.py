@@ -27,7 +27,7 @@ BURST: Final = 3
 LAST_S: Final = 5.0
 """After the last hand-overs, for what they leave to be done: sockets, records."""
 
-Waiting = Literal["no_other_worker", "safe_points", "requests", "end"]
+Waiting = Literal["no_other_worker", "balancers", "safe_points", "requests", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,16 @@ class Drain:
     Args:
         drain_s: How long it may take until all is handed over by force.
         now: Monotonic seconds.
+        settle_s: Before the first call is handed over: as long as whoever leads streams here may
+            take to notice that we are not ready any more. Until then they would come back.
     """
 
-    def __init__(self, drain_s: float, *, now: float) -> None:
+    def __init__(self, drain_s: float, *, now: float, settle_s: float = 0.0) -> None:
         self.handed_over = 0
         """Streams that were handed over."""
         self.waits_for: Waiting = "end"
         """What the last step left to be waited for."""
+        self._settled_at = now + settle_s
         self._limit_at = now + drain_s
         self._last_at: float | None = None
         self._known: dict[str, _Known] = {}
@@ -110,7 +113,7 @@ class Drain:
         if over or not (calls or awaited):
             return [Exit(len(calls))]
         known = [(call.call_sid, self._see(call, now)) for call in calls]
-        self.waits_for = self._waiting(known, others_ready)
+        self.waits_for = self._waiting(known, others_ready, now)
         if self._last_at is not None:
             # Once: one that comes back now would go to and fro until we exit.
             began = now == self._last_at
@@ -119,7 +122,7 @@ class Drain:
                 for sid, one in known
                 if began or one.free_at <= now
             ]
-        if others_ready < 1:
+        if others_ready < 1 or now < self._settled_at:
             return []
         free = [(sid, one) for sid, one in known if one.free_at <= now]
         chosen = free[: int(self._allowed)]
@@ -147,9 +150,13 @@ class Drain:
         one.free_at = now + limit_s + AGAIN_S
         return HandOver(call_sid, limit_s)
 
-    def _waiting(self, known: Sequence[tuple[str, _Known]], others_ready: int) -> Waiting:
+    def _waiting(
+        self, known: Sequence[tuple[str, _Known]], others_ready: int, now: float
+    ) -> Waiting:
         if not known:
             return "requests"
         if self._last_at is not None:
             return "end"
-        return "safe_points" if others_ready else "no_other_worker"
+        if not others_ready:
+            return "no_other_worker"
+        return "safe_points" if now >= self._settled_at else "balancers"

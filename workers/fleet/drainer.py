@@ -42,6 +42,7 @@ class Drainer:
         awaited: Whether Twilio is about to ask something about a call.
         others_ready: How many workers would take the calls.
         hand_over: Has a call go on elsewhere, within seconds.
+        settle_s: Before the first call is handed over; see ``Drain``.
         clock: Monotonic seconds.
     """
 
@@ -53,6 +54,7 @@ class Drainer:
         awaited: Callable[[], bool],
         others_ready: Callable[[], int],
         hand_over: Callable[[str, float], None],
+        settle_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._drain_s = drain_s
@@ -60,6 +62,7 @@ class Drainer:
         self._awaited = awaited
         self._others_ready = others_ready
         self._hand_over = hand_over
+        self._settle_s = settle_s
         self._clock = clock
 
     async def run(self, hurry: asyncio.Event) -> int:
@@ -69,7 +72,7 @@ class Drainer:
             hurry: Is set when there is no time any more.
         """
         began_at = told_at = self._clock()
-        drain = Drain(self._drain_s, now=began_at)
+        drain = Drain(self._drain_s, now=began_at, settle_s=self._settle_s)
         _log.info(
             "drain.started",
             live=len(self._calls()),

@@ -6,16 +6,17 @@ fails it is tried again, but never blindly: Twilio may have asked by itself, or 
 did not answer, and a second redirect would tear down the stream of the worker that goes on. So the
 store is *looked* at first, whether the call is still as it was.
 
-A call without an owner is between two streams, in a transfer, or was left behind. After a minute in
-which nothing was written of it Twilio is *asked*. One that is over has its books *closed*; one that
-goes on in a transfer is left to it, any other is steered, once for each fencing number.
+A call whose owner is nobody, or nobody on the list, is between two streams, in a transfer, or was
+left behind. After a minute in which nothing was written of it Twilio is *asked*. One that is over
+has its books *closed*; one that goes on in a transfer is left to it, any other is steered, once for
+each fencing number.
 
 TAKE ── taken ──> STEER ── done ──> (steered)
                   │    ▲
                   │    └─ as it was ── LOOK ── changed ──> (came back)
                   ├─ failed, later ─────▲
                   └─ over, or too late ──> FINALISE ──> (over, lost)
-ASK ── over ──> FINALISE;  in progress ──> STEER, or ASK later
+ASK ── over ──> FINALISE;  in progress ──> STEER (TAKE, where it has an owner), or ASK later
 """
 
 from __future__ import annotations
@@ -244,7 +245,7 @@ class Sweep:
             and row.state != TRANSFER
             and self._steered.get(row.call_sid) != row.fence
         ):
-            self._next(job, Act.STEER, now)
+            self._next(job, Act.TAKE if row.owner else Act.STEER, now)
         else:
             job.due_at = now + ASK_AGAIN_S[min(job.asked, len(ASK_AGAIN_S) - 1)]
             job.asked += 1

@@ -222,7 +222,7 @@ class Sweeper:
             now = await self._store.load_call(sid)
             if now is not None and now.row.fence == fence + 1 and not now.row.owner:
                 return now.row
-        if self._watch is None or step.call.row.owner not in self._watch.dead:
+        if self._watch is None or not self._watch.is_gone(step.call.row.owner):
             # It moves again; or the database was away meanwhile, and nobody knows.
             return None
         return await self._store.take_from(sid, fence=fence)
@@ -234,7 +234,7 @@ class Sweeper:
 
 
 def _looked(before: CallRow, now: StoredCall | None) -> Answer:
-    if now is None or now.row.state == _FINISHED or now.row.fence != before.fence or now.row.owner:
+    if now is None or now.row.state == _FINISHED or now.row.fence != before.fence:
         return Answer.GONE
     return Answer.OVER if now.row.status in _TERMINAL else Answer.DONE
 

@@ -105,6 +105,11 @@ class FleetWatch:
             return False
         return min((self._seen.keys() | {self.worker}) - self._dead) == self.worker
 
+    def is_gone(self, worker: str) -> bool:
+        """Whether a worker is dead, or not on the list at all; False while nothing is known."""
+        known = self._looked_at is not None
+        return known and (worker in self._dead or worker not in self._seen)
+
     @property
     def states(self) -> list[State]:
         """How each worker is, us included, in no order."""

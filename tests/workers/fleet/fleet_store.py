@@ -1,12 +1,12 @@
-"""As much of a store as workers beside each other need; the clock is the test's."""
+"""A store that fails and is slow as tests want it, and what stands in it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 
+from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallRow, FleetSeen, StoredCall, StoreUnavailable, WorkerRow
 
 _EPOCH = datetime(2027, 1, 1, tzinfo=UTC)
@@ -42,23 +42,30 @@ def stored(row: CallRow) -> StoredCall:
     return StoredCall(row, None, _EPOCH, _EPOCH)
 
 
-class FleetStore:
-    """``failing``: nothing answers. ``take_unanswered``: taking succeeds without an answer."""
+class FleetStore(MemoryCallStore):
+    """``failing``: nothing answers; nor within a deadline where ``delay_s`` is longer.
+
+    ``take_unanswered``: the next call is taken without an answer.
+    """
 
     def __init__(self) -> None:
-        self.failing = False
+        super().__init__()
         self.take_unanswered = False
         self.delay_s = 0.0
-        self.rows: dict[str, CallRow] = {}
-        self.idle: set[str] = set()
-        """Calls without an owner of which nothing was written for a minute."""
-        self.workers: dict[str, WorkerRow] = {}
-        self.lost: tuple[str, ...] = ()
         self.beating = 0
         self.most_beating = 0
 
     def add(self, *rows: CallRow) -> None:
-        self.rows.update({row.call_sid: row for row in rows})
+        for row in rows:
+            self.save_call(row)
+
+    def leave_idle(self, row: CallRow) -> None:
+        """Nothing is written of a call for longer than a minute."""
+        self.save_call(row)
+        self.later(61)
+
+    def row(self, call_sid: str) -> CallRow:
+        return self.rows[call_sid][0]
 
     async def beat(
         self, worker: WorkerRow, serving: Mapping[str, int], *, deadline_s: float = 2.0
@@ -69,39 +76,31 @@ class FleetStore:
             await self._answer(deadline_s)
         finally:
             self.beating -= 1
-        self.workers[worker.worker] = worker
-        return FleetSeen(tuple(self.workers.values()), self.lost)
+        return await super().beat(worker, serving)
 
     async def forget_worker(self, worker: str, *, deadline_s: float = 2.0) -> None:
         await self._answer(deadline_s)
-        self.workers.pop(worker, None)
+        await super().forget_worker(worker)
 
     async def unserved(
         self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
     ) -> list[StoredCall]:
         await self._answer(deadline_s)
-        return [
-            stored(row)
-            for row in self.rows.values()
-            if row.owner in dead or (not row.owner and row.call_sid in self.idle)
-        ][:limit]
+        return await super().unserved(dead, idle_s=idle_s, limit=limit)
 
     async def take_from(
         self, call_sid: str, *, fence: int, deadline_s: float = 2.0
     ) -> CallRow | None:
         await self._answer(deadline_s)
-        row = self.rows.get(call_sid)
-        if row is None or row.fence != fence:
-            return None
-        self.rows[call_sid] = row = replace(row, owner="", fence=fence + 1)
+        taken = await super().take_from(call_sid, fence=fence)
         if self.take_unanswered:
             self.take_unanswered = False
             raise StoreUnavailable("no answer")
-        return row
+        return taken
 
     async def load_call(self, call_sid: str, *, deadline_s: float = 2.0) -> StoredCall | None:
         await self._answer(deadline_s)
-        return stored(self.rows[call_sid]) if call_sid in self.rows else None
+        return await super().load_call(call_sid)
 
     async def _answer(self, deadline_s: float) -> None:
         await asyncio.sleep(min(self.delay_s, deadline_s))

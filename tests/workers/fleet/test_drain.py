@@ -139,6 +139,19 @@ def test_worker_that_comes_up_later_is_used() -> None:
     assert world.step() == [HandOver("CA0", HAND_OVER_S)]
 
 
+def test_who_leads_streams_here_may_need_time_to_notice() -> None:
+    """Until then a call would come back; but the end waits for nobody."""
+    world = World(1)
+    world.drain = Drain(300.0, now=world.now, settle_s=5.0)
+    assert world.steps(4.9) == []
+    assert world.drain.waits_for == "balancers"
+    assert len(world.steps(0.3)) == 1
+    world = World(1)
+    world.drain = Drain(300.0, now=world.now, settle_s=5.0)
+    world.hurry = True
+    assert world.step() == [HandOver("CA0", 0.0)]
+
+
 def test_call_that_came_back_is_left_alone_for_a_while() -> None:
     """Counted from when it came back, however long its safe point was waited for."""
     world = World(1)

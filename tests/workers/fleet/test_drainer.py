@@ -84,6 +84,20 @@ def test_thirty_calls_go_elsewhere_within_seconds() -> None:
     assert (logs[-1]["handed_over"], logs[-1]["left"]) == (30, 0)
 
 
+def test_first_call_waits_until_balancers_know() -> None:
+    """Where it was said how long that takes."""
+
+    async def play() -> None:
+        world = World(1)
+        world.drainer._settle_s = 3.0
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        await world.drainer.run(world.hurry)
+        assert 3.5 <= loop.time() - began_at <= 3.8
+
+    played(play)
+
+
 def test_waiting_is_told_every_ten_seconds() -> None:
     """With what it waits for."""
 

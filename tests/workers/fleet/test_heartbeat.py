@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 import pytest
 
 from tests.fakes import virtual_loop
-from tests.workers.fleet.fleet_store import FleetStore, worker_row
+from tests.workers.fleet.fleet_store import FleetStore, call_row, worker_row
 from workers.fleet.heartbeat import Heartbeat, worker_name
 from workers.fleet.watch import FleetWatch
 from workers.store.calls import FleetSeen, WorkerRow
@@ -121,7 +121,7 @@ def test_lost_call_is_told() -> None:
     """Each time, until it is not served here any more."""
 
     async def play(world: World) -> None:
-        world.store.lost = ("CA1",)
+        world.store.add(call_row(fence=4))
         await world.heart.beat()
         await world.heart.beat()
         assert world.lost == ["CA1", "CA1"]
@@ -136,7 +136,7 @@ def test_call_that_came_back_meanwhile_is_not_lost() -> None:
     """Between question and answer it was claimed here again, under a new number."""
 
     async def play(world: World) -> None:
-        world.store.lost = ("CA1",)
+        world.store.add(call_row(fence=4))
         world.store.delay_s = 0.5
         beat = asyncio.create_task(world.heart.beat())
         await asyncio.sleep(0.2)
@@ -164,7 +164,7 @@ def test_mistake_of_who_is_told_does_not_look_like_an_outage() -> None:
             after=world.note,
             clock=asyncio.get_running_loop().time,
         )
-        world.store.lost = ("CA1",)
+        world.store.add(call_row(fence=4))
         assert await heart.beat()
         assert heart.watch.is_leader
         assert world.looks == [frozenset()]

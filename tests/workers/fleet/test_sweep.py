@@ -200,6 +200,14 @@ def test_call_in_a_transfer_is_left_to_it() -> None:
     assert asked[-1] - asked[-2] == ASK_AGAIN_S[-1]
 
 
+def test_call_that_has_an_owner_is_taken_before_it_is_steered() -> None:
+    """Whoever that is, what it may still write must not count."""
+    sweep = found(replace(idle(), owner="unheard of"))
+    only(sweep, 0.0)
+    sweep.done("CA1", Answer.DONE, 0.0)
+    assert only(sweep, 0.0).act is Act.TAKE
+
+
 def test_call_that_rings_is_neither_steered_nor_closed() -> None:
     """It cannot be redirected yet, and is not over."""
     sweep = found(idle("ringing"))

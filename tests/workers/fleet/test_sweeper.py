@@ -97,11 +97,11 @@ class World:
 
     async def finalise(self, call: StoredCall, lost: bool) -> None:
         self.finalised.append((call.row, lost))
-        self.store.rows.pop(call.row.call_sid, None)
+        self.store.save_call(replace(call.row, state="finished", owner="", status="completed"))
 
     def claimed(self, call_sid: str) -> None:
         """Another worker goes on with the call."""
-        row = self.store.rows[call_sid]
+        row = self.store.row(call_sid)
         self.store.add(replace(row, owner="c", fence=row.fence + 1, streams=row.streams + 1))
 
 
@@ -177,7 +177,7 @@ def test_without_twilio_nothing_is_done() -> None:
     async def play(world: World) -> None:
         world.store.add(call_row())
         await asyncio.sleep(20)
-        assert world.store.rows["CA1"].owner == "dead"
+        assert world.store.row("CA1").owner == "dead"
         assert "dead" in world.store.workers
 
     _played(play, None)
@@ -232,6 +232,24 @@ def test_redirect_that_was_carried_out_unanswered_is_not_repeated() -> None:
     assert world.counts.outcomes == ["came_back"]
 
 
+@pytest.mark.parametrize(("state", "status"), [("in_progress", "completed"), ("finished", "")])
+def test_call_that_ended_meanwhile_is_not_steered_again(state: str, status: str) -> None:
+    """Its books are closed, unless somebody has done that."""
+    rest = FakeRest()
+    rest.errors = [CarrierBusy("busy")]
+
+    async def play(world: World) -> None:
+        world.store.add(call_row())
+        rest.on_redirect = lambda sid: world.store.add(
+            replace(world.store.row(sid), state=state, status=status or "in-progress")
+        )
+        await asyncio.sleep(30)
+
+    world = played(play, rest=rest)
+    assert len(rest.redirects) == 1
+    assert [lost for _, lost in world.finalised] == ([False] if status else [])
+
+
 def test_twilio_that_fails_for_minutes_loses_the_call() -> None:
     """Its books are closed for all that."""
     rest = FakeRest()
@@ -278,7 +296,7 @@ def test_worker_that_moves_again_keeps_what_was_not_taken() -> None:
         for beats in range(10, 20):
             world.store.workers["dead"] = worker_row("dead", beats)
             await asyncio.sleep(1)
-        assert world.store.rows["CA1"].owner == "dead"
+        assert world.store.row("CA1").owner == "dead"
 
     played(play)
 
@@ -304,8 +322,7 @@ def test_call_left_behind_is_steered_once() -> None:
     """Twilio says that it goes on."""
 
     async def play(world: World) -> None:
-        world.store.add(call_row(owner="", state="handed_over"))
-        world.store.idle.add("CA1")
+        world.store.leave_idle(call_row(owner="", state="handed_over"))
         await asyncio.sleep(200)
         assert len(world.rest.redirects) == 1
         assert world.rest.fetches <= 4
@@ -320,8 +337,7 @@ def test_call_left_behind_that_is_over_is_finalised(status: CallStatus | None) -
     rest.status, rest.known = status, status is not None
 
     async def play(world: World) -> None:
-        world.store.add(call_row(owner="", state="transfer"))
-        world.store.idle.add("CA1")
+        world.store.leave_idle(call_row(owner="", state="transfer"))
         await asyncio.sleep(3)
 
     world = played(play, rest=rest)
@@ -335,12 +351,35 @@ def test_call_that_still_rings_is_left_alone(status: CallStatus) -> None:
     rest.status = status
 
     async def play(world: World) -> None:
-        world.store.add(call_row(owner="", state="ringing", streams=0))
-        world.store.idle.add("CA1")
+        world.store.leave_idle(call_row(owner="", state="ringing", streams=0))
         await asyncio.sleep(30)
 
     world = played(play, rest=rest)
     assert (rest.redirects, world.finalised) == ([], [])
+
+
+def test_call_of_a_worker_that_nobody_knows_is_taken_and_steered() -> None:
+    """That one has left, or was forgotten, and its last words of the call were lost."""
+
+    async def play(world: World) -> None:
+        world.store.leave_idle(call_row(owner="unheard of"))
+        await asyncio.sleep(30)
+        assert world.store.row("CA1").fence == 2
+        assert len(world.rest.redirects) == 1
+
+    assert played(play).counts.outcomes == ["steered"]
+
+
+def test_call_of_a_worker_that_nobody_knows_is_steered_though_twilio_fails_at_first() -> None:
+    """That it has an owner does not mean that somebody goes on with it."""
+    rest = FakeRest()
+    rest.errors = [CarrierBusy("busy")]
+
+    async def play(world: World) -> None:
+        world.store.leave_idle(call_row(owner="unheard of"))
+        await asyncio.sleep(30)
+
+    assert played(play, rest=rest).counts.outcomes == ["steered"]
 
 
 def test_closing_steers_what_was_taken() -> None:
@@ -352,7 +391,7 @@ def test_closing_steers_what_was_taken() -> None:
         world.store.add(*(call_row(f"CA{number}") for number in range(30)))
         await asyncio.sleep(4.5)
         await world.sweeper.close()
-        taken = {sid for sid, row in world.store.rows.items() if not row.owner}
+        taken = {sid for sid in world.store.rows if not world.store.row(sid).owner}
         assert {sid for sid, _ in rest.redirects} == taken
         assert 0 < len(taken) < 30
 

@@ -183,6 +183,19 @@ def test_worker_that_was_forgotten_is_neither_dead_nor_ready() -> None:
     assert world.watch.others_ready == 0
 
 
+def test_gone_are_the_dead_and_those_not_on_the_list() -> None:
+    """As far as anything is known."""
+    world = World("other", "still")
+    world.stopped.add("still")
+    world.looks(6)
+    assert [name for name in ("us", "other", "still", "?") if world.watch.is_gone(name)] == [
+        "still",
+        "?",
+    ]
+    world.look(answered=False)
+    assert not world.watch.is_gone("?")
+
+
 def test_we_are_never_dead_in_our_own_eyes() -> None:
     """Whatever the list says of us."""
     watch = FleetWatch("us")
