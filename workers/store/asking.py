@@ -38,10 +38,16 @@ _THREADS = {Lane.READ: 2, Lane.WRITE: 2, Lane.BEAT: 1, Lane.POLL: 1}
 
 
 class Asker:
-    """Puts questions to a database."""
+    """Puts questions to a database.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: Of it.
+        ready: Set once its tables are there, or the attempt to make them has failed.
+    """
+
+    def __init__(self, engine: Engine, ready: threading.Event) -> None:
         self._engine = engine
+        self._ready = ready
         # Their threads are started when they are first needed.
         self._lanes = {
             lane: ThreadPoolExecutor(threads, f"store-{lane}") for lane, threads in _THREADS.items()
@@ -103,9 +109,13 @@ class Asker:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in(self, lane: Lane, work: Callable[[], T], deadline_s: float) -> T:
+        def begin() -> T:
+            self._ready.wait(deadline_s)
+            return work()
+
         try:
             async with asyncio.timeout(deadline_s):
-                return await asyncio.get_running_loop().run_in_executor(self._lanes[lane], work)
+                return await asyncio.get_running_loop().run_in_executor(self._lanes[lane], begin)
         except TimeoutError as error:
             raise StoreUnavailable(f"no answer within {deadline_s} s") from error
         except SQLAlchemyError as error:

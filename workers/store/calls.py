@@ -151,6 +151,11 @@ class CallStore(Protocol):
         ...
 
     @property
+    def refused(self) -> int:
+        """Writes so far that were refused because their call had a higher fencing number."""
+        ...
+
+    @property
     def away(self) -> bool:
         """Whether the last attempt to write failed: the database is not there at the moment."""
         ...

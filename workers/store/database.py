@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,11 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+# A worker that is stopped in the middle of a transaction holds its calls, and nobody could take
+# them over: the server ends it within less than it takes to call a worker dead.
+_IDLE_MS = 3_000
+# SQLite does not wait for whoever changes the mode of the journal, be its time-out what it may.
+_PATIENCE_S = (0.02, 0.05, 0.1, 0.2)
 # postgresql.org/docs/current/errcodes-appendix.html
 _AGAIN = "40"
 _READ_ONLY = "25006"
@@ -35,29 +42,33 @@ def open_engine(url: str) -> Engine:
         engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": 5})
         event.listen(engine, "connect", _set_up_sqlite)
         return engine
+    options = f"-c statement_timeout=10000 -c idle_in_transaction_session_timeout={_IDLE_MS}"
     return create_engine(
         parsed,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=8,
         pool_timeout=5,
-        connect_args={
-            "connect_timeout": 5,
-            "options": "-c statement_timeout=10000",
-            **_KEEPALIVE,
-        },
+        connect_args={"connect_timeout": 5, "options": options, **_KEEPALIVE},
     )
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that may write, and is committed at the end."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
+    with engine.connect() as connection, begin_to_write(connection):
+        yield connection
+
+
+@contextmanager
+def begin_to_write(connection: Connection) -> Iterator[None]:
+    """The same on a connection that is there."""
+    with connection.begin():
+        if connection.dialect.name == "sqlite":
             # SQLite has one writer. Whoever becomes it only after having read fails at once where
             # somebody else has written meanwhile (sqlite.org/lang_transaction.html).
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        yield connection
+        yield
 
 
 @contextmanager
@@ -96,6 +107,13 @@ def _set_up_sqlite(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]  # DBAPI connections have no type
     # Readers do not wait for the writer, and a commit does not wait for the disk; a power cut
     # costs the last commits, not the file (sqlite.org/pragma.html#pragma_synchronous).
-    cursor.execute("PRAGMA journal_mode=WAL")
+    for pause_s in (*_PATIENCE_S, None):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            if pause_s is None:
+                raise
+            time.sleep(pause_s)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()

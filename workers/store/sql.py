@@ -47,7 +47,7 @@ class SqlCallStore:
         self._writer = Writer(self._engine, migrate, on_refused=self._refuse)
         # Nothing to write, but it makes the tables, so that the first read finds them.
         self._writer.put(lambda _connection: None)
-        self._asker = Asker(self._engine)
+        self._asker = Asker(self._engine, self._writer.tried)
 
     @property
     def lost(self) -> int:
@@ -221,25 +221,23 @@ class SqlCallStore:
 
     async def settled(self, *, deadline_s: float = 0.5) -> bool:
         """Wait until what was handed over before is written, unless the database is away."""
-        if self._writer.away:
-            return False
         loop = asyncio.get_running_loop()
-        lost = self._writer.lost
-        written = asyncio.Event()
+        answer: asyncio.Future[bool] = loop.create_future()
 
-        def then() -> None:
+        def answered(written: bool) -> None:
+            if not answer.done():
+                answer.set_result(written)
+
+        def told(written: bool) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(written.set)
+                loop.call_soon_threadsafe(answered, written)
 
-        if not self._writer.when_written(then):
-            return False
+        self._writer.when_written(told)
         try:
             async with asyncio.timeout(deadline_s):
-                await written.wait()
+                return await answer
         except TimeoutError:
             return False
-        # Given up is not written.
-        return self._writer.lost == lost
 
     async def flush(self, *, deadline_s: float = 5.0) -> bool:
         """Wait until everything handed over before is written or given up."""

@@ -11,6 +11,7 @@ A single write that the database does not take costs itself alone. Everything gi
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ from typing import Self, cast
 import structlog
 from sqlalchemy import Connection, Engine
 
-from workers.store.database import is_away, is_conflict, writing
+from workers.store.database import begin_to_write, is_away, is_conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,15 @@ class _Item:
     """Writes that were handed over and are made here."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Mark:
-    """In the queue: called once what came before is done with."""
+    """In the queue: somebody waits for what came before."""
 
-    then: Callable[[], None]
+    told: Callable[[bool], None]
+    lost: int
+    """What had been given up before."""
+    patient: bool
+    """Waits also for a database that is away."""
 
 
 class Writer:
@@ -106,11 +111,16 @@ class Writer:
         self._retry_s = retry_s
         self._gather_s = gather_s
         self._marks = 0
-        """In the queue: somebody waits."""
+        """Of them in the queue."""
+        self._in_hand: list[_Item | _Mark] = []
+        # Kept: to take one from the pool, and to ask whether it lives, costs as much as a write.
+        self._connection: Connection | None = None
+        self.tried = threading.Event()
+        """Set once ``prepare`` has been done, or could not be because the database is away."""
         self._on_refused = on_refused
         self._away = False
         self._lost = 0
-        # Guards queue, newest and lost; told of whatever comes into the queue, and goes.
+        # Guards all of it that both sides change; told of whatever comes into the queue.
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -146,34 +156,28 @@ class Writer:
             if self._closing.is_set() or len(self._queue) >= self._queue_writes:
                 self._lost += 1
                 return
-            item = _Item(write, key)
-            self._queue.append(item)
-            if key:
-                self._newest[key] = item
-            self._changed.notify_all()
+            self._append(_Item(write, key))
 
-    def when_written(self, then: Callable[[], None], *, timeout_s: float = 0.0) -> bool:
-        """Have ``then`` called in the thread once what was put before is done with.
+    def when_written(self, told: Callable[[bool], None]) -> None:
+        """Have it told whether what was put before is written: at once, or later in the thread.
 
-        False where the queue is full, and stays so for ``timeout_s``.
+        False: the database is away, or something was given up meanwhile.
         """
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: len(self._queue) < self._queue_writes, max(0.0, timeout_s)
-            ):
-                return False
-            self._queue.append(_Mark(then))
-            self._marks += 1
-            self._changed.notify_all()
-        return True
+            idle = not self._queue and not self._in_hand
+            full = len(self._queue) >= self._queue_writes
+            if not (idle or full or self._away or self._closing.is_set()):
+                self._append(_Mark(told, self._lost, patient=False))
+                return
+        told(idle and not self._away)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait (in a thread of the caller's) until what was put before is done with."""
         done = threading.Event()
-        until = time.monotonic() + timeout_s
-        return self.when_written(done.set, timeout_s=timeout_s) and done.wait(
-            max(0.0, until - time.monotonic())
-        )
+        with self._changed:
+            # Not bounded: whoever calls this waits in a thread.
+            self._append(_Mark(lambda _written: done.set(), self._lost, patient=True))
+        return done.wait(timeout_s)
 
     def close(self, timeout_s: float) -> None:
         """Write what is queued, as far as the time allows, and stop the thread."""
@@ -188,21 +192,31 @@ class Writer:
         with self._changed:
             self._lost += count
 
+    def _append(self, item: _Item | _Mark) -> None:
+        self._queue.append(item)
+        if isinstance(item, _Mark):
+            self._marks += 1
+        elif item.key:
+            self._newest[item.key] = item
+        self._changed.notify()
+
     def _run(self) -> None:
         while not self._closing.is_set():
-            batch = self._take()
-            items = [item for item in batch if isinstance(item, _Item)]
+            items = self._take()
             if items:
                 self._write(items)
-            for item in batch:
-                if isinstance(item, _Mark):
-                    item.then()
+            with self._changed:
+                done, self._in_hand = self._in_hand, []
+            self._tell_marks(done)
+        self._disconnect()
         with self._changed:
-            self._lost += sum(item.count for item in self._queue if isinstance(item, _Item))
+            left = list(self._queue)
             self._queue.clear()
             self._newest.clear()
+            self._lost += sum(item.count for item in left if isinstance(item, _Item))
+        self._tell_marks(left)
 
-    def _take(self) -> list[_Item | _Mark]:
+    def _take(self) -> list[_Item]:
         """What is next; from here on nothing is merged into it."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing.is_set())
@@ -213,8 +227,13 @@ class Writer:
                     self._marks -= 1
                 elif self._newest.get(item.key) is item:
                     del self._newest[item.key]
-            self._changed.notify_all()
-        return batch
+            self._in_hand = batch
+        return [item for item in batch if isinstance(item, _Item)]
+
+    def _tell_marks(self, items: Iterable[_Item | _Mark]) -> None:
+        for item in items:
+            if isinstance(item, _Mark):
+                item.told(item.lost == self._lost)
 
     def _hurried(self) -> bool:
         return self._marks > 0 or self._closing.is_set() or len(self._queue) >= BATCH_WRITES
@@ -230,9 +249,7 @@ class Writer:
                     pause_s = CONFLICT_RETRY_S
                 elif is_away(error):
                     pause_s = self._retry_s
-                    if not self._away:
-                        _log.warning("store.unavailable", error=type(error).__name__)
-                    self._away = True
+                    self._gone(error)
                 else:
                     self._one_by_one(items, error)
                     return
@@ -248,8 +265,23 @@ class Writer:
             self._tell(refusal)
 
     def _transact(self, items: list[_Item]) -> list[Refusal]:
+        new = self._connection is None
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        try:
+            return self._transact_on(self._connection, items)
+        except Exception as error:
+            broken = self._connection.invalidated
+            if broken or is_away(error):
+                self._disconnect()
+            # One that was kept may have been dead for long: a new one says how things are.
+            if new or not broken:
+                raise
+        return self._transact(items)
+
+    def _transact_on(self, connection: Connection, items: list[_Item]) -> list[Refusal]:
         refused: list[Refusal] = []
-        with writing(self._engine) as connection:
+        with begin_to_write(connection):
             if self._prepare is not None:
                 self._prepare(connection)
             for kind, group in groupby((item.write for item in items), key=type):
@@ -261,7 +293,31 @@ class Writer:
                     if refusal is not None:
                         refused.append(refusal)
         self._prepare = None
+        self.tried.set()
         return refused
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    def _gone(self, error: Exception) -> None:
+        """The database is away: whoever does not want to wait for it is told."""
+        if not self._away:
+            _log.warning("store.unavailable", error=type(error).__name__)
+        with self._changed:
+            self._away = True
+            waiting = [*self._in_hand, *self._queue]
+            told = [item for item in waiting if isinstance(item, _Mark) and not item.patient]
+            if told:
+                gone = set(map(id, told))
+                self._in_hand = [item for item in self._in_hand if id(item) not in gone]
+                self._queue = deque(item for item in self._queue if id(item) not in gone)
+                self._marks = sum(isinstance(item, _Mark) for item in self._queue)
+        self.tried.set()
+        for mark in told:
+            mark.told(False)
 
     def _one_by_one(self, items: list[_Item], error: Exception) -> None:
         if len(items) == 1:

@@ -10,24 +10,19 @@ from typing import Any
 
 import pytest
 
-from agent.checkpoint import SessionCheckpoint
 from agent.conversation.record import (
-    CallRecord,
     ContextRecord,
     ContextSample,
     EndReason,
-    FactRecord,
     MoveCause,
     MoveKind,
     MoveMoment,
     MoveRecord,
     StreamRecord,
-    SummaryRecord,
     ToolRecord,
-    TurnRecord,
 )
+from tests.workers.store.samples import LEFT, claimed, found, head, row, turn, turns
 from workers.store.calls import (
-    CallRow,
     CallStore,
     ClaimOutcome,
     JournalEntry,
@@ -36,45 +31,6 @@ from workers.store.calls import (
 )
 from workers.store.messages import MessageKind, MessageOutcome
 from workers.store.sql import SqlCallStore
-
-LEFT = SessionCheckpoint(4.0, "m", handle="h1", handle_s=3.0, known_turns=1, notes=("a note",))
-TURNS = [TurnRecord("agent", f"Grüß {n}", f"Grüß {n}", n, n + 1) for n in range(12)]
-
-
-def row(call_sid: str = "CA1", **fields: Any) -> CallRow:
-    made = CallRow(
-        call_sid, "AC1", "inbound", "+15550100001", "+15550100002", "in_progress", "in-progress"
-    )
-    return replace(made, **fields)
-
-
-def head() -> CallRecord:
-    return CallRecord(
-        "CA1",
-        "bakery",
-        "m",
-        started_at="2027-01-15T08:00:00.000+00:00",
-        summary=SummaryRecord(caller="Anna", turns=3),
-        facts=[FactRecord("name", "Anna", 1.0)],
-        context=ContextRecord(window_tokens=1_000),
-        counters={"late_audio": 1},
-    )
-
-
-def turns(*places: int) -> list[JournalEntry]:
-    return [JournalEntry("turns", place, TURNS[place]) for place in places]
-
-
-async def claimed(store: CallStore, stream: int, owner: str, at: float = 100.0) -> ClaimOutcome:
-    claim = await store.claim(row(), owner=owner, stream=stream, at=at, deadline_s=5.0)
-    return claim.outcome
-
-
-async def found(store: CallStore) -> CallRow:
-    assert await store.flush()
-    stored = await store.load_call("CA1")
-    assert stored is not None
-    return stored.row
 
 
 async def test_claim_of_an_unknown_call_takes_it(store: CallStore) -> None:
@@ -219,7 +175,7 @@ async def test_checkpoint_comes_back_with_its_journal(store: CallStore) -> None:
     assert recalled.checkpoint == newer
     expected = replace(
         head(),
-        turns=TURNS,
+        turns=[turn(place) for place in range(12)],
         tools=[done],
         moves=[move],
         streams=[StreamRecord("MZ1", 0.0, worker="w1")],
@@ -235,13 +191,15 @@ async def test_final_record_takes_the_place_of_the_journal(store: CallStore) -> 
     """Nothing is kept twice of a call that is over."""
     await claimed(store, 1, "w1")
     store.checkpoint("CA1", LEFT, head(), turns(0, 1), fence=1)
-    store.save_record("CA1", replace(head(), turns=TURNS[:1]), fence=1)
+    store.save_record("CA1", replace(head(), turns=[turn(0)]), fence=1)
     assert await store.flush()
     recalled = await store.recall("CA1")
     assert recalled is not None
     assert recalled.record is not None
     assert len(recalled.record.turns) == 2
-    last = replace(head(), turns=TURNS, end_reason=EndReason.CALLER_HUNG_UP)
+    last = replace(
+        head(), turns=[turn(place) for place in range(12)], end_reason=EndReason.CALLER_HUNG_UP
+    )
     store.save_record("CA1", last, fence=1, final=True)
     assert await store.flush()
     recalled = await store.recall("CA1")
