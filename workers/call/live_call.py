@@ -14,8 +14,11 @@ from agent.context.facts import Facts
 from agent.conversation.record import (
     CallRecord,
     ContextRecord,
+    ContextSample,
+    CutRecord,
     DigitRecord,
     StreamRecord,
+    SummaryMade,
     UpdateRecord,
     UsageRecord,
 )
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 # Of what is appended: a function that runs gets its result, an update is told later, a number that
 # must not be stored is spread over some turns.
 _MAY_CHANGE = 6
+# Needs no copy.
+_FROZEN = (ContextSample, CutRecord, SummaryMade)
 # Of the items of a record: since the call was answered.
 _TIMES = ("at_s", "started_s", "ended_s", "wanted_s", "left_s", "done_s")
 
@@ -213,7 +218,11 @@ class LiveCall:
     def _tail(self, before: Sequence[Any], now: Sequence[Any], kept: int) -> tuple[int, list[Any]]:
         """Copies of the newest items of two lists in a row, and the place of the first of them."""
         first = max(0, kept - _MAY_CHANGE)
+        if not now:
+            return first, list(before[first:])
         new = now[max(0, first - len(before)) :]
+        if isinstance(new[-1] if new else None, _FROZEN):
+            return first, [*before[first:], *map(self._dated, new)]
         return first, [*before[first:], *(self._dated(replace(item)) for item in new)]
 
     def _digits(self) -> list[DigitRecord]:
