@@ -221,8 +221,18 @@ class ActiveCalls:
 
     def resume(self, entry: CallEntry) -> None:
         """The call comes back from a transfer."""
+        self.take(entry)
         entry.transfer_to = None
         self._set(entry, CallState.HANDED_OVER)
+
+    def take(self, entry: CallEntry) -> None:
+        """Decide about a call from now on, also where it is not kept here.
+
+        Then under a number of its own, so that whoever may still keep it knows that it is not the
+        newest any more, and neither decides otherwise nor counts the call a second time.
+        """
+        if self._entries.get(entry.call_sid) is not entry:
+            entry.fence += entry.fence > 0
 
     def note_status(self, call_sid: str, status: CallStatus) -> CallEntry | None:
         """Take in a status report; after a terminal one the call is forgotten.

@@ -134,11 +134,16 @@ class Takeover:
         if not entry.unclaimed or not entry.stream_live:
             return None
         entry.unclaimed = False
-        if claim.outcome is not ClaimOutcome.TAKEN:
+        row = claim.call.row
+        # One that was carried out, and whose answer was lost, is found again.
+        ours = (row.owner, row.streams) == (self._active.worker, entry.streams)
+        if claim.outcome is not ClaimOutcome.TAKEN and not (
+            claim.outcome is ClaimOutcome.SECOND and ours
+        ):
             entry.fence = -1
             self._active.taken(entry.call_sid)
             return None
-        entry.fence, entry.lost_at = claim.call.row.fence, claim.call.row.lost_at
+        entry.fence, entry.lost_at = row.fence, row.lost_at
         return claim.call
 
     async def _claimed(self, ticket: Ticket, known: CallEntry | None) -> CallEntry:
@@ -159,6 +164,8 @@ class Takeover:
             # Nobody has served it since: what is here is the newest, and not redacted.
             known.fence, known.streams = call.row.fence, call.row.streams
             known.lost_at = call.row.lost_at
+            known.state, known.transfer_to = CallState(call.row.state), call.row.transfer_to
+            known.unclaimed = False
             entry = known
         else:
             entry = entry_of(call)
@@ -185,6 +192,10 @@ class Takeover:
 
     def _unclaimed(self, ticket: Ticket, known: CallEntry | None, why: str) -> CallEntry:
         _log.error("call.not_claimed", why=why, known=known is not None, stream=ticket.stream)
+        # Meanwhile another stream may have begun.
+        known = self._active.get(ticket.call_sid) or known
+        if known is not None and known.stream_live:
+            raise StreamRefused("second")
         entry = known or entry_of_row(_announced(ticket))
         if entry.state is CallState.IN_PROGRESS and entry.streams:
             entry.lost_at = (*entry.lost_at, self._wall())

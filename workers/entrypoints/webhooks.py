@@ -249,6 +249,7 @@ class Webhooks:
                 outbound = entry.direction.startswith("outbound")
                 caller_id = entry.from_ if outbound else None
                 if entry.state is not CallState.TRANSFER:
+                    services.active.take(entry)
                     services.active.transfer(entry, to, last_resort=last_resort)
                 # What another worker knows of it is asked when somebody has answered.
                 known_here = services.active.get(entry.call_sid) is entry
@@ -273,8 +274,7 @@ class Webhooks:
         services = self._services
         over = entry.state is CallState.FINISHED
         if not over and services.active.get(entry.call_sid) is not entry:
-            # So that who may still remember the call does not count it a second time.
-            entry.fence += entry.fence > 0
+            services.active.take(entry)
             if entry.record is not None:
                 entry.record = closed(entry.record, "the caller was told, and the call ended")
             services.on_over(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from workers.call.active import ActiveCalls, StreamRefused
 from workers.call.entry import CallEntry, CallState
 from workers.call.steering import NOBODY_ANSWERED
 from workers.call.takeover import TRANSFER_FAILED, Takeover, said_before, taken_up
+from workers.store.calls import Claim, StoreUnavailable
 
 WALL = 1_800_000_000.0
 ASKED = CallRequest("CA1", "AC1", "inbound", "+1", "+2", CallStatus.IN_PROGRESS, None)
@@ -281,3 +283,87 @@ def test_model_that_had_no_memory_is_told_what_was_said() -> None:
     assert len(text) <= 2_000
     with pytest.raises(ValueError, match="nothing"):
         said_before(record())
+
+
+async def test_transfer_that_another_worker_brought_back_is_not_begun_again(
+    here: Worker, there: Worker, store: MemoryCallStore
+) -> None:
+    """Who remembers the transfer, and gets the stream that follows it, serves that stream."""
+    entry = await served_first(here)
+    here.active.transfer(entry, "+3")
+    there.active.resume(await there.takeover.asked(ASKED, ended=None))
+    found = await here.takeover.started(ticket(2, notice=TRANSFER_FAILED))
+    with here.active.stream(found):
+        row = store.rows["CA1"][0]
+        assert (row.state, row.owner, row.transfer_to) == ("in_progress", "here", None)
+
+
+async def test_transfer_that_another_worker_brought_back_is_over_for_all(
+    here: Worker, there: Worker
+) -> None:
+    """Also where the stream that was to follow has reached nobody."""
+    entry = await served_first(here)
+    here.active.transfer(entry, "+3")
+    there.active.resume(await there.takeover.asked(ASKED, ended=None))
+    asked = await here.takeover.asked(ASKED, ended=2)
+    assert (asked.undecided, asked.transfer_to) == (True, None)
+
+
+class _AnswerLost(MemoryCallStore):
+    """Carries the first claim out, and its answer comes too late."""
+
+    late = True
+
+    async def claim(self, *args: Any, **options: Any) -> Claim:
+        claim = await super().claim(*args, **options)
+        if self.late:
+            self.late = False
+            raise StoreUnavailable("late")
+        return claim
+
+
+async def test_claim_whose_answer_was_lost_is_ours() -> None:
+    """The call is not cut off for having asked twice."""
+    worker = Worker("w", _AnswerLost())
+    entry = await worker.takeover.started(ticket(2))
+    assert entry.unclaimed
+    with worker.active.stream(entry):
+        assert await worker.takeover.claim_later(entry) is not None
+        assert (entry.fence, entry.unclaimed, entry.taken_over) == (1, False, False)
+
+
+async def test_stream_after_one_that_crashed_before_it_was_claimed_is_claimed_once(
+    here: Worker, store: MemoryCallStore
+) -> None:
+    """A second claim of it would be refused, and the call cut off."""
+    here.announce()
+    with here.active.stream(await here.takeover.started(ticket())):
+        pass
+    entry = await here.takeover.started(ticket(2))
+    assert not entry.unclaimed
+    with here.active.stream(entry):
+        assert store.rows["CA1"][0].state == "in_progress"
+
+
+async def test_two_streams_while_the_store_is_away_are_not_both_served(
+    here: Worker, store: MemoryCallStore
+) -> None:
+    """The same number twice, at the same moment: one voice."""
+    store.failing = True
+    held = asyncio.Event()
+
+    async def wait(*_: object, **__: object) -> Claim:
+        await held.wait()
+        raise StoreUnavailable("away")
+
+    store.claim = wait  # type: ignore[method-assign]
+    both = [asyncio.create_task(here.takeover.started(ticket(2))) for _ in range(2)]
+    await asyncio.sleep(0)
+    held.set()
+
+    async def serve(started: asyncio.Task[CallEntry]) -> None:
+        with here.active.stream(await started):
+            await asyncio.sleep(0.05)
+
+    ended = await asyncio.gather(*map(serve, both), return_exceptions=True)
+    assert sorted(str(end) for end in ended) == ["None", "stream refused: second"]
