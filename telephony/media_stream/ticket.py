@@ -107,6 +107,7 @@ class TicketBook:
         try:
             for_account, for_call, expires_at, number, *rest = self._serializer.loads(text)
             stream, direction, notice, from_, to = rest
+            issued_at = expires_at - self._lifetime_s
         except (BadData, ValueError, TypeError) as error:
             raise TicketRejected("malformed") from error
         now = self._clock()
@@ -120,7 +121,6 @@ class TicketBook:
         if number in self._redeemed:
             raise TicketRejected("reused")
         self._redeemed[number] = expires_at
-        issued_at = expires_at - self._lifetime_s
         return Ticket(
             account_sid, call_sid, stream, direction, from_, to, notice=notice, issued_at=issued_at
         )

@@ -51,6 +51,8 @@ class Stream:
     """Beside the call's own: opened by an answer to a repeated question."""
     stopped: bool = False
     """Twilio has sent ``stop``."""
+    hung_up: bool = False
+    """The agent has said goodbye on it."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def close(self) -> None:
@@ -247,7 +249,9 @@ class Worker:
             entry = await self.takeover.started(ticket)
             with self.active.stream(entry):
                 await self._speak(phone, entry, stream)
-                await self.store.settled()
+                # Until that is stored, a worker that stops takes it with it.
+                if await self.store.settled() and stream.hung_up:
+                    phone.finished = phone.finished or stream
         except StreamRefused:
             pass
         finally:
@@ -271,8 +275,7 @@ class Worker:
                     if self.world.rng.random() < self.world.hang_up_chance:
                         self._decided(entry)
                         self.active.finish(entry)
-                        if stream.open:
-                            phone.finished = phone.finished or stream
+                        stream.hung_up = stream.open
                         return
                 await asyncio.sleep(FRAME_S)
             await self.gate()

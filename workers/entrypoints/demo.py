@@ -129,6 +129,8 @@ async def _follow(
             follower.update(live.record())
         await asyncio.sleep(POLL_S)
     over.result()
+    # Until then the store has what was journalled while the call went on.
+    await worker.store.flush()
     stored = await worker.store.load_call(call.sid)
     if stored is None or stored.record is None:
         return None

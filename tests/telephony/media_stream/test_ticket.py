@@ -106,15 +106,28 @@ def test_a_ticket_says_what_start_does_not(book: TicketBook, clock: Clock) -> No
         direction="outbound-api",
         from_="+15550100001",
         to="client:zoë",
+        notice="transfer_failed",
     )
+    issued_at = clock.now
+    clock.now += 5
     said = book.redeem(ticket, account_sid="AC1", call_sid="CA1")
-    assert said == Ticket("AC1", "CA1", 3, "outbound-api", "+15550100001", "client:zoë")
+    assert said == Ticket(
+        "AC1",
+        "CA1",
+        3,
+        "outbound-api",
+        "+15550100001",
+        "client:zoë",
+        notice="transfer_failed",
+        issued_at=pytest.approx(issued_at),
+    )
 
 
-def test_a_ticket_that_says_no_more_is_for_the_first_stream(book: TicketBook) -> None:
+def test_a_ticket_that_says_no_more_is_for_the_first_stream(book: TicketBook, clock: Clock) -> None:
     """What was not given is empty."""
     ticket = book.issue(account_sid="AC1", call_sid="CA1")
-    assert book.redeem(ticket, account_sid="AC1", call_sid="CA1") == Ticket("AC1", "CA1", 1)
+    said = book.redeem(ticket, account_sid="AC1", call_sid="CA1")
+    assert said == Ticket("AC1", "CA1", 1, issued_at=pytest.approx(clock.now))
 
 
 def test_a_ticket_of_other_fields_is_malformed(book: TicketBook, clock: Clock) -> None:

@@ -107,7 +107,7 @@ def killed_process_comes_back(world: World, tmp_path: Path) -> None:
         assert parent.exited() == 0
         assert not any(child.is_running() for child in children)
         assert not folder.exists()
-        assert parent.log("server.draining"), "they left in order"
+        assert parent.log("drain.done"), "they left in order"
 
 
 async def test_single_process_is_replaced_where_that_is_wanted(
