@@ -41,10 +41,12 @@ from tests.scenarios.rig import until
 from workers.twin.caller import HangUp, Say, Step, WaitAgentDone, WaitSeconds
 from workers.twin.live_api import script
 from workers.twin.live_api.script import CallTool, LiveScript
+from workers.twin.twilio_api.result import CallResult
 
 ALLOWED_AGAIN_MS, ALLOWED_FORCED_MS = 1500.0, 1000.0
 _WORKERS = ("w1", "w2", "w3")
 _LATER_S = 1.0  # at most, and at random, after everybody is where the worker is to die
+_LOOK_S = 2.5
 _TURNS = 5
 
 
@@ -56,6 +58,8 @@ class Kill:
     """From Twilio's next request until the agent heard the caller."""
     killed_ms: list[float] = field(default_factory=list)
     """From the kill."""
+    silent_ms: list[float] = field(default_factory=list)
+    """From the end of the stream until the agent went on with its answer."""
     ended: int = 0
     lost_turns: list[str] = field(default_factory=list)
     """Finished before the kill, unknown to the next model."""
@@ -124,11 +128,13 @@ async def _kill(it: Fleet, name: str, each: int, kills: dict[str, Kill]) -> None
 
     async def follow(sort: str, key: str, call: FleetCall) -> None:
         kill = kills[sort]
+        # Looking takes time of the twins, whose clocks are what is read.
+        await asyncio.sleep(_LOOK_S)
         if await call.until_next_model(killed_at) is None:
             kill.ended += 1
             return
         kill.lost_turns += call.lost_turns(killed_at)
-        await until(lambda: call.is_over or call.heard_again_s(killed_at), timeout_s=30)
+        await until(lambda: call.is_over or call.heard_again_s(killed_at), poll_s=0.2)
         again = call.heard_again_s(killed_at)
         if again is None:
             kill.ended += 1
@@ -140,6 +146,8 @@ async def _kill(it: Fleet, name: str, each: int, kills: dict[str, Kill]) -> None
         result = await call.wait(60)
         kills[sort].ended += not result.script_finished
         kills[sort].tool_runs.append(it.tool_runs(key).count("begun"))
+        if sort == LISTENS:
+            kills[sort].silent_ms += _silent_ms(result)
 
     await asyncio.gather(*(follow(*one) for one in calls))
     # Another one in its place costs what the others are measured by, so it comes now.
@@ -182,12 +190,16 @@ async def _hand_over(it: Fleet, name: str, count: int, forced: bool, found: Hand
         for gap in result.stream_gaps:
             found.cut_ms.append(gap.cut_ms)
             found.deaf_ms.append(gap.deaf_s * 1000)
-            if forced:
-                found.silent_ms.append(60_000 if gap.silent_s is None else gap.silent_s * 1000)
-            else:
-                # Nothing was owed, and nothing was cut off: no silence that should not have been.
-                found.silent_ms.append(gap.cut_ms)
+        # Where nothing was being said and nothing was cut off, no silence is heard.
+        found.silent_ms += (
+            _silent_ms(result) if forced else [gap.cut_ms for gap in result.stream_gaps]
+        )
     await it.restart(name)
+
+
+def _silent_ms(result: CallResult) -> list[float]:
+    """How long the phone was silent between streams; a minute where nothing came any more."""
+    return [60_000 if gap.silent_s is None else gap.silent_s * 1000 for gap in result.stream_gaps]
 
 
 # -- both --------------------------------------------------------------------------------------
@@ -244,6 +256,7 @@ def main() -> None:
         everything.asked_ms += one.asked_ms
         everything.killed_ms += one.killed_ms
         everything.ended += one.ended
+        everything.silent_ms += one.silent_ms
         everything.lost_turns += one.lost_turns
         everything.tool_runs += one.tool_runs
     rows: list[tuple[object, ...]] = [
@@ -252,6 +265,7 @@ def main() -> None:
             len(one.asked_ms),
             _spread(one.asked_ms),
             _spread(one.killed_ms),
+            _spread(one.silent_ms),
             one.ended,
             len(one.lost_turns),
             max(one.tool_runs, default=0),
@@ -280,6 +294,7 @@ def main() -> None:
                 "calls",
                 "heard again, from Twilio's request",
                 "from the kill",
+                "gap heard in the answer",
                 "calls ended",
                 "turns lost",
                 "tool runs, most",
