@@ -150,7 +150,11 @@ class Webhooks:
             return self._connect(entry, stream=ended + 1)
         # A stream that has said what is next may take its time to end; only where it has not, or
         # where another one is to follow, must it be over.
-        if entry.undecided and not await self._ended(entry):
+        ended_here = not entry.undecided or await self._ended(entry)
+        if entry.taken_over:
+            # While it was waited for: whoever has its number knows what is next.
+            return await self._continue(request, form)
+        if not ended_here:
             return await self._carry_out(entry, Apologise())
         services = self._services
         return await self._carry_out(

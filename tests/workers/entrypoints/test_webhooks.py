@@ -477,6 +477,32 @@ async def test_continue_waits_for_the_old_stream(monkeypatch: pytest.MonkeyPatch
     assert verbs(await asked) == ["Hangup"]
 
 
+async def test_call_that_is_taken_while_its_end_is_waited_for_goes_on(app: App) -> None:
+    """A worker that was stopped, and is asked about the call that was taken from it."""
+    await app.announce()
+    entry = await app.takeover.started(redeemed(app, await app.post("/voice")))
+
+    async def serve() -> None:
+        with app.active.stream(entry):
+            await app.takeover.claim_later(entry)
+            try:
+                await asyncio.sleep(60)
+            finally:
+                app.active.finish(entry)
+
+    stream = asyncio.create_task(serve())
+    await asyncio.sleep(0.02)
+    asked = asyncio.create_task(app.post("/voice/continue", query="?n=1"))
+    await asyncio.sleep(0.02)
+    await app.store.take_from(CALL, fence=entry.fence)
+    app.active.taken(CALL)
+    answer = await asked
+    assert verbs(answer) == ["Connect", "Redirect"]
+    assert redirect(answer).endswith("?n=2")
+    with pytest.raises(StreamRefused, match="taken"):
+        await stream
+
+
 async def test_continue_does_not_wait_for_a_stream_that_has_decided(app: App) -> None:
     """A transfer is dialled at once, while the old stream is still being cleared away."""
     await app.announce()
