@@ -265,13 +265,16 @@ class ActiveCalls:
             fence: The number that was found to be old; None: whatever ours is.
         """
         entry = self._entries.get(call_sid)
-        if entry is None or entry.unclaimed or fence not in (None, entry.fence):
-            return
+        if entry is not None and not entry.unclaimed and fence in (None, entry.fence):
+            self.lose(entry)
+
+    def lose(self, entry: CallEntry) -> None:
+        """A call goes on elsewhere, or here on a later stream: this one is to fall silent."""
         entry.taken_over = True
         self.drop(entry)
         if entry.stream_live:
             self.on_taken()
-            _log.warning("call.taken_over", call_sid=call_sid, fence=entry.fence)
+            _log.warning("call.taken_over", call_sid=entry.call_sid, fence=entry.fence)
             _oust(entry)
 
     async def stream_ended(self, entry: CallEntry, *, grace_s: float = STREAM_GRACE_S) -> bool:
@@ -313,7 +316,8 @@ class ActiveCalls:
             self._forget(entry)
 
     def _forget(self, entry: CallEntry) -> None:
-        if self._entries.pop(entry.call_sid, None) is not None:
+        if self._entries.get(entry.call_sid) is entry:
+            del self._entries[entry.call_sid]
             self._on_over(entry)
 
     def _set(self, entry: CallEntry, state: CallState) -> None:

@@ -132,7 +132,9 @@ class CallRunner:
                     await self._keep(call)
                 finally:
                     # Last: who follows a call by this takes its absence for "the record is stored".
-                    del self.live[entry.call_sid]
+                    # A call that was taken from us may be here again meanwhile.
+                    if self.live.get(entry.call_sid) is call:
+                        del self.live[entry.call_sid]
         _log.info(
             "stream.ended",
             reason=end.reason.value,

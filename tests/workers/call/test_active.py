@@ -351,6 +351,18 @@ async def test_call_that_another_worker_has_taken_falls_silent(
     assert over == []
 
 
+async def test_end_of_a_stream_that_was_taken_leaves_the_next_one_alone(
+    calls: ActiveCalls,
+) -> None:
+    """The call may have come back to this process while the old stream was cleared away."""
+    old = admitted(calls)
+    with calls.stream(old):
+        calls.drop(old)
+        new = admitted(calls)
+        old.status = CallStatus.COMPLETED
+    assert calls.get("CA1") is new
+
+
 async def test_refusal_of_an_old_number_does_not_touch_the_new_one(calls: ActiveCalls) -> None:
     """What was written before this process took the call again may be refused late."""
     entry = admitted(calls)

@@ -14,6 +14,9 @@ from agent.live.session import LiveSession
 from agent.live.session_events import SessionEnd
 from agent.spec import Processors
 from agent.spec import Recording as RecordingSpec
+from telephony.calls import twiml
+from telephony.calls.rest import TwilioRest
+from telephony.settings import TwilioSettings
 from tests.scenarios.rig import (
     APOLOGY,
     COLLEAGUE,
@@ -167,3 +170,40 @@ async def test_note_that_waits_when_the_socket_drops_is_told_by_the_next_stream(
     assert state.outcome is MessageOutcome.TOLD
     (update,) = record.context.updates
     assert (update.how, update.done_s is not None) == ("next_move", True)
+
+
+async def test_call_that_comes_back_while_it_is_cleared_away_is_still_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of the stream that was taken from us does not take the next one's place."""
+    closed = Recording.close
+    hangs: list[Recording] = []
+
+    async def hang(recording: Recording) -> None:
+        hangs.append(recording)
+        if len(hangs) == 1:
+            await asyncio.sleep(2)
+        await closed(recording)
+
+    monkeypatch.setattr(Recording, "close", hang)
+    agent = bakery(recording=RecordingSpec(enabled=True))
+    async with evercall(tmp_path, agent=agent) as rig:
+        call = await rig.ring(WaitAgentDone(300), WaitSeconds(6), HangUp())
+        worker = rig.worker
+        await until(lambda: call.sid in worker.active.serving)
+        fence = worker.active.serving[call.sid]
+        assert await worker.store.take_from(call.sid, fence=fence) is not None
+        first = worker.runner.live[call.sid]
+        worker.active.taken(call.sid)
+        twilio = rig.twilio
+        settings = TwilioSettings(
+            twilio.account_sid, twilio.auth_token, rig.base_url, base_url=twilio.base_url
+        )
+        async with TwilioRest(settings) as rest:
+            await rest.redirect(call.sid, twiml.continue_call(settings, stream=1))
+        await until(lambda: worker.runner.live.get(call.sid) not in (first, None))
+        await asyncio.sleep(3)
+        assert call.sid in worker.runner.live
+        await call.wait(40)
+        crashed = worker.metrics.registry.get_sample_value("evercall_calls_crashed_total")
+        assert not crashed
