@@ -140,8 +140,7 @@ class Takeover:
         if claim.outcome is not ClaimOutcome.TAKEN and not (
             claim.outcome is ClaimOutcome.SECOND and ours
         ):
-            entry.fence = -1
-            self._active.taken(entry.call_sid)
+            self._active.lose(entry)
             return None
         entry.fence, entry.lost_at = row.fence, row.lost_at
         return claim.call
@@ -158,7 +157,14 @@ class Takeover:
         call = claim.call
         if call.row.lost_at and call.row.lost_at[-1] == at:
             self._on_lost()
-        if known is not None and self._active.get(ticket.call_sid) is not known:
+        current = self._active.get(ticket.call_sid)
+        if current is not None and current.fence > call.row.fence:
+            # Two streams were claimed here at once, and the later one's answer came first.
+            raise StreamRefused("second")
+        if current is not None and current.stream_live:
+            self._active.lose(current)
+            current = None
+        if current is not known:
             known = None
         if known is not None and known.fence == call.row.fence - 1:
             # Nobody has served it since: what is here is the newest, and not redacted.

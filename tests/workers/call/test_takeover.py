@@ -367,3 +367,44 @@ async def test_two_streams_while_the_store_is_away_are_not_both_served(
 
     ended = await asyncio.gather(*map(serve, both), return_exceptions=True)
     assert sorted(str(end) for end in ended) == ["None", "stream refused: second"]
+
+
+async def test_of_two_streams_claimed_here_at_once_the_later_one_speaks(
+    here: Worker, store: MemoryCallStore
+) -> None:
+    """A worker that was stopped finds both at its door when it goes on."""
+    await served_first(here)
+    store.read_delay_s = 0.01
+    tasks: list[asyncio.Task[None]] = []
+    for stream in (2, 3):
+
+        async def serve(number: int = stream) -> None:
+            await served(here, await here.takeover.started(ticket(number)))
+
+        tasks.append(asyncio.create_task(serve()))
+    await asyncio.sleep(0.1)
+    entry = here.active.get("CA1")
+    assert entry is not None
+    assert (entry.streams, entry.stream_live, here.active.live_streams) == (3, True, 1)
+    with pytest.raises(StreamRefused, match="taken"):
+        await tasks[0]
+    tasks[1].cancel()
+
+
+async def test_call_that_is_lost_to_a_later_stream_of_this_worker_leaves_that_one_alone(
+    here: Worker, store: MemoryCallStore
+) -> None:
+    """The earlier one was begun before the store had said that it may be."""
+    here.announce()
+    first = await here.takeover.started(ticket())
+    task = asyncio.create_task(served(here, first))
+    await asyncio.sleep(0)
+    other = Worker("there", store)
+    await other.takeover.started(ticket(2))
+    third = await here.takeover.started(ticket(3))
+    assert third is not first
+    with pytest.raises(StreamRefused, match=r"taken|left"):
+        await asyncio.wait_for(task, 5)
+    with here.active.stream(third):
+        assert await here.takeover.claim_later(first) is None
+        assert here.active.get("CA1") is third
