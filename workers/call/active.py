@@ -288,12 +288,20 @@ class ActiveCalls:
         return await _set_within(entry.released, grace_s)
 
     def sweep(self) -> None:
-        """Forget calls that have had no stream and no request for ``FORGET_AFTER_S``."""
+        """Forget calls that have had no stream and no request for ``FORGET_AFTER_S``.
+
+        One of which nobody has said that it is over is left to the fleet, whose sweeper asks Twilio
+        and closes its books: it is not told to be over here, or it would be counted twice.
+        """
         now = self._clock()
         for entry in list(self._entries.values()):
             transferred = entry.state is CallState.TRANSFER
             forget_after_s = FORGET_TRANSFERRED_AFTER_S if transferred else FORGET_AFTER_S
-            if not entry.stream_live and now - entry.touched_at >= forget_after_s:
+            if entry.stream_live or now - entry.touched_at < forget_after_s:
+                continue
+            if entry.fence and entry.state is not CallState.FINISHED:
+                self.drop(entry)
+            else:
                 self._forget(entry)
 
     def _is_awaited(self, entry: CallEntry) -> bool:
@@ -301,7 +309,7 @@ class ActiveCalls:
         # caller's. Where nobody answers any other, the caller hears Twilio's "an application error
         # has occurred"; but a call that was handed over may ask elsewhere.
         quick = entry.state in (CallState.FINISHED, CallState.HANDED_OVER)
-        asks_within_s = STREAM_GRACE_S if quick else FORGET_AFTER_S
+        asks_within_s = STREAM_GRACE_S if quick else _expected_within_s(entry)
         return entry.stream_live or self._clock() - entry.touched_at < asks_within_s
 
     def _release(self, entry: CallEntry) -> None:

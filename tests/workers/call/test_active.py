@@ -241,6 +241,30 @@ def test_what_twilio_is_about_to_ask_is_awaited(
     assert not calls.awaited
 
 
+def test_call_announced_here_whose_stream_went_elsewhere_is_not_waited_for(
+    calls: ActiveCalls, clock: Clock
+) -> None:
+    """Of several processes on a port, each announces calls that the others serve."""
+    admitted(calls)
+    clock.advance(active_module.ANNOUNCED_S)
+    assert not calls.awaited
+
+
+async def test_call_left_open_is_not_counted_by_whoever_forgets_it(
+    store: MemoryCallStore, clock: Clock
+) -> None:
+    """The fleet's sweeper asks Twilio about it, and counts it."""
+    over: list[str] = []
+    calls = ActiveCalls(2, store, clock, on_over=lambda entry: over.append(entry.call_sid))
+    for sid, state in (("CA1", CallState.IN_PROGRESS), ("CA2", CallState.FINISHED)):
+        entry = admitted(calls, sid)
+        entry.fence, entry.state = 1, state
+    clock.advance(active_module.FORGET_AFTER_S)
+    calls.sweep()
+    assert len(calls) == 0
+    assert over == ["CA2"]
+
+
 async def test_transferred_call_is_told_to_be_over_once(
     store: MemoryCallStore, clock: Clock
 ) -> None:
