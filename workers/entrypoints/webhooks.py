@@ -127,7 +127,8 @@ class Webhooks:
             return self._no_room(request)
         entry.status = advance(entry.status, request.status)
         _log.info("call.announced", call_sid=entry.call_sid, direction=entry.direction)
-        services.prewarm(entry)
+        if services.active.get(entry.call_sid) is entry and not entry.streams:
+            services.prewarm(entry)
         return self._connect(entry, stream=1, announcement=services.announcement)
 
     def _no_room(self, request: CallRequest) -> Response:
@@ -206,7 +207,12 @@ class Webhooks:
     async def _status(self, _request: Request, form: Form) -> Response:
         report = read_status_report(form)
         services = self._services
-        services.active.note_status(report.call_sid, report.status)
+        known = services.active.get(report.call_sid)
+        undecided = known is not None and known.state is not CallState.FINISHED
+        entry = services.active.note_status(report.call_sid, report.status)
+        if entry is not None and entry.status.terminal and undecided and not entry.stream_live:
+            # Its last stream did not know that it was the last.
+            services.close_record(entry)
         services.store.add_event(report.call_sid, "status", asdict(report))
         return _nothing()
 

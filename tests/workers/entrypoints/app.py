@@ -93,6 +93,9 @@ class App:
         self.tickets = TicketBook("a secret for tests")
         self.metrics = Metrics()
         self.served = Served()
+        self.prewarmed: list[CallEntry] = []
+        self.closed: list[CallEntry] = []
+        """Calls whose record was closed without a stream."""
         self.app: ASGIApp = create_app(
             Services(
                 settings=self.settings,
@@ -105,6 +108,8 @@ class App:
                 metrics=self.metrics,
                 run_call=run_call or self.served,
                 apology=apology,
+                prewarm=self.prewarmed.append,
+                close_record=self.closed.append,
                 start_timeout_s=start_timeout_s,
             )
         )

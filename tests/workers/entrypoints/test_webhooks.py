@@ -399,6 +399,27 @@ async def test_status_is_recorded_and_ends_the_call(app: App) -> None:
     assert "+1555" not in str(event.payload)
 
 
+async def test_status_closes_the_books_of_a_call_whose_stream_was_lost(app: App) -> None:
+    """Its last stream did not know that it was the last, and nobody asks what is next; once."""
+    await app.announce()
+    with app.active.stream(await app.takeover.started(redeemed(app, await app.post("/voice")))) as (
+        entry
+    ):
+        await app.takeover.claim_later(entry)
+    await app.post("/voice/status", CallStatus="completed")
+    await app.post("/voice/status", CallStatus="completed")
+    assert app.closed == [entry]
+
+
+async def test_status_leaves_the_books_of_a_call_that_is_done_alone(app: App) -> None:
+    """Its stream has closed them."""
+    await app.announce()
+    with app.active.stream(app.announced()) as entry:
+        app.active.finish(entry)
+    await app.post("/voice/status", CallStatus="completed")
+    assert app.closed == []
+
+
 async def test_stream_status_is_recorded(app: App) -> None:
     """The reason of a failed handshake is in the store and counted."""
     answer = await app.post(
@@ -542,6 +563,16 @@ async def test_emptied_worker_sends_a_new_call_elsewhere() -> None:
     app.active.draining = True
     assert verbs(await app.post("/voice")) == ["Connect", "Redirect"]
     assert len(app.active) == 0
+    assert app.prewarmed == []
+
+
+async def test_repeated_announcement_prewarms_no_call_that_is_served(app: App) -> None:
+    """Nobody would take that connection."""
+    await app.post("/voice")
+    with app.active.stream(await app.takeover.started(redeemed(app, await app.post("/voice")))):
+        app.prewarmed.clear()
+        await app.post("/voice")
+    assert app.prewarmed == []
 
 
 async def test_failed_transfer_waits_for_the_old_stream(app: App) -> None:
