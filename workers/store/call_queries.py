@@ -22,7 +22,7 @@ from workers.store.calls import CallRow, Claim, ClaimOutcome, RecalledCall, Stor
 from workers.store.journal import fences
 from workers.store.journal_queries import drop, head_of, heads, recalled
 from workers.store.rows import call_row, utc
-from workers.store.schema import UNFINISHED, call_checkpoints, call_records, calls, workers
+from workers.store.schema import OWNED, UNFINISHED, call_checkpoints, call_records, calls, workers
 from workers.store.writer import Refusal, Write
 
 # twilio.com/docs/voice/api/call-resource, Status: nothing follows these.
@@ -133,6 +133,7 @@ def unserved(
     query = heads().order_by(calls.c.updated_at).limit(limit)
     # Of a dead one's also what it had decided: Twilio may still hold its stream open.
     of_dead = query.where(
+        OWNED,
         calls.c.owner.in_(sorted(dead)),
         or_(calls.c.status.not_in(TERMINAL), calls.c.state != "finished"),
     )

@@ -32,7 +32,7 @@ calls = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, index=True),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     # Whose it is, and under which number it may be written.
-    Column("owner", String(128), nullable=False, server_default="", index=True),
+    Column("owner", String(128), nullable=False, server_default=""),
     Column("fence", Integer, nullable=False, server_default="0"),
     Column("streams", Integer, nullable=False, server_default="0"),
     Column("transfer_to", Text),
@@ -40,16 +40,16 @@ calls = Table(
     # Seconds of the Unix clock, as a JSON list.
     Column("lost_at", Text, nullable=False, server_default="[]"),
 )
-# Not a bound value: SQLite and PostgreSQL look for the words of the index in those of the query
+# What is looked for every second is a handful of rows among those of years. Not bound values:
+# SQLite and PostgreSQL look for the words of the index in those of the query
 # (sqlite.org/partialindex.html, section 3).
 UNFINISHED = text("calls.state <> 'finished'")
-# What is looked for every second is a handful of rows among those of years.
-Index(
-    "ix_calls_unfinished",
-    calls.c.updated_at,
-    sqlite_where=text("state <> 'finished'"),
-    postgresql_where=text("state <> 'finished'"),
-)
+OWNED = text("calls.owner <> ''")
+for _name, _column, _where in (
+    ("ix_calls_unfinished", calls.c.updated_at, text("state <> 'finished'")),
+    ("ix_calls_owned", calls.c.owner, text("owner <> ''")),
+):
+    Index(_name, _column, sqlite_where=_where, postgresql_where=_where)
 
 # What another worker needs to go on with a call; dropped when the call is over.
 call_checkpoints = Table(

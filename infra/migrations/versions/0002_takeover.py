@@ -21,15 +21,12 @@ def upgrade() -> None:
     ):
         op.add_column("calls", column)
     _finish_old_calls()
-    op.create_index("ix_calls_owner", "calls", ["owner"])
-    unfinished = sa.text("state <> 'finished'")
-    op.create_index(
-        "ix_calls_unfinished",
-        "calls",
-        ["updated_at"],
-        sqlite_where=unfinished,
-        postgresql_where=unfinished,
-    )
+    for name, indexed, words in (
+        ("ix_calls_unfinished", "updated_at", "state <> 'finished'"),
+        ("ix_calls_owned", "owner", "owner <> ''"),
+    ):
+        where = sa.text(words)
+        op.create_index(name, "calls", [indexed], sqlite_where=where, postgresql_where=where)
     op.create_table(
         "call_checkpoints",
         sa.Column("call_sid", sa.String(64), primary_key=True),
