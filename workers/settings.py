@@ -75,6 +75,7 @@ class WorkerSettings(BaseSettings):
     max_calls: int = Field(100, ge=1, validation_alias="EVERCALL_MAX_CALLS")
     prewarm: bool = Field(True, validation_alias="EVERCALL_PREWARM")
     hung_s: float = Field(8.0, ge=0, le=3_600, validation_alias="EVERCALL_HUNG_S")
+    drain_settle_s: float = Field(2.0, ge=0, le=600, validation_alias="EVERCALL_DRAIN_SETTLE_S")
     drain_s: float = Field(300.0, ge=0, le=86_400, validation_alias="EVERCALL_DRAIN_S")
     recycle_calls: int | None = Field(None, ge=1, validation_alias="EVERCALL_RECYCLE_CALLS")
     recycle_memory_mb: int | None = Field(None, ge=1, validation_alias="EVERCALL_RECYCLE_MEMORY_MB")

@@ -174,6 +174,7 @@ async def run_worker(
                 awaited=lambda: active.awaited,
                 others_ready=lambda: fleet.others_ready,
                 hand_over=runner.hand_over,
+                settle_s=settings.drain_settle_s,
             )
             yield Worker(
                 server,
