@@ -9,14 +9,14 @@ import pytest
 
 from agent.conversation.record import EndReason
 from tests.scenarios.fleet.database import kinds
-from tests.scenarios.fleet.fleet import fleet, needs_takeover
+from tests.scenarios.fleet.fleet import fleet
 from tests.scenarios.fleet.seen import heard_ms
 from tests.scenarios.rig import ANSWER, GREETING, QUESTION, agent_turns
 from workers.twin.caller import HangUp, Say, WaitAgentDone
 from workers.twin.live_api import script
 from workers.twin.live_api.script import CallTool, LiveScript, Turn
 
-pytestmark = [needs_takeover, pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 TALK = (WaitAgentDone(400), Say(QUESTION), WaitAgentDone(400), HangUp())
 TOOL = LiveScript(

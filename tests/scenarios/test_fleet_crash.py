@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from agent.conversation.record import CallRecord, EndReason
 from tests.scenarios.fleet.database import KINDS
-from tests.scenarios.fleet.fleet import Fleet, fleet, needs_takeover
+from tests.scenarios.fleet.fleet import Fleet, fleet
 from tests.scenarios.fleet.numbers import show
 from tests.scenarios.fleet.process import WorkerProcess
 from tests.scenarios.fleet.seen import CONTINUE, FleetCall, heard_ms
@@ -42,7 +42,7 @@ from workers.twin.live_api.script import CallTool, LiveScript, Steps
 from workers.twin.twilio_api.callee import CalleeBehaviour
 from workers.twin.twilio_api.result import CallResult
 
-pytestmark = [needs_takeover, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 ABSENT = "+15550100008"
 AGENT = {"transfer": {"front desk": COLLEAGUE, "back office": ABSENT}}

@@ -11,13 +11,13 @@ import pytest
 
 from agent.conversation.record import EndReason
 from tests.scenarios.fleet.database import KINDS, kinds
-from tests.scenarios.fleet.fleet import Fleet, fleet, needs_takeover
+from tests.scenarios.fleet.fleet import Fleet, fleet
 from tests.scenarios.fleet.seen import FleetCall, heard_ms, longest_silence_s
 from tests.scenarios.fleet.talk import ANSWERS, MODEL, QUESTIONS, greeted, questions
 from tests.scenarios.rig import GREETING, until
 from workers.twin.caller import HangUp, StaySilent, WaitSeconds
 
-pytestmark = [needs_takeover, pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 
 async def lost_writes(it: Fleet) -> int:
@@ -137,7 +137,7 @@ async def test_worker_that_lost_its_number_falls_silent_and_closes(
         result = await call.wait(30)
         assert result.script_finished, result.warnings
         assert result.two_voices(unheard=True) == []
-        assert first.logged("stream.ended", call_sid=call.sid)
+        assert first.logged("call.taken_over", call_sid=call.sid)
         record = await it.record(call)
         assert record.end_reason is EndReason.CALLER_HUNG_UP
         assert record.turns[-1].heard == ANSWERS[1]

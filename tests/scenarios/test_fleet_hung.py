@@ -9,7 +9,7 @@ import pytest
 
 from agent.conversation.record import EndReason
 from tests.scenarios.fleet.database import KINDS, kinds
-from tests.scenarios.fleet.fleet import fleet, needs_takeover
+from tests.scenarios.fleet.fleet import fleet
 from tests.scenarios.fleet.numbers import show
 from tests.scenarios.fleet.seen import CONTINUE, heard_ms
 from tests.scenarios.fleet.talk import (
@@ -26,7 +26,7 @@ from workers.twin.caller import HangUp, Say, StaySilent, WaitSeconds
 from workers.twin.live_api import script
 from workers.twin.live_api.script import CallTool
 
-pytestmark = [needs_takeover, pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 STEERED_S = 12.0
 """About 8 s; the machine is shared."""

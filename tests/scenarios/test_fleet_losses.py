@@ -9,7 +9,7 @@ import pytest
 
 from agent.conversation.record import EndReason
 from tests.scenarios.fleet.database import KINDS, kinds
-from tests.scenarios.fleet.fleet import fleet, needs_takeover
+from tests.scenarios.fleet.fleet import fleet
 from tests.scenarios.fleet.numbers import p, show
 from tests.scenarios.fleet.seen import FleetCall
 from tests.scenarios.fleet.talk import ANSWERS, MODEL, greeted, model, questions
@@ -19,7 +19,7 @@ from workers.twin.live_api import script
 from workers.twin.live_api.faults import GoAway
 from workers.twin.live_api.script import CallTool, LiveScript
 
-pytestmark = [needs_takeover, pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("kind", kinds("postgresql"))

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.fleet.database import kinds
-from tests.scenarios.fleet.fleet import fleet, needs_takeover
+from tests.scenarios.fleet.fleet import fleet
 from tests.scenarios.fleet.talk import MODEL, greeted, questions
 from tests.scenarios.rig import until
 from workers.twin.caller import HangUp, WaitSeconds
 
-pytestmark = [needs_takeover, pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("kind", kinds("sqlite"))

@@ -8,13 +8,13 @@ import pytest
 
 from agent.conversation.record import EndReason
 from tests.scenarios.fleet.database import kinds
-from tests.scenarios.fleet.fleet import fleet, needs_takeover
+from tests.scenarios.fleet.fleet import fleet
 from tests.scenarios.fleet.seen import CONTINUE, heard_ms
 from tests.scenarios.fleet.talk import ANSWERS, MODEL, QUESTIONS, greeted, questions
 from tests.scenarios.rig import GREETING, until
 from workers.twin.caller import DropSocket, HangUp, SecondStream, WaitSeconds
 
-pytestmark = [needs_takeover, pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("kind", kinds("sqlite"))

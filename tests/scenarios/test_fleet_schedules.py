@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.fleet.database import KINDS
-from tests.scenarios.fleet.fleet import Fleet, fleet, needs_takeover
+from tests.scenarios.fleet.fleet import Fleet, fleet
 from tests.scenarios.fleet.seen import CONTINUE, FleetCall
 from tests.scenarios.fleet.talk import MODEL, QUESTIONS, greeted
 from workers.twin.caller import (
@@ -24,7 +24,7 @@ from workers.twin.caller import (
     WaitSeconds,
 )
 
-pytestmark = [needs_takeover, pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(500)]
 
 CALLS = 25
 """Of each kind of database: fifty schedules in all."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import re
 import shutil
 import time
@@ -12,10 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
 import yaml
 
 from agent.conversation.record import CallRecord
@@ -41,11 +39,6 @@ SETUP_S, RESUME_S = 0.5, 0.3
 LEAVE_S = 20.0
 _TOOLS = Path(__file__).with_name("fleet_tools.py")
 _NUMBER = re.compile(r"caller is (\+\d+)")
-
-needs_takeover = pytest.mark.skipif(
-    importlib.util.find_spec("workers.call.takeover") is None,
-    reason="calls do not go on at other workers yet",
-)
 
 AGENT: Mapping[str, Any] = {
     "name": "bakery",
@@ -89,7 +82,7 @@ class Fleet:
         """The fleet's store, as another worker has it."""
         if self._store is None:
             self._store = SqlCallStore(self.database.url)
-        return cast(CallStore, self._store)
+        return self._store
 
     async def start(self, *names: str, options: Sequence[str] = ()) -> list[WorkerProcess]:
         """Start workers at once, and wait until all of them take calls."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,8 +50,8 @@ class FleetCall:
 
     @property
     def streams(self) -> int:
-        """How many media streams it had so far."""
-        return self.count("stream.started")
+        """How many media streams it had so far, those opened beside its own left out."""
+        return self.count("stream-started")
 
     @property
     def open_stream(self) -> bool:
@@ -134,6 +135,25 @@ class FleetCall:
     def known_turns(self) -> str:
         """Everything that the model of its newest connection knows."""
         return held(self.sessions[-1]) if self.sessions else ""
+
+    def story(self) -> str:
+        """What its Live connections saw, for whoever has to find out what went wrong."""
+        begun_s = self.twin.line.journal.start_s
+        lines = [f"{self.sid} of {self.number}"]
+        for log in self.sessions:
+            lines.append(
+                f"connection {log.number}, {log.opened_at - begun_s:.2f} s to "
+                f"{(log.closed_at or math.inf) - begun_s:.2f} s, resumed from {log.resumed_from}"
+            )
+            lines += [f"  told: {text}" for text in log.texts]
+            lines += [f"  heard: {turn.text} ({turn.at - begun_s:.2f} s)" for turn in log.heard]
+            lines += [
+                f"  said: {turn.text} ({(turn.completed_at or math.inf) - begun_s:.2f} s)"
+                for turn in log.said
+            ]
+            lines.append(f"  knows: {log.memory}")
+            lines.append(f"  instruction: {log.system_instruction}")
+        return "\n".join(lines)
 
     def lost_turns(self, finished_by: float) -> list[str]:
         """Words of turns finished by a moment of the clock that the newest model does not know."""
