@@ -27,7 +27,6 @@ from agent.live.session import LiveSession
 from agent.spec import AgentSpec
 from agent.tools.call_control import built_in_tools
 from agent.tools.declarations import Tool
-from agent.tools.earlier import EarlierCalls
 from agent.tools.memory import memory_tools
 from agent.tools.runner import ToolRunner
 from telephony.media_stream.handshake import StartedStream
@@ -37,7 +36,7 @@ from workers.call.control import PipelineCallControl
 from workers.call.entry import CallEntry
 from workers.call.greetings import GreetingCache
 from workers.call.journal import CallJournal
-from workers.call.live_call import LiveCall, elapsed_s, new_record, utc_now
+from workers.call.live_call import LearntCalls, LiveCall, elapsed_s, new_record, utc_now
 from workers.call.prewarm import Prewarm
 from workers.call.recording import Recorder, Recording
 from workers.call.records import RecordKeeper
@@ -135,15 +134,16 @@ class Assembly:
             records=self._records,
             on_written=self._metrics.checkpoints_written.inc,
         )
+        earlier = LearntCalls(
+            before.tools, known_s=0.0 if checkpoint is None else checkpoint.handle_s
+        )
         tools = ToolRunner(
             self._all_tools(control, facts, lambda: clock() - origin_s),
             timeout_s=spec.limits.tool_timeout_s,
             clock=clock,
             origin_s=origin_s,
             journal=journal.tool_called,
-            earlier=EarlierCalls(
-                before.tools, known_s=0.0 if checkpoint is None else checkpoint.handle_s
-            ),
+            earlier=earlier,
         )
         opening = self._opening(entry, before, checkpoint, elapsed)
         greets = spec.greeting.cached and opening.greeting is not None
@@ -184,6 +184,7 @@ class Assembly:
             tools=tools,
             session=session,
             facts=facts,
+            earlier=earlier,
             clock=clock,
         )
         journal.attach(call)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.checkpoint import SessionCheckpoint
 from agent.context.facts import Facts
+from agent.context.notes import MAX_NOTES
 from agent.conversation.record import (
     CallRecord,
     ContextRecord,
@@ -19,12 +21,14 @@ from agent.conversation.record import (
     DigitRecord,
     StreamRecord,
     SummaryMade,
+    ToolRecord,
     UpdateRecord,
     UsageRecord,
 )
 from agent.conversation.transcript import OPEN_TURNS, Transcript
 from agent.live.session import LiveSession
 from agent.spec import AgentSpec
+from agent.tools.earlier import EarlierCalls
 from agent.tools.runner import ToolRunner
 from telephony.media_stream.transport import MediaStreamTransport
 from workers.call.entry import CallEntry, CallState
@@ -61,6 +65,14 @@ def new_record(entry: CallEntry, spec: AgentSpec, now: datetime) -> CallRecord:
     )
 
 
+class LearntCalls(EarlierCalls):
+    """The function calls of earlier workers, learned of in the middle of a stream."""
+
+    def learn(self, tools: Iterable[ToolRecord]) -> None:
+        """Answer for these from now on; the model knows of none."""
+        self._answers = EarlierCalls(tools, known_s=0.0)._answers
+
+
 @dataclass(slots=True)
 class LiveCall:
     """A call that has a stream."""
@@ -76,6 +88,7 @@ class LiveCall:
     tools: ToolRunner
     session: LiveSession
     facts: Facts = field(default_factory=Facts)
+    earlier: LearntCalls | None = None
     clock: Callable[[], float] = time.monotonic
     later_s: float = 0.0
     """How much later in the call this stream began than its own times say: it was not known when
@@ -86,12 +99,30 @@ class LiveCall:
         """Whether another stream may follow."""
         return self.entry.state not in (CallState.FINISHED, CallState.APOLOGY)
 
-    def remember(self, before: CallRecord, *, now: datetime) -> None:
-        """Take in what was said before this stream, which was not known when it began."""
+    def remember(
+        self, before: CallRecord, checkpoint: SessionCheckpoint | None = None, *, now: datetime
+    ) -> None:
+        """Take in what was said before this stream, which was not known when it began.
+
+        So were its facts and notes, and the functions that must not be run a second time. What
+        this stream has by now is newer.
+        """
         self.later_s = elapsed_s(before, now) - self.now_s()
         before.digits.extend(map(self._dated, self.before.digits))
         before.opted_out = before.opted_out or self.before.opted_out
         self.before = before
+        newer = {fact.key.casefold() for fact in self.facts.records}
+        with contextlib.suppress(ValueError):  # there are too many
+            for fact in before.facts:
+                if fact.key.casefold() not in newer:
+                    self.facts.remember(fact.key, fact.value, at_s=fact.at_s)
+        if self.earlier is not None:
+            self.earlier.learn(before.tools)
+        if checkpoint is not None and (checkpoint.notes or checkpoint.instruction):
+            notes = self.entry.notes
+            notes.texts = [*checkpoint.notes, *notes.texts][-MAX_NOTES:]
+            notes.instruction = notes.instruction or checkpoint.instruction
+            notes.version += 1
 
     @property
     def instructed_s(self) -> float | None:
@@ -161,7 +192,7 @@ class LiveCall:
                 summaries=[],
                 updates=[],
             ),
-            summary=session.summary,
+            summary=session.summary or before.summary,
             facts=self.facts.records,
             counters=dict(Counter(before.counters) + self.counted()),
         )
@@ -198,8 +229,8 @@ class LiveCall:
             digits=self._digits(),
             moves=[*before.moves, *map(dated, session.moves)],
             usage=self._usage(),
-            context=_joined(before.context, session.context),
-            summary=session.summary,
+            context=_joined(before.context, self._context()),
+            summary=session.summary or before.summary,
             facts=self.facts.records,
             counters=dict(Counter(before.counters) + self.counted()),
         )
@@ -229,6 +260,17 @@ class LiveCall:
         """The keys of both sides, in order; those sent are noted with what was before."""
         pressed = map(self._dated, self.session.digits)
         return sorted([*self.before.digits, *pressed], key=lambda digit: digit.at_s)
+
+    def _context(self) -> ContextRecord:
+        """The context of this stream, with its times counted from the beginning of the call."""
+        context, dated = self.session.context, self._dated
+        return replace(
+            context,
+            samples=[*map(dated, context.samples)],
+            cuts=[*map(dated, context.cuts)],
+            summaries=[*map(dated, context.summaries)],
+            updates=[*map(dated, context.updates)],
+        )
 
     def _usage(self) -> UsageRecord:
         before, now = self.before.usage, self.session.usage

@@ -218,7 +218,8 @@ class CallRunner:
                 _log.info("call.claimed_late", fence=call.entry.fence, known=found is not None)
             if found is not None and found.record is not None:
                 now = utc_now()
-                call.remember(taken_up(found.record, ended_at=None, now=now), now=now)
+                before = taken_up(found.record, ended_at=None, now=now)
+                call.remember(before, found.checkpoint, now=now)
                 with contextlib.suppress(ValueError):  # the session is over, or nothing was said
                     call.session.add_context(said_before(found.record))
             journal.changed()
