@@ -193,6 +193,10 @@ class ActiveCalls:
         finally:
             self._release(entry)
 
+    def keep(self, entry: CallEntry) -> None:
+        """Have a call stored as it stands. To be called before the stream's socket is closed."""
+        self._save(entry)
+
     def finish(self, entry: CallEntry) -> None:
         """Nothing more to do. To be called before the stream's socket is closed."""
         self._set(entry, CallState.FINISHED)

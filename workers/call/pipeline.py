@@ -248,7 +248,9 @@ class CallRunner:
                 active.hand_over(entry)
                 self._metrics.handed_over(forced=FORCED in end.detail)
             case Reconnect():
-                pass  # unfinished: Twilio asks, and whichever worker answers goes on
+                # Unfinished: Twilio asks, and whichever worker answers goes on. One that was never
+                # claimed is not known to have had a stream, and its loss would not be counted.
+                active.keep(entry)
         self._metrics.stream_ended(end.reason)
 
     async def _keep(self, call: LiveCall) -> None:
