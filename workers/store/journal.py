@@ -17,19 +17,17 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     String,
-    Table,
     any_,
     bindparam,
     func,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 
 from agent.checkpoint import SessionCheckpoint
 from agent.conversation.record import CallRecord
 from workers.store.calls import JournalEntry
-from workers.store.prepared import Prepared, Values
+from workers.store.prepared import Prepared, Upsert, Values
 from workers.store.rows import json_text
 from workers.store.schema import call_checkpoints, call_journal, calls
 from workers.store.writer import Merging, Refusal
@@ -62,7 +60,7 @@ class CheckpointWrite(Merging):
         self._fence = fence
         self._at = at
         self._lose = lose
-        self._rows: tuple[list[Values], list[Values]] | None = None
+        self._rows: tuple[Values | None, list[Values]] | None = None
 
     def take_in(self, later: Merging) -> bool:
         """Have the newer checkpoint, and all that either has journalled."""
@@ -76,45 +74,48 @@ class CheckpointWrite(Merging):
     def write(cls, connection: Connection, writes: Sequence[Self]) -> list[Refusal]:
         """Write them, but for those that are refused."""
         known = fences(connection, {one._call_sid for one in writes})
-        refused, heads, items = [], [], []
+        refused: list[Refusal] = []
+        # By what must not come twice in one statement.
+        heads: dict[str, Values] = {}
+        items: dict[tuple[str, str, int], Values] = {}
         for one in writes:
             if one._fence < known.get(one._call_sid, 0):
                 refused.append(Refusal(one._call_sid, one._fence))
                 continue
             known[one._call_sid] = one._fence
             head, journalled = one._rendered()
-            heads += head
-            items += journalled
+            if head is not None:
+                heads[one._call_sid] = head
+            for row in journalled:
+                items[one._call_sid, row["kind"], row["place"]] = row
         if heads:
-            _UPSERT_CHECKPOINT.run(connection, heads)
+            _CHECKPOINTS.run(connection, list(heads.values()))
         if items:
-            _UPSERT_ITEM.run(connection, items)
+            _ITEMS.run(connection, list(items.values()))
         return refused
 
-    def _rendered(self) -> tuple[list[Values], list[Values]]:
+    def _rendered(self) -> tuple[Values | None, list[Values]]:
         """Rows for checkpoints and journal. Made once: a write may be tried again."""
         if self._rows is None:
             checkpoint, head = json_text(self._checkpoint), json_text(self._head)
-            heads: list[Values] = []
+            row: Values | None = None
             if checkpoint is not None and head is not None:
-                heads.append(
-                    {
-                        "call_sid": self._call_sid,
-                        "fence": self._fence,
-                        "checkpoint": checkpoint,
-                        "head": head,
-                        "updated_at": self._at,
-                    }
-                )
+                row = {
+                    "call_sid": self._call_sid,
+                    "fence": self._fence,
+                    "checkpoint": checkpoint,
+                    "head": head,
+                    "updated_at": self._at,
+                }
             items: list[Values] = [
                 {"call_sid": self._call_sid, "kind": kind, "place": place, "item": text}
                 for (kind, place), item in self._entries.items()
                 if (text := json_text(item)) is not None
             ]
-            lost = 1 - len(heads) + len(self._entries) - len(items)
+            lost = (row is None) + len(self._entries) - len(items)
             if lost:
                 self._lose(lost)
-            self._rows = heads, items
+            self._rows = row, items
         return self._rows
 
 
@@ -125,11 +126,11 @@ def fences(connection: Connection, call_sids: Collection[str]) -> dict[str, int]
     missing.
     """
     asked = sorted(call_sids)
-    rows: list[Any] = list(_FENCES.run(connection, [_list(connection, asked)]))
+    rows: list[Any] = list(_FENCES.run(connection, _list(connection, asked)))
     found: dict[str, int] = {sid: max(fence, written or 0) for sid, fence, written in rows}
     missing = [sid for sid in asked if sid not in found]
     if missing:
-        rows = list(_CHECKPOINTED.run(connection, [_list(connection, missing)]))
+        rows = list(_CHECKPOINTED.run(connection, _list(connection, missing)))
         found |= {sid: written for sid, written in rows}  # noqa: C416  rows are not tuples to mypy
     return found
 
@@ -164,32 +165,7 @@ def _checkpointed(dialect: str) -> Executable:
     return select(sid, call_checkpoints.c.fence).where(_among(sid, dialect))
 
 
-def _upsert_checkpoint(dialect: str) -> Executable:
-    insert = _insert(call_checkpoints, dialect)
-    new = insert.excluded
-    return insert.on_conflict_do_update(
-        index_elements=["call_sid"],
-        set_={
-            "fence": new.fence,
-            "checkpoint": new.checkpoint,
-            "head": new.head,
-            "updated_at": new.updated_at,
-        },
-    )
-
-
-def _upsert_item(dialect: str) -> Executable:
-    insert = _insert(call_journal, dialect)
-    return insert.on_conflict_do_update(
-        index_elements=["call_sid", "kind", "place"], set_={"item": insert.excluded.item}
-    )
-
-
-def _insert(table: Table, dialect: str) -> postgresql.Insert | sqlite.Insert:
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-
-
 _FENCES = Prepared(_fences)
 _CHECKPOINTED = Prepared(_checkpointed)
-_UPSERT_CHECKPOINT = Prepared(_upsert_checkpoint)
-_UPSERT_ITEM = Prepared(_upsert_item)
+_CHECKPOINTS = Upsert(call_checkpoints)
+_ITEMS = Upsert(call_journal)

@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Dialect
+import orjson
+from sqlalchemy import (
+    JSON,
+    Connection,
+    CursorResult,
+    Dialect,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -17,7 +31,7 @@ Values = Mapping[str, Any]
 
 
 class Prepared:
-    """A statement to be executed for rows of values.
+    """A statement that is executed with named values.
 
     Args:
         make: Builds it for a kind of database, by SQLAlchemy's name for it.
@@ -27,14 +41,51 @@ class Prepared:
         self._make = make
         self._texts: dict[str, _Text] = {}
 
-    def run(self, connection: Connection, rows: Sequence[Values]) -> CursorResult[Any]:
-        """Execute it once for each row."""
+    def run(self, connection: Connection, *rows: Values) -> CursorResult[Any]:
+        """Execute it once for each row of values."""
         name = connection.dialect.name
         text = self._texts.get(name)
         if text is None:
             text = self._texts[name] = _Text(self._make(name), connection.dialect)
         values = [text.values(row) for row in rows]
         return connection.exec_driver_sql(text.sql, values[0] if len(values) == 1 else values)
+
+
+class Upsert:
+    """Puts rows into a table, in place of those that have the same primary key."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._prepared = Prepared(self._made)
+
+    def run(self, connection: Connection, rows: Sequence[Values]) -> None:
+        """Write rows with all columns of the table, no two with the same key."""
+        if connection.dialect.name == "postgresql":
+            # One statement for all: its driver takes its time over each, and over each value.
+            self._prepared.run(connection, {"rows": orjson.dumps(rows).decode()})
+        else:
+            self._prepared.run(connection, *rows)
+
+    def _made(self, dialect: str) -> Executable:
+        columns = self._table.c
+        insert: postgresql.Insert | sqlite.Insert
+        if dialect == "postgresql":
+            rows = cast(bindparam("rows", type_=Text), JSON)
+            given = (
+                func.json_to_recordset(rows)
+                .table_valued(*(column(each.name, each.type) for each in columns), name="given")
+                .render_derived(with_types=True)
+            )
+            names = [each.name for each in columns]
+            insert = postgresql.insert(self._table).from_select(names, select(*given.c))
+        else:
+            insert = sqlite.insert(self._table)
+        return insert.on_conflict_do_update(
+            index_elements=[each.name for each in columns if each.primary_key],
+            set_={
+                each.name: insert.excluded[each.name] for each in columns if not each.primary_key
+            },
+        )
 
 
 class _Text:

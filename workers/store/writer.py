@@ -198,7 +198,9 @@ class Writer:
             self._marks += 1
         elif item.key:
             self._newest[item.key] = item
-        self._changed.notify()
+        # Only the thread listens. It is not to wake for each of those that it gathers.
+        if len(self._queue) == 1 or self._hurried():
+            self._changed.notify()
 
     def _run(self) -> None:
         while not self._closing.is_set():
