@@ -76,11 +76,18 @@ def demo(
     long: Annotated[
         bool, typer.Option("--long", help="An hour's talk in a minute and a half.")
     ] = False,
+    crash: Annotated[
+        bool, typer.Option("--crash", help="Kill the worker in mid-call; another goes on.")
+    ] = False,
 ) -> None:
     """One phone call on this machine: no phone, no key, no network."""
-    if resets and long:
-        raise typer.BadParameter("one call at a time: --resets or --long")
+    if resets + long + crash > 1:
+        raise typer.BadParameter("one call at a time: --resets, --long or --crash")
     _silence_banner()
+    if crash:
+        from workers.entrypoints.demo_crash import run_crash_demo
+
+        sys.exit(run_crash_demo(out))
     from workers.entrypoints.demo import run_demo
 
     sys.exit(run_demo(out, resets=resets, long=long))

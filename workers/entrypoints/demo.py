@@ -105,7 +105,7 @@ async def _call(console: Console, out: Path, demo: DemoCall) -> list[str]:
                 return ["it left no record"]
             told.ended(record.end_reason, record.detail, at_s=record.ended_s)
             recording = worker.recorder.path(call.sid) if worker.recorder else None
-    await asyncio.to_thread(_leave, told, out, record, recording)
+    await asyncio.to_thread(leave_files, told, out, record, recording)
     if demo.epilogue is not None:
         console.print(demo.epilogue(record, live.sessions), highlight=False)
     return demo.judge(record, live.sessions)
@@ -138,8 +138,8 @@ async def _follow(
     return stored.record
 
 
-def _leave(told: CallConsole, out: Path, record: CallRecord, recording: Path | None) -> None:
-    """Write the call's files."""
+def leave_files(told: CallConsole, out: Path, record: CallRecord, recording: Path | None) -> None:
+    """Write the call's files into ``out``, and tell where each is."""
     wav = recording.read_bytes() if recording is not None and recording.exists() else None
     if wav is not None:
         (out / "call.wav").write_bytes(wav)

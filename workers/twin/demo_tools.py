@@ -7,6 +7,7 @@ import asyncio
 _ORDERS = {
     "7": {"status": "ready", "items": "two loaves of rye bread", "price": "$9.20"},
     "12": {"status": "in the oven", "items": "one apple cake", "price": "$18.00"},
+    "48213": {"status": "in the oven", "items": "one birthday cake", "price": "$80.00"},
 }
 
 

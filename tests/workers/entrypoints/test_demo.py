@@ -9,6 +9,8 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 CALL_S, LONG_CALL_S = 100.0, 200.0
 
 
@@ -128,3 +130,30 @@ async def test_long_demo_cuts_what_was_told_and_still_knows_it(tmp_path: Path) -
         "What the agent remembers",
     ):
         assert text in page
+
+
+async def test_crash_demo_kills_a_worker_and_the_caller_goes_on_talking(tmp_path: Path) -> None:
+    """The other worker ends the sentence and knows what was said; nothing is done twice or left."""
+    out = tmp_path / "demo"
+    code, told = await run(out, "--crash")
+    assert code == 0, told
+    record: dict[str, Any] = json.loads((out / "record.json").read_text(encoding="utf-8"))
+    assert record["end_reason"] == "agent_hung_up"
+    first, second = (stream["worker"] for stream in record["streams"])
+    assert first != second
+    plain = " ".join(told.split())
+    assert f"worker {first} was killed (SIGKILL)" in plain
+    for words in ("the caller was owed something", "the caller heard the agent again after"):
+        assert words in plain
+    (move,) = record["moves"]
+    assert (move["cause"], move["kind"], move["lost_ms"]) == ("takeover", "resume", 0)
+    said = [turn["heard"] for turn in record["turns"] if turn["speaker"] == "agent"]
+    assert sum("Corner Bakery" in text for text in said) == 1
+    assert "close at two in the afternoon. On Sunday we are open" in " ".join(said)
+    assert "Your order number is 48213." in said
+    assert [tool["name"] for tool in record["tools"]] == ["order_status", "end_call"]
+    with wave.open(str(out / "call.wav")) as recording:
+        assert abs(recording.getnframes() / 8_000 - record["ended_s"]) < 1.0
+    # They run in its folder, by which they can be told from others.
+    left = [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(out / "data")]
+    assert left == []
