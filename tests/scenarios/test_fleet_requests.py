@@ -9,7 +9,7 @@ import pytest
 from agent.conversation.record import EndReason
 from tests.scenarios.fleet.database import kinds
 from tests.scenarios.fleet.fleet import fleet
-from tests.scenarios.fleet.seen import CONTINUE, heard_ms
+from tests.scenarios.fleet.seen import CONTINUE, got_through, heard_ms
 from tests.scenarios.fleet.talk import ANSWERS, MODEL, QUESTIONS, greeted, questions
 from tests.scenarios.rig import GREETING, until
 from workers.twin.caller import DropSocket, HangUp, SecondStream, WaitSeconds
@@ -48,7 +48,7 @@ async def test_requests_in_any_order_at_any_worker_make_one_call(kind: str, tmp_
             answer = await it.post(call, "/voice/status", CallStatus=status)
             assert answer.status in (200, 204)
         result = await call.wait(45)
-        assert result.script_finished, result.warnings
+        assert got_through(result), result.warnings
         assert result.named("second_stream.closed")
         assert not result.named("second_stream.accepted")
         assert result.two_voices(unheard=True) == []
@@ -77,7 +77,7 @@ async def test_status_callbacks_are_not_needed(kind: str, tmp_path: Path) -> Non
     """Some never come: the call is over for us all the same, and its record closed."""
     async with fleet(tmp_path, kind=kind) as it:
         call = await it.ring(*greeted(), *questions(1), HangUp(), model=MODEL, status_url="")
-        assert (await call.wait(30)).script_finished
+        assert got_through(await call.wait(30))
         record = await it.record(call)
         assert record.end_reason is EndReason.CALLER_HUNG_UP
         # What was dialled ahead elsewhere goes, too.

@@ -44,8 +44,7 @@ class FleetCall:
         return [
             log
             for log in list(self.live.sessions)
-            if self.number in log.system_instruction
-            and (log.audio_frames or log.texts or log.handle)
+            if self.number in log.system_instruction and is_used(log)
         ]
 
     @property
@@ -208,6 +207,21 @@ class FleetCall:
         events = list(self.twin.line.journal.events)
         told = [one for one in events if not one.kind.startswith("mark")][-12:]
         return f"{self.sid} {[(round(one.at_s, 2), one.kind, dict(one.data)) for one in told]}"
+
+
+def is_used(log: SessionLog) -> bool:
+    """Whether a Live connection serves a stream, rather than being dialled ahead for one."""
+    return bool(log.audio_frames or log.texts or log.handle)
+
+
+def got_through(result: CallResult) -> bool:
+    """Whether the caller came to the end of what they wanted.
+
+    They hang up as well where they have waited too long.
+    """
+    return result.script_finished and not any(
+        "StepTimedOut" in str(event.data["doing"]) for event in result.named("script")
+    )
 
 
 def heard_ms(result: CallResult, since_s: float, until_s: float = float("inf")) -> float:
