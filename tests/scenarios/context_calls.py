@@ -23,7 +23,16 @@ from tests.benchmarks.moved_call import Finished, Plan
 from tests.benchmarks.seen import Seen, answer_delay_ms, heard_twice_ms, lost_audio, times_begun
 from tests.scenarios.rig import Rig, bakery, evercall, lost_ms
 from workers.twin import caller
-from workers.twin.caller import CallerScript, DropSocket, HangUp, Speak, Step, WaitAgentDone
+from workers.twin.caller import (
+    CallerScript,
+    DropSocket,
+    HangUp,
+    Speak,
+    Step,
+    WaitAgentDone,
+    WaitSeconds,
+    WaitStream,
+)
 from workers.twin.live_api.faults import Close, Fault, NoHandles, SlowAnswers
 from workers.twin.live_api.script import (
     Call,
@@ -318,10 +327,9 @@ def settings() -> dict[str, Setting]:
                 WaitAgentDone(600),
                 caller.Say(ASKS_KEY),
                 WaitAgentDone(300),
-                # What was heard before is not what is waited for next.
-                caller.Say(bytes(320)),
                 DropSocket(),
-                WaitAgentDone(300),
+                WaitStream(),
+                WaitSeconds(0.5),
                 caller.Say(ASKS_AGAIN),
             ],
             bakery(context=SCALED, tools=("remember", *tools(price_list))),

@@ -31,7 +31,7 @@ from workers.twin.caller import (
 )
 from workers.twin.live_api import script
 from workers.twin.live_api.faults import GARBAGE, Garbage, OversizedFrame
-from workers.twin.live_api.script import LiveScript, TextRule
+from workers.twin.live_api.script import LiveScript
 from workers.twin.twilio_api import signing
 
 GARBLED = (
@@ -88,15 +88,21 @@ async def test_frames_out_of_order_are_heard(tmp_path: Path) -> None:
 async def test_socket_that_must_be_closed_is_replaced(tmp_path: Path, frame: SendRaw) -> None:
     """A frame past every bound, or none at all, ends the socket and not the call."""
     model = LiveScript(
-        texts=(TextRule("line was cut", (script.Say("I am back."),)),),
+        otherwise=(script.Say(ANSWER),),
         opening=(script.Say(GREETING),),
         answer_delay_s=0.1,
     )
     async with evercall(tmp_path, model) as rig:
         result, record = await rig.call(
-            WaitAgentDone(300), frame, Say(bytes(320)), WaitAgentDone(300), HangUp()
+            WaitAgentDone(300),
+            frame,
+            WaitStream(),
+            WaitSeconds(0.5),
+            Say(QUESTION),
+            WaitAgentDone(300),
+            HangUp(),
         )
-    assert [turn.heard for turn in agent_turns(record)] == [GREETING, "I am back."]
+    assert [turn.heard for turn in agent_turns(record)] == [GREETING, ANSWER]
     assert [stream.end_reason for stream in record.streams] == [
         EndReason.STREAM_LOST,
         EndReason.CALLER_HUNG_UP,

@@ -110,7 +110,7 @@ def _pooled(thread: threading.Thread) -> bool:
     """Whether it is one of a bounded pool, which grows when several are wanted at once."""
     # The loop's own pool is called after the loop, which is uvloop here; the next two have one
     # thread each, from the first greeting that is kept and the first record that is made.
-    pools = ("asyncio_", "uvloop_", "greetings_", "records_", "store-reader", "ThreadPoolExecutor")
+    pools = ("asyncio_", "uvloop_", "greetings_", "records_", "store-", "ThreadPoolExecutor")
     return thread.name.startswith(pools)
 
 

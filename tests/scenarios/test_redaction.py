@@ -22,7 +22,15 @@ from tests.scenarios.rig import (
 from workers.dashboard.call_page.page import render_page
 from workers.dashboard.export import record_json, record_text
 from workers.dashboard.transcript_text import transcript_text
-from workers.twin.caller import DropSocket, HangUp, Press, Say, WaitAgentDone
+from workers.twin.caller import (
+    DropSocket,
+    HangUp,
+    Press,
+    Say,
+    WaitAgentDone,
+    WaitSeconds,
+    WaitStream,
+)
 from workers.twin.live_api import script
 from workers.twin.live_api.script import CallTool, LiveScript, TextRule, Turn
 
@@ -83,6 +91,9 @@ async def make_call(rig: Rig) -> CallRecord:
         Press(NUMBER),
         WaitAgentDone(500),
         DropSocket(),
+        WaitStream(),
+        WaitSeconds(0.5),
+        Say(QUESTION),
         LISTEN_ANEW,
         WaitAgentDone(300),
         HangUp(),

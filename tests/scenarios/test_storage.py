@@ -28,7 +28,15 @@ from workers.call.recording import Recorder
 from workers.entrypoints import worker
 from workers.store.calls import StoreUnavailable
 from workers.twin import phone_audio
-from workers.twin.caller import HangUp, Say, Step, WaitAgentDone, WaitAgentSpoke, WaitStream
+from workers.twin.caller import (
+    HangUp,
+    Say,
+    Step,
+    WaitAgentDone,
+    WaitAgentSpoke,
+    WaitSeconds,
+    WaitStream,
+)
 from workers.twin.live_api import script
 from workers.twin.live_api.script import LiveScript, Turn
 from workers.twin.twilio_api.result import CallResult
@@ -129,7 +137,9 @@ async def test_recording_goes_on_in_the_next_stream(tmp_path: Path) -> None:
     """A call has one file, whatever becomes of its sockets."""
     spec = bakery(recording=Recording(enabled=True))
     async with evercall(tmp_path, agent=spec) as rig:
-        call = await rig.ring(WaitAgentDone(300), Say(bytes(320)), WaitAgentDone(300), HangUp())
+        call = await rig.ring(
+            WaitAgentDone(300), WaitSeconds(2), Say(QUESTION), WaitAgentDone(300), HangUp()
+        )
         await until(lambda: call.sid in rig.worker.runner.live)
         live = rig.worker.runner.live[call.sid]
         await until(lambda: live.transcript.snapshot() and live.transcript.snapshot()[0].heard)

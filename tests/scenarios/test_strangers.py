@@ -43,7 +43,7 @@ REFUSED = "evercall_streams_refused_total"
 async def test_stream_without_a_good_ticket_opens_no_session(tmp_path: Path) -> None:
     """Missing, malformed, expired and foreign tickets close the socket with 1008; each is counted.
 
-    Twilio then asks what is next; after three such streams the caller hears the apology.
+    Twilio then asks what is next; after four such streams the caller hears the apology.
     """
     stale = TicketBook(SECRET, clock=lambda: time.time() - 3_600)
     others = TicketBook(SECRET)
@@ -56,12 +56,12 @@ async def test_stream_without_a_good_ticket_opens_no_session(tmp_path: Path) -> 
         # Signed with another secret, it says nothing at all.
         "malformed too": elsewhere.issue(account_sid="AC1", call_sid="CA1"),
     }
-    async with evercall(tmp_path, ticket_secret=SECRET) as rig:
+    async with evercall(tmp_path, ticket_secret=SECRET, prewarm=False) as rig:
         results = await asyncio.gather(
             *(
                 rig.phone(
                     StaySilent(),
-                    faults=CallFaults(streams=(StreamFaults(parameters={"ticket": ticket}),) * 3),
+                    faults=CallFaults(streams=(StreamFaults(parameters={"ticket": ticket}),) * 4),
                 )
                 for ticket in tickets.values()
             )
@@ -69,11 +69,11 @@ async def test_stream_without_a_good_ticket_opens_no_session(tmp_path: Path) -> 
         assert not rig.live.sessions
         assert not rig.live.refusals
         for reason in ("missing", "expired", "foreign"):
-            assert rig.metric(REFUSED, reason=f"ticket_{reason}") == 3
-        assert rig.metric(REFUSED, reason="ticket_malformed") == 6
+            assert rig.metric(REFUSED, reason=f"ticket_{reason}") == 4
+        assert rig.metric(REFUSED, reason="ticket_malformed") == 8
         for result in results:
             closed = result.named("stream.closed")
-            assert [event.data["code"] for event in closed] == [1008] * 3
+            assert [event.data["code"] for event in closed] == [1008] * 4
             assert APOLOGY in said(result)
             stored = await rig.worker.store.load_call(result.sid)
             assert stored is not None
@@ -95,13 +95,13 @@ async def test_call_goes_on_after_a_refused_stream(tmp_path: Path) -> None:
 
 async def test_ticket_of_one_call_opens_no_stream_for_another(tmp_path: Path) -> None:
     """A stream that names another call or account is closed, though its ticket is genuine."""
-    async with evercall(tmp_path) as rig:
+    async with evercall(tmp_path, prewarm=False) as rig:
         faults = (StreamFaults(call_sid="CA" + "0" * 32), StreamFaults(account_sid="AC0"))
         await asyncio.gather(
-            *(rig.phone(StaySilent(), faults=CallFaults(streams=(fault,) * 3)) for fault in faults)
+            *(rig.phone(StaySilent(), faults=CallFaults(streams=(fault,) * 4)) for fault in faults)
         )
         assert not rig.live.sessions
-        assert rig.metric(REFUSED, reason="ticket_foreign") == 6
+        assert rig.metric(REFUSED, reason="ticket_foreign") == 8
 
 
 async def test_second_stream_of_a_call_is_refused(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ async def test_unsigned_requests_leave_a_count_and_nothing_else(tmp_path: Path) 
 
 async def test_unsigned_media_socket_is_answered_with_403(tmp_path: Path) -> None:
     """The upgrade is refused before anything is read from the socket."""
-    async with evercall(tmp_path) as rig:
+    async with evercall(tmp_path, prewarm=False) as rig:
         results = await asyncio.gather(
             *(
-                rig.phone(StaySilent(), faults=CallFaults(streams=(fault,) * 3))
+                rig.phone(StaySilent(), faults=CallFaults(streams=(fault,) * 4))
                 for fault in (StreamFaults(signing="bad"), StreamFaults(signing="missing"))
             )
         )

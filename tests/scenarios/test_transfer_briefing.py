@@ -120,6 +120,7 @@ async def test_question_that_twilio_repeats_meets_the_same_answer(tmp_path: Path
         assert (again.status, again.body) == (200, hook.body)
         result = await call.wait(60)
         await until(lambda: rig.worker.active.get(result.sid) is None)
+        assert await rig.worker.store.flush()
         late = await deliverer.deliver(hook.url, hook.params, method=hook.method)
         await deliverer.close()
         assert late.status == 200

@@ -229,6 +229,12 @@ class ActiveCalls:
         entry.transfer_to = None
         self._set(entry, CallState.HANDED_OVER)
 
+    def note_unserved(self, entry: CallEntry) -> None:
+        """A stream has ended that nobody served, which is counted; the call gets another one."""
+        self.take(entry)
+        entry.unserved = False
+        self._set(entry, CallState.HANDED_OVER)
+
     def take(self, entry: CallEntry) -> None:
         """Decide about a call from now on, also where it is not kept here.
 

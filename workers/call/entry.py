@@ -49,6 +49,8 @@ class CallEntry:
     """The number of its newest stream, counted from 1."""
     lost_at: tuple[float, ...] = ()
     """When streams were lost under the caller, by the Unix clock."""
+    unserved: bool = False
+    """Its newest stream has ended without having been served; that is counted in ``lost_at``."""
     unclaimed: bool = False
     """Its stream is being served before the store has said that it may be; nothing is written."""
     notice: str | None = None

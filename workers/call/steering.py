@@ -96,8 +96,9 @@ def continue_call(entry: CallEntry, spec: AgentSpec, *, now: float) -> Step:
     if entry.state is CallState.HANDED_OVER:
         return Reconnect()
     since = now - spec.limits.takeovers_within_s
-    # The one that has just been lost is counted when the next stream starts.
-    if sum(at > since for at in entry.lost_at) < spec.limits.takeovers:
+    # One that was served and lost just now is counted when the next stream starts.
+    lost = sum(at > since for at in entry.lost_at) - entry.unserved
+    if lost < spec.limits.takeovers:
         return Reconnect()
     person = None if spec.moves.person is None else spec.transfer.get(spec.moves.person)
     return Apologise() if person is None else DialTransfer(person, last_resort=True)

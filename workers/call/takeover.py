@@ -88,9 +88,12 @@ class Takeover:
         if known is None or not open_here:
             known = self._newer(known, await self._recall(request.call_sid), request)
         if ended is not None and known.streams < ended:
-            # It was served by a worker that could not say so.
+            # It was refused, or could not be opened, or its worker could not say that it served it.
             known.streams = ended
-            known.state = CallState.IN_PROGRESS if known.undecided else known.state
+            if known.undecided:
+                known.state = CallState.IN_PROGRESS
+                known.lost_at = (*known.lost_at, self._wall())
+                known.unserved = True
         known.status = advance(known.status, request.status)
         known.touched_at = active.now()
         return known

@@ -275,6 +275,9 @@ class Webhooks:
                     services.active.resume(entry)
                     # Who gets the stream looks there whether there is anything to go on with.
                     await services.store.settled()
+                elif entry.unserved:
+                    services.active.note_unserved(entry)
+                    await services.store.settled()
                 notice = TRANSFER_FAILED if notice else ""
                 return self._connect(entry, stream=entry.streams + 1, notice=notice)
             case LetGo():

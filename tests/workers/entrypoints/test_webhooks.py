@@ -601,3 +601,14 @@ async def test_operator_routes(app: App) -> None:
     assert (await app.http.get("/readyz")).status_code == 503
     refused: httpx.Response = await app.post("/voice", CallSid="CA-new")
     assert verbs(refused) == ["Say", "Hangup"]
+
+
+async def test_stream_that_never_starts_is_counted_as_lost(app: App) -> None:
+    """Refused, or not to be opened: it is not tried for ever, at whichever worker Twilio asks."""
+    await app.post("/voice")
+    for number in (1, 2, 3):
+        answer = await app.post("/voice/continue", query=f"?n={number}")
+        assert verbs(answer) == ["Connect", "Redirect"]
+        if (entry := app.active.get(CALL)) is not None:
+            app.active.drop(entry)
+    assert verbs(await app.post("/voice/continue", query="?n=4")) == ["Say", "Hangup"]
