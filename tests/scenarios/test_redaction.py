@@ -77,6 +77,8 @@ def everything_in(folder: Path) -> bytes:
     assert {"evercall.sqlite3", "evercall.sqlite3-wal"} <= {path.name for path in files}
     return b"\n".join(path.read_bytes() for path in files)
 
+MORE = "And another thing."
+
 
 async def make_call(rig: Rig) -> CallRecord:
     """A call of two streams: number and address are said, repeated, split, charged and typed."""
@@ -121,7 +123,7 @@ async def test_nothing_that_is_stored_or_logged_holds_them(tmp_path: Path) -> No
     assert rig.logged("tool.failed")
     # And it is told that it happened.
     said = [turn.said for turn in caller_turns(record)]
-    assert said == [f"My card is {CARD}, I am {EMAIL}", f"Yes. Again: {CARD}", f"{CARD}."]
+    assert said == [f"My card is {CARD}, I am {EMAIL}", f"Yes. Again: {CARD}", f"{CARD}.", MORE]
     assert agent_turns(record)[1].heard == f"{CARD}?"
     assert [tool.args for tool in record.tools] == [{"card": CARD, "mail": EMAIL}, {"card": CARD}]
     assert "".join(key.digit for key in record.digits) == KEY * 16

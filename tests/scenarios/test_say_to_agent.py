@@ -101,12 +101,12 @@ async def test_model_that_takes_it_is_told_at_once_and_after_a_lost_stream(tmp_p
         assert NOTE not in rig.log_text
     # It may say before that it waits: the session tells the model in a task of its own.
     assert told[-1] == TOLD
-    assert [turn.heard for turn in agent_turns(record)] == [GREETING, KNOWS, BACK, KNOWS]
+    assert [turn.heard for turn in agent_turns(record)] == [GREETING, KNOWS, KNOWS]
     (instruction,) = first.context_updates
     assert NOTE in instruction
     assert NOTE in second.system_instruction
     assert second.context_updates == []
-    assert record.moves == []
+    assert [move.cause for move in record.moves] == [MoveCause.TAKEOVER]
     (update,) = record.context.updates
     assert (update.kind, update.how) == ("context", "context_update")
 

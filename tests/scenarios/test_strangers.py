@@ -152,7 +152,7 @@ async def test_unsigned_media_socket_is_answered_with_403(tmp_path: Path) -> Non
             )
         )
         refused = "evercall_requests_refused_total"
-        assert rig.metric(refused, route="/media", reason="signature") == 6
+        assert rig.metric(refused, route="/media", reason="signature") == 8
     assert not rig.live.sessions
     for result in results:
         assert "403" in str(result.warnings)
