@@ -77,6 +77,7 @@ def everything_in(folder: Path) -> bytes:
     assert {"evercall.sqlite3", "evercall.sqlite3-wal"} <= {path.name for path in files}
     return b"\n".join(path.read_bytes() for path in files)
 
+
 MORE = "And another thing."
 
 
