@@ -70,7 +70,7 @@ async def test_calls_do_not_notice_a_database_that_is_gone(kind: str, tmp_path: 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS[1:])
 async def test_calls_do_not_notice_a_minute_without_database(kind: str, tmp_path: Path) -> None:
     """Thirty calls, sixty seconds; those that begin and end meanwhile are written as well."""
     async with fleet(tmp_path, kind=kind) as it:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.conversation.record import EndReason
-from tests.scenarios.fleet.database import kinds
+from tests.scenarios.fleet.database import KINDS, kinds
 from tests.scenarios.fleet.fleet import fleet
 from tests.scenarios.fleet.seen import CONTINUE, got_through, heard_ms
 from tests.scenarios.fleet.talk import ANSWERS, MODEL, QUESTIONS, greeted, questions
@@ -72,7 +72,8 @@ async def test_requests_in_any_order_at_any_worker_make_one_call(kind: str, tmp_
         assert await it.record(call) == record
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS[1:])
 async def test_status_callbacks_are_not_needed(kind: str, tmp_path: Path) -> None:
     """Some never come: the call is over for us all the same, and its record closed."""
     async with fleet(tmp_path, kind=kind) as it:
