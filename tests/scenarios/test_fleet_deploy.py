@@ -184,7 +184,7 @@ async def test_rolling_restart_under_thirty_calls(
         with capsys.disabled():
             print(
                 f"\nrolling restart, {times} times: {len(calls)} calls, "
-                f"{sum(streams) - len(calls)} hand-overs, {max(streams)} streams at most in one call; "
+                f"{sum(streams) - len(calls)} hand-overs, {max(streams)} streams in one call; "
                 f"cut {max(cut_ms(results), default=0):.0f} ms at worst; "
                 f"workers left within {max(left):.1f} s"
             )
