@@ -38,7 +38,7 @@ def schedule(rng: random.Random) -> list[Step]:
     steps = [*greeted()]
     for text in QUESTIONS:
         # Nobody waits for ever: an answer may have been cut off.
-        steps += [Say(text), WaitAgentDone(400, timeout_s=60), WaitSeconds(rng.uniform(0, 2))]
+        steps += [Say(text), WaitAgentDone(400, timeout_s=15), WaitSeconds(rng.uniform(0, 2))]
         match rng.randrange(12):
             case 0:
                 steps.append(DropSocket(half_open=rng.random() < 0.5))

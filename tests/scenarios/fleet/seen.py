@@ -132,8 +132,9 @@ class FleetCall:
         return ready()[0] if ready() else None
 
     def known_turns(self) -> str:
-        """Everything that the model of its newest connection knows."""
-        return held(self.sessions[-1]) if self.sessions else ""
+        """Everything that the model of the newest connection that was set up knows."""
+        ready = [log for log in self.sessions if log.ready_at is not None]
+        return held(ready[-1]) if ready else ""
 
     def story(self) -> str:
         """What its Live connections saw, for whoever has to find out what went wrong."""
