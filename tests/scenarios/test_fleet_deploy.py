@@ -30,6 +30,8 @@ from workers.twin.twilio_api.result import CallResult
 pytestmark = pytest.mark.alone
 
 CALLS = 30
+SETTLES_S = 3.0
+"""What a deploy waits for a worker that is new before it goes on to the next one."""
 LEAVES_S = 40.0
 """By then every call has come to a safe point."""
 
@@ -176,6 +178,7 @@ async def test_rolling_restart_under_thirty_calls(
                 assert await old.wait_gone(60) == 0
                 left.append(time.monotonic() - asked)
                 await it.restart(name)
+                await asyncio.sleep(SETTLES_S)
         over.set()
         await asyncio.gather(*lines)
         records = await all_well(it, calls, 6)
@@ -188,5 +191,5 @@ async def test_rolling_restart_under_thirty_calls(
                 f"cut {max(cut_ms(results), default=0):.0f} ms at worst; "
                 f"workers left within {max(left):.1f} s"
             )
-        assert sum(streams) - len(calls) >= CALLS
+        assert sum(streams) - len(calls) >= CALLS * times // 2
         assert max(cut_ms(results), default=0) == 0
