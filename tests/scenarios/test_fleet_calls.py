@@ -31,7 +31,7 @@ TOOL = LiveScript(
 )
 
 
-@pytest.mark.parametrize("kind", kinds("postgresql"))
+@pytest.mark.parametrize("kind", kinds())
 async def test_calls_go_to_all_workers_and_each_has_one_record(kind: str, tmp_path: Path) -> None:
     """Six calls at three workers: every one is answered, and recorded in the one database."""
     async with fleet(tmp_path, kind=kind, workers=("w1", "w2", "w3")) as it:
