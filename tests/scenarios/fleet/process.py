@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -24,6 +25,7 @@ START_S = 60.0
 """Three of them at once, on a machine of two processors that has other things to do."""
 # Numbers of the fictional range that all callers of these tests have.
 _NUMBER = re.compile(r"\+1555\d{7}")
+_PR_SET_PDEATHSIG = 1
 _COMMAND = "from workers.entrypoints.cli import main; main()"
 
 
@@ -69,6 +71,7 @@ class WorkerProcess:
                 stderr=log,
                 # So that all of it can be ended at the end, its children included.
                 start_new_session=True,
+                preexec_fn=_end_with_the_test,
             )
 
     @property
@@ -191,6 +194,15 @@ async def all_ready(workers: Sequence[WorkerProcess], is_ready: Mapping[str, Any
                 if worker.gone:
                     raise RuntimeError(f"{worker.name} did not start:\n{worker.log_text[-1500:]}")
             await asyncio.sleep(0.02)
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _end_with_the_test() -> None:
+    """Have the kernel kill it, should the tests themselves be killed (Linux, prctl(2))."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _outside() -> dict[str, str]:
