@@ -263,7 +263,8 @@ def _essence(item: Any) -> object:
     if not isinstance(item, TurnRecord) or item.speaker == "caller":
         return item
     whole = item.heard_ms >= item.said_ms - _HEARD_WITHIN_MS
-    heard = item.heard if item.interrupted else whole
+    # A turn that is nearly over may still want its last word.
+    heard = item.heard if item.interrupted or whole else None
     return item.said, round(item.said_ms), item.started_s, item.interrupted, heard
 
 

@@ -188,6 +188,19 @@ async def test_words_are_not_written_one_by_one_as_they_are_heard(
     assert len(store.given) == 3
 
 
+async def test_last_word_of_a_turn_is_written(
+    journal: CallJournal, call: FakeCall, store: Store
+) -> None:
+    """Also where the turn was taken for nearly heard before."""
+    said = TurnRecord("agent", "One two.", "One", 0, 3, said_ms=3_000, heard_ms=2_900)
+    call.record.turns = [said]
+    tool = ToolRecord("f1", "book", {}, 0, 0, "ok")
+    await journal.tool_called(tool)
+    call.record.turns = [replace(said, heard="One two.", heard_ms=3_000)]
+    await journal.tool_called(tool)
+    assert [item.heard for _, item in store.items("turns")] == ["One", "One two."]
+
+
 async def test_card_number_is_not_stored(
     journal: CallJournal, call: FakeCall, store: Store
 ) -> None:
