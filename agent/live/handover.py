@@ -14,7 +14,7 @@ from agent.conversation.owed import Owed
 from agent.conversation.record import EndReason, MoveMoment
 from agent.live.passage import Passage
 from agent.live.resumption import handing_over, merged
-from agent.live.session_events import HandOverWanted, SessionEnd, SessionEvent
+from agent.live.session_events import FORCED, HandOverWanted, SessionEnd, SessionEvent
 from agent.live.state import State
 
 
@@ -107,7 +107,7 @@ class Handover(Passage):
             return
         # The other worker's model never hears what this one's has not answered.
         self.tape.abandon()
-        self.end = SessionEnd(EndReason.HANDED_OVER, f"by force: {disturbed}")
+        self.end = SessionEnd(EndReason.HANDED_OVER, f"{FORCED}: {disturbed}")
 
     @property
     def _disturbed(self) -> str | None:

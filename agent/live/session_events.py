@@ -13,6 +13,7 @@ from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, Idle
 from agent.tools.runner import ClosingRequested, ToolAnswers
 
 FORCED = "by force"
+"""How the detail of a hand-over begins that did not wait for a safe point."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,19 +146,7 @@ class LiveCall:
 
     def counts_before(self) -> dict[str, int]:
         """How many items each list of the record had when this stream began."""
-        before = self.before
-        return {
-            "streams": len(before.streams),
-            "turns": len(before.turns),
-            "tools": len(before.tools),
-            "barge_ins": len(before.barge_ins),
-            "digits": len(before.digits),
-            "moves": len(before.moves),
-            "context.samples": len(before.context.samples),
-            "context.cuts": len(before.context.cuts),
-            "context.summaries": len(before.context.summaries),
-            "context.updates": len(before.context.updates),
-        }
+        return {kind: len(items) for kind, items in _lists(self.before).items()}
 
     def parts(self, kept: Mapping[str, int]) -> tuple[CallRecord, dict[str, tuple[int, list[Any]]]]:
         """The call's record up to now in two parts, without what cannot have changed.
@@ -196,19 +184,19 @@ class LiveCall:
             facts=self.facts.records,
             counters=dict(Counter(before.counters) + self.counted()),
         )
-        lists: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
-            "streams": (before.streams, [self.stream]),
-            "tools": (before.tools, self.tools.records),
-            "barge_ins": (before.barge_ins, session.barge_ins),
-            "moves": (before.moves, session.moves),
-            "context.samples": (before.context.samples, context.samples),
-            "context.cuts": (before.context.cuts, context.cuts),
-            "context.summaries": (before.context.summaries, context.summaries),
-            "context.updates": (before.context.updates, context.updates),
+        # Of this stream; digits and turns are not told apart by stream, or not copied as they are.
+        now: dict[str, Sequence[Any]] = {
+            "streams": [self.stream],
+            "tools": self.tools.records,
+            "barge_ins": session.barge_ins,
+            "moves": session.moves,
+            "context.samples": context.samples,
+            "context.cuts": context.cuts,
+            "context.summaries": context.summaries,
+            "context.updates": context.updates,
         }
-        parts = {
-            kind: self._tail(old, new, kept.get(kind, 0)) for kind, (old, new) in lists.items()
-        }
+        old = _lists(before)
+        parts = {kind: self._tail(old[kind], new, kept.get(kind, 0)) for kind, new in now.items()}
         first = max(0, kept.get("digits", 0) - _MAY_CHANGE)
         parts["digits"] = (first, self._digits()[first:])
         first = max(0, kept.get("turns", 0) - max(OPEN_TURNS, _MAY_CHANGE))
@@ -280,6 +268,23 @@ class LiveCall:
             total_tokens=before.total_tokens + now.total_tokens,
             summary_tokens=before.summary_tokens + now.summary_tokens,
         )
+
+
+def _lists(record: CallRecord) -> dict[str, Sequence[Any]]:
+    """The lists of a record by ``JournalEntry.kind``."""
+    context = record.context
+    return {
+        "streams": record.streams,
+        "turns": record.turns,
+        "tools": record.tools,
+        "barge_ins": record.barge_ins,
+        "digits": record.digits,
+        "moves": record.moves,
+        "context.samples": context.samples,
+        "context.cuts": context.cuts,
+        "context.summaries": context.summaries,
+        "context.updates": context.updates,
+    }
 
 
 def _joined(before: ContextRecord, now: ContextRecord) -> ContextRecord:

@@ -73,7 +73,7 @@ class CallRunner:
         active: Is told what is to become of a call.
         records: Keeps records.
         metrics: Counts.
-        claim_later: Tries again to claim a call that began while the store was away.
+        claim_later: Claims a call that is being served already.
         observers: Makes Pipecat observers for a call.
     """
 

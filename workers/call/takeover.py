@@ -179,8 +179,6 @@ class Takeover:
         else:
             entry = entry_of(call)
         entry.owner = self._active.worker
-        entry.stream_ended_at = ticket.issued_at
-        entry.notice = _NOTICES.get(ticket.notice)
         _log.info(
             "call.claimed",
             fence=entry.fence,
@@ -188,7 +186,7 @@ class Takeover:
             lost=len(entry.lost_at),
             from_memory=entry is known,
         )
-        return self._active.adopt(entry)
+        return self._begun(entry, ticket)
 
     async def _claim(self, row: CallRow, *, stream: int, at: float) -> Claim:
         return await self._store.claim(
@@ -210,6 +208,10 @@ class Takeover:
             entry.lost_at = (*entry.lost_at, self._wall())
         entry.streams = ticket.stream
         entry.unclaimed = True
+        return self._begun(entry, ticket)
+
+    def _begun(self, entry: CallEntry, ticket: Ticket) -> CallEntry:
+        """Take a call in for the stream that this ticket is for."""
         entry.stream_ended_at = ticket.issued_at
         entry.notice = _NOTICES.get(ticket.notice)
         return self._active.adopt(entry)
