@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from agent.conversation.card_numbers import (
     MAX_DIGITS,
@@ -25,7 +25,10 @@ from agent.conversation.record import (
     CallRecord,
     DigitRecord,
     FactRecord,
+    MoveRecord,
     Speaker,
+    StreamRecord,
+    SummaryMade,
     SummaryRecord,
     ToolRecord,
     TurnRecord,
@@ -42,6 +45,12 @@ from agent.conversation.removal import (
     replaced,
 )
 from agent.spec import Redaction
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+D = TypeVar("D", StreamRecord, MoveRecord, SummaryMade)
 
 # A pause, or a hash, after which people begin another number; longer than they look for a card's
 # next group.
@@ -87,17 +96,17 @@ class Redactor:
         return self._value(value, Known())
 
     def redact_record(self, record: CallRecord) -> CallRecord:
-        """Return a copy whose texts and keys are redacted; times and counts stay as they are.
+        """Return a record whose texts and keys are redacted; times and counts stay as they are.
 
-        A number is also found where it is spread over turns, and what was found anywhere is taken
-        out everywhere.
+        The same object comes back where there is nothing to redact. A number is also found where
+        it is spread over turns, and what was found anywhere is taken out everywhere.
         """
         for _ in range(_ROUNDS):
             redacted = self._record(record)
-            if redacted == record:
+            if redacted is record:
                 break
             record = redacted
-        return replace(record)
+        return record
 
     def _record(self, record: CallRecord) -> CallRecord:
         known = Known()
@@ -110,30 +119,25 @@ class Redactor:
         for side in sides:
             for said in side:
                 turns[said.place] = self._turn(said, known)
-        return replace(rest, turns=turns)
+        return _with(rest, turns=turns)
 
     def _rest(self, record: CallRecord, known: Known) -> CallRecord:
         """Redact everything but the turns."""
-        return replace(
+        summaries = self._details(record.context.summaries, known)
+        return _with(
             record,
             detail=self._text(record.detail, known),
-            streams=[
-                replace(stream, detail=self._text(stream.detail, known))
-                for stream in record.streams
-            ],
-            moves=[replace(move, detail=self._text(move.detail, known)) for move in record.moves],
+            streams=self._details(record.streams, known),
+            moves=self._details(record.moves, known),
             tools=[self._tool(tool, known) for tool in record.tools],
             digits=_keys(record.digits, known),
             summary=record.summary and self._summary(record.summary, known),
             facts=[self._fact(fact, known) for fact in record.facts],
-            context=replace(
-                record.context,
-                summaries=[
-                    replace(made, detail=self._text(made.detail, known))
-                    for made in record.context.summaries
-                ],
-            ),
+            context=_with(record.context, summaries=summaries),
         )
+
+    def _details(self, items: Iterable[D], known: Known) -> list[D]:
+        return [_with(item, detail=self._text(item.detail, known)) for item in items]
 
     def _side(self, turns: Sequence[TurnRecord], speaker: Speaker, known: Known) -> list[_Said]:
         """Look through all that one side said, whose turns belong together."""
@@ -162,17 +166,18 @@ class Redactor:
             heard = replaced(turn.said[:end], cut)
         else:
             heard = self._text(turn.heard, known)
-        return replace(turn, said=new_said, heard=heard) if spans or heard != turn.heard else turn
+        return _with(turn, said=new_said, heard=heard)
 
     def _tool(self, tool: ToolRecord, known: Known) -> ToolRecord:
-        name = self._text(tool.name, known)
-        args, response = self._value(tool.args, known), self._value(tool.response, known)
-        if name is tool.name and args is tool.args and response is tool.response:
-            return tool
-        return replace(tool, name=name, args=args, response=response)
+        return _with(
+            tool,
+            name=self._text(tool.name, known),
+            args=self._value(tool.args, known),
+            response=self._value(tool.response, known),
+        )
 
     def _summary(self, summary: SummaryRecord, known: Known) -> SummaryRecord:
-        return replace(
+        return _with(
             summary,
             caller=self._text(summary.caller, known),
             wants=self._text(summary.wants, known),
@@ -183,10 +188,8 @@ class Redactor:
         )
 
     def _fact(self, fact: FactRecord, known: Known) -> FactRecord:
-        key, value = self._text(fact.key, known), self._text(fact.value, known, about=fact.key)
-        return (
-            fact if key is fact.key and value is fact.value else replace(fact, key=key, value=value)
-        )
+        value = self._text(fact.value, known, about=fact.key)
+        return _with(fact, key=self._text(fact.key, known), value=value)
 
     def _texts(self, texts: Iterable[str], known: Known) -> tuple[str, ...]:
         return tuple(self._text(text, known) for text in texts)
@@ -252,6 +255,18 @@ class Redactor:
                 spans.append((start, end, PHONE))
                 known.note_phone(text[start:end])
         return spans
+
+
+def _with(item: T, **parts: Any) -> T:
+    """An item with other parts; itself where they are what it has already."""
+    if all(_same(part, getattr(item, name)) for name, part in parts.items()):
+        return item
+    return replace(item, **parts)
+
+
+def _same(new: Any, old: Any) -> bool:
+    """Whether nothing was redacted: the parts of a list come back as they were."""
+    return new is old or (isinstance(new, (list, tuple, str)) and new == old)
 
 
 def _keys(keys: Sequence[DigitRecord], known: Known) -> list[DigitRecord]:

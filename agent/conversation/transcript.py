@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.conversation.heard import DEFAULT_PACE_MS, TOLERANCE_MS, SpokenText, pace_of
-from agent.conversation.record import BargeInRecord, TurnRecord
+from agent.conversation.record import BargeInRecord, TurnRecord, copy_of
 from agent.conversation.turns import AgentTurn, CallerTurn, PlayoutClock, squeeze
 
 # Fragments of the caller's words were seen to arrive up to half a second after the model began
@@ -234,7 +234,7 @@ class Transcript:
             elif turn.said_again and turn.serial > answered:
                 continue
             else:
-                record = dataclasses.replace(turn.record)
+                record = copy_of(turn.record)
             told.append(PastTurn(turn.serial, place, record))
         return told
 
@@ -245,7 +245,7 @@ class Transcript:
         was heard of the agent's may, while they are being played.
         """
         self._update()
-        return [dataclasses.replace(turn.record) for turn in self._turns[first:]]
+        return [copy_of(turn.record) for turn in self._turns[first:]]
 
     def _now(self) -> float:
         return self._clock() - self._origin_s

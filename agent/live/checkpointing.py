@@ -20,15 +20,17 @@ _WORTH_KEEPING: frozenset[type[SessionEvent]] = frozenset(
         events.GenerationCompleted,
         events.Interrupted,
         events.ResumptionUpdated,
-        # Words, as they come: they are all that is left of what was being said.
-        events.InputTranscribed,
-        events.OutputTranscribed,
         CallerSpeechStarted,
         CallerSpeechEnded,
         Opened,
     }
 )
 """Audio is not among them: it comes fifty times a second, and a checkpoint holds none."""
+
+_WORDS: frozenset[type[SessionEvent]] = frozenset(
+    {events.InputTranscribed, events.OutputTranscribed}
+)
+"""All that is left of what was being said, but more of them will come."""
 
 _log = structlog.get_logger()
 
@@ -42,8 +44,8 @@ class Checkpointing:
         notes: What operators and functions have added.
         now_s: Seconds since the call was answered.
         origin_s: When that was, on the clock that the standing counts by.
-        on_change: Told when a new checkpoint would say something else; what it raises is logged,
-            once.
+        on_change: Told when a new checkpoint would say something else, and whether that is more
+            than words of a turn that is not over; what it raises is logged, once.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Checkpointing:
         notes: Notes,
         now_s: Callable[[], float],
         origin_s: float,
-        on_change: Callable[[], None] | None,
+        on_change: Callable[[bool], None] | None,
     ) -> None:
         self._standing = standing
         self._known = known
@@ -87,13 +89,17 @@ class Checkpointing:
         """Something has happened in the session."""
         if type(event) in _WORTH_KEEPING:
             self.changed()
+        elif type(event) in _WORDS:
+            # What the caller has said often comes when they have finished.
+            late = type(event) is events.InputTranscribed and not self._standing().caller_speaking
+            self.changed(soon=late)
 
-    def changed(self) -> None:
+    def changed(self, *, soon: bool = True) -> None:
         """A new checkpoint would say something else."""
         if self._on_change is None:
             return
         try:
-            self._on_change()
+            self._on_change(soon)
         except Exception:  # noqa: BLE001  # the edge of a session: what is kept of it must not end it
             if not self._failed:
                 _log.exception("live.on_change_failed")

@@ -108,7 +108,7 @@ class LiveSession:
         on_summary: Takes what became of each attempt to bring the summary up to date, and the
             summary there is now.
         on_change: Told when ``checkpoint`` or the records have changed, a few times a second at
-            most; must be quick.
+            most, and whether more has come than words of a turn that is not over; must be quick.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class LiveSession:
         summary: SummaryRecord | None = None,
         text_model: TextModel | None = None,
         on_summary: OnSummary | None = None,
-        on_change: Callable[[], None] | None = None,
+        on_change: Callable[[bool], None] | None = None,
     ) -> None:
         self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
@@ -341,7 +341,8 @@ class LiveSession:
     def bot_stopped(self) -> None:
         """The caller has heard all there is."""
         self._lifecycle.agent_playing(False, self._clock())
-        self._checkpointing.changed()
+        # That an answer was heard to its end is worth a word, but no write of its own.
+        self._checkpointing.changed(soon=False)
         self._reschedule()
 
     def _check_open(self) -> None:

@@ -36,6 +36,7 @@ from tests.scenarios.fleet.seen import FleetCall
 from tests.scenarios.fleet.talk import ANSWERS, LONG_ANSWER, QUESTIONS, greeted
 from tests.scenarios.rig import GREETING
 from workers.call.journal import CallJournal
+from workers.call.ticks import Ticks
 from workers.entrypoints.cli import main as evercall
 from workers.store.sql import SqlCallStore
 from workers.store.writer import Writer
@@ -73,9 +74,8 @@ class Switch:
 
     def install(self) -> None:
         """Take hold of the journal; what it does stays what it is."""
-        on_loop = {"changed": CallJournal.changed, "_due": CallJournal._due}
-        for name, method in on_loop.items():
-            setattr(CallJournal, name, self._switched(method))
+        for owner, method in ((CallJournal, CallJournal.changed), (Ticks, Ticks._tick)):
+            setattr(owner, method.__name__, self._switched(method))
         keep, checkpoint, transact = (
             CallJournal._keep,
             SqlCallStore.checkpoint,
@@ -101,16 +101,16 @@ class Switch:
         signal.signal(_ON, self._switch)
         signal.signal(_OFF, self._switch)
 
-    def _switched(self, method: Callable[[CallJournal], None]) -> Callable[[CallJournal], None]:
-        def wrapped(journal: CallJournal) -> None:
-            if not self._on:
-                journal._cancel_timer()
+    def _switched(self, method: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*given: Any, **named: Any) -> None:
+            # A tick that was wanted before is still made, or those that follow would wait for it.
+            if not self._on and method.__name__ == "changed":
                 return
             if self._inside:
-                method(journal)
+                method(*given, **named)
                 return
             self._inside, before = True, time.thread_time()
-            method(journal)
+            method(*given, **named)
             self._loop_s += time.thread_time() - before
             self._inside = False
 

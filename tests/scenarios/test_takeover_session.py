@@ -138,7 +138,7 @@ class Worker(Phone):
     async def _journal(self, record: ToolRecord) -> None:
         self.kept_tools = [replace(record)]
 
-    def _keep(self) -> None:
+    def _keep(self, _soon: bool = True) -> None:
         """Write behind, as a store does: what is here when the worker dies is all that is left."""
         self.kept = self.session.checkpoint()
         self.kept_turns = self.transcript.snapshot()

@@ -41,6 +41,7 @@ from workers.call.prewarm import Prewarm
 from workers.call.recording import Recorder, Recording
 from workers.call.records import RecordKeeper
 from workers.call.takeover import taken_up
+from workers.call.ticks import Ticks
 from workers.metrics import Metrics, TakeoverKind
 from workers.store.calls import CallStore
 
@@ -102,6 +103,7 @@ class Assembly:
         self._dialer = dialer
         self._store = store
         self._records = records
+        self._ticks = Ticks(records.executor)
         self._metrics = metrics
         self._greetings = greetings
         self._worker = worker
@@ -132,6 +134,7 @@ class Assembly:
         journal = CallJournal(
             store=self._store,
             records=self._records,
+            ticks=self._ticks,
             on_written=self._metrics.checkpoints_written.inc,
         )
         earlier = LearntCalls(
@@ -157,7 +160,7 @@ class Assembly:
             clock=clock,
             elapsed_s=elapsed,
             on_move=partial(self._moved, entry, before),
-            on_change=journal.changed,
+            on_change=lambda soon: journal.changed(soon=soon),
             filler=self._filler,
             facts=facts,
             notes=entry.notes,

@@ -1,18 +1,18 @@
 """Keeps in the store what another worker needs to go on with a call: its checkpoint and journal.
 
-Written behind: at once where something has changed, but no more often than once in ``PERIOD_S``,
-and only what is new. What is stored is redacted first, in the thread that redacts records. Before
-the socket of a stream is closed the last of it is waited for, bounded, because Twilio then asks at
-once, and any worker may answer.
+Written behind, with what other calls have to write (``workers.call.ticks``): within ``PERIOD_S``
+where something has changed, and only what is new. What is stored is redacted first, in the thread
+that redacts records. Before the socket of a stream is closed the last of it is waited for, bounded,
+because Twilio then asks at once, and any worker may answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 import structlog
@@ -20,21 +20,19 @@ import structlog
 from agent.checkpoint import SessionCheckpoint
 from agent.conversation.record import (
     CallRecord,
-    ContextRecord,
     ToolRecord,
     TurnRecord,
-    UsageRecord,
+    copy_of,
 )
 from workers.call.entry import CallEntry
 from workers.call.records import RecordKeeper
+from workers.call.ticks import Ticks
 from workers.store.calls import CallStore, JournalEntry
 
 PERIOD_S = 1.0
-# A handle comes some milliseconds after the turn it belongs to: one write for both.
-GATHER_S = 0.05
-# Calls write together, if they do not write at once anyway: threads are woken once for all of them,
-# and one transaction takes them in: at 20 calls 13 writes a second in 5 (README, Benchmarks).
-TOGETHER_S = 0.2
+"""Between two writes of a call."""
+WORDS_PERIOD_S = 2.0
+"""The same where only words have come, of a turn that is not over."""
 # What a stream's end waits for its last checkpoint, and a function for the note that it was called.
 SETTLE_S = 0.5
 # Shorter than this a turn was heard to its end: rounding, and marks every 100 ms.
@@ -51,7 +49,8 @@ class _Kept:
     """What the store has been given; the executor's thread alone changes it."""
 
     checkpoint: SessionCheckpoint | None = None
-    head: CallRecord | None = None
+    told: tuple[object, ...] = ()
+    """What the head said, as it was before anything was taken out."""
     safe: CallRecord | None = None
     """The head as it is stored."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -86,6 +85,7 @@ class CallJournal:
         store: Where it is kept.
         records: Its redactor takes out what must not be stored; what its one thread is handed is
             done in order.
+        ticks: When calls write together.
         on_written: Told when something was handed to the store.
     """
 
@@ -94,6 +94,7 @@ class CallJournal:
         *,
         store: CallStore,
         records: RecordKeeper,
+        ticks: Ticks,
         on_written: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_written = on_written
@@ -101,13 +102,12 @@ class CallJournal:
         self._redactor = records.redactor
         self._executor = records.executor
         self._call: Journalled | None = None
+        self._ticks = ticks
         self._kept = _Kept()
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
         self._written_at = float("-inf")
         self._closed = False
-        self._generating = False
-        """When it was written the last time."""
+        self._wanted: bool | None = None
+        """Whether the next write is wanted soon; None: none is wanted."""
 
     def attach(self, call: Journalled) -> None:
         """Say whose journal it is; what earlier streams have left is journalled already."""
@@ -118,12 +118,17 @@ class CallJournal:
         """Write for the first time, and from then on whenever something changes."""
         self.changed()
 
-    def changed(self) -> None:
-        """Something has happened that the next worker should know."""
-        if self._timer is None and not self._closed:
-            soon, later = self._loop.time() + GATHER_S, self._written_at + PERIOD_S
-            due = soon if later <= soon else math.ceil(later / TOGETHER_S) * TOGETHER_S
-            self._timer = self._loop.call_at(due, self._due)
+    def changed(self, *, soon: bool = True) -> None:
+        """Something has happened that the next worker should know.
+
+        Args:
+            soon: More than a few words of a turn that is not over.
+        """
+        wanted = self._wanted
+        if self._closed or wanted or (wanted is not None and not soon):
+            return  # as nearly always: words come several times a second
+        self._wanted = soon
+        self._ticks.call_at(self._written_at + (PERIOD_S if soon else WORDS_PERIOD_S), self)
 
     async def tool_called(self, _tool: ToolRecord) -> None:
         """Have it known that a function is about to run, before it runs; bounded."""
@@ -146,42 +151,35 @@ class CallJournal:
                 await self._store.settled(deadline_s=SETTLE_S)
         finally:
             self._closed = True
-            self._cancel_timer()
+            self._ticks.cancel(self)
 
     async def _write_now(self) -> None:
-        self._cancel_timer()
-        writing = self._write()
+        self._ticks.cancel(self)
+        write = self.copied()
         try:
             async with asyncio.timeout(SETTLE_S):
-                if writing is not None:
-                    await asyncio.shield(asyncio.wrap_future(writing))
+                if write is not None:
+                    loop = asyncio.get_running_loop()
+                    await asyncio.shield(loop.run_in_executor(self._executor, write))
                 await self._store.settled(deadline_s=SETTLE_S)
         except TimeoutError:
             _log.warning("call.journal_late")
 
-    def _due(self) -> None:
-        self._timer = None
-        self._write()
-        if self._generating:
-            # What is being said grows without an event of its own.
-            self.changed()
+    def copied(self) -> Callable[[], None] | None:
+        """Copy what may have to be written; what is returned does the rest in the executor.
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _write(self) -> Future[None] | None:
-        self._generating = False
-        call = self._call
+        None: there is nothing that this worker may write.
+        """
+        call, self._wanted = self._call, None
         if call is None or self._closed or call.entry.taken_over or call.entry.unclaimed:
             return None
-        self._written_at = self._loop.time()
+        self._written_at = asyncio.get_running_loop().time()
         head, parts = call.parts(self._kept.counts)
         checkpoint = call.checkpoint()
-        self._generating = checkpoint.generating
-        # Nearly always nobody waits for it, so the loop is not woken when it is done.
-        return self._executor.submit(self._try_keep, checkpoint, head, parts, call.entry.fence)
+        if checkpoint.generating:
+            # What is being said grows without an event of its own.
+            self.changed(soon=False)
+        return partial(self._try_keep, checkpoint, head, parts, call.entry.fence)
 
     def _try_keep(
         self, checkpoint: SessionCheckpoint, head: CallRecord, parts: Parts, fence: int
@@ -196,10 +194,9 @@ class CallJournal:
     ) -> None:
         """In the executor's thread: store what differs from what was stored before."""
         kept = self._kept
-        told = replace(head, usage=UsageRecord(), context=ContextRecord())
-        seen = _essences(parts)
-        said = kept.seen == seen and kept.head == told
-        if said and _same(kept.checkpoint, checkpoint):
+        told, seen = _told(head), _essences(parts)
+        said = kept.seen == seen and kept.told == told
+        if said and kept.checkpoint is not None and _state(kept.checkpoint) == _state(checkpoint):
             return
         kept.checkpoint = checkpoint
         entries: list[JournalEntry] = []
@@ -207,47 +204,52 @@ class CallJournal:
             # Only who speaks has changed, or the handle: nothing to redact, which costs most here.
             head = replace(kept.safe, usage=head.usage, context=head.context)
         else:
-            kept.seen, kept.head = seen, told
-            head, parts = self._redacted(head, parts)
-            stored = _essences(parts)
+            kept.seen, kept.told = seen, told
+            safe_head, safe = self._redacted(head, parts)
+            stored = seen if safe is parts else _essences(safe)
             entries = [
                 JournalEntry(kind, place, item)
-                for kind, (first, items) in parts.items()
+                for kind, (first, items) in safe.items()
                 for place, item in enumerate(items, start=first)
                 if kept.stored.get((kind, place)) != stored[kind, place]
             ]
-            kept.safe, kept.stored = head, stored
-            kept.counts = {kind: first + len(items) for kind, (first, items) in parts.items()}
-        checkpoint = replace(
-            checkpoint,
-            notes=tuple(map(self._redactor.redact_text, checkpoint.notes)),
-            instruction=checkpoint.instruction
-            and self._redactor.redact_text(checkpoint.instruction),
-        )
+            kept.stored = stored
+            kept.counts = {kind: first + len(items) for kind, (first, items) in safe.items()}
+            kept.safe = head = safe_head
+        if checkpoint.notes or checkpoint.instruction:
+            redact = self._redactor.redact_text
+            checkpoint = replace(
+                checkpoint,
+                notes=tuple(map(redact, checkpoint.notes)),
+                instruction=checkpoint.instruction and redact(checkpoint.instruction),
+            )
         self._store.checkpoint(head.call_sid, checkpoint, head, entries, fence=fence)
         self._on_written()
 
     def _redacted(self, head: CallRecord, parts: Parts) -> tuple[CallRecord, Parts]:
         """Redact head and newest items together: a number may be spread over turns."""
-        plain: dict[str, Any] = {
-            kind: items for kind, (_, items) in parts.items() if "." not in kind
-        }
-        empty: dict[str, Any] = {kind: [] for kind in plain}
-        summaries = parts["context.summaries"][1]
-        record = replace(head, **plain, context=replace(head.context, summaries=summaries))
-        record = self._redactor.redact_record(record)
-        safe = {
-            **{kind: getattr(record, kind) for kind in plain},
-            "context.summaries": record.context.summaries,
-        }
-        return (
-            replace(
-                record,
-                **empty,
-                context=replace(record.context, summaries=[]),
-            ),
-            {kind: (first, safe.get(kind, items)) for kind, (first, items) in parts.items()},
-        )
+        record = copy_of(head)
+        record.context = copy_of(head.context)
+        for kind, (_, items) in parts.items():
+            owner, name = _owner(record, kind)
+            setattr(owner, name, items)
+        redacted = self._redactor.redact_record(record)
+        if redacted is record:
+            return head, parts
+        safe: dict[str, tuple[int, list[Any]]] = {}
+        head = replace(redacted, context=replace(redacted.context))
+        for kind, (first, _) in parts.items():
+            owner, name = _owner(redacted, kind)
+            safe[kind] = first, getattr(owner, name)
+            owner, name = _owner(head, kind)
+            setattr(owner, name, [])
+        return head, safe
+
+
+def _owner(record: CallRecord, kind: str) -> tuple[object, str]:
+    """What has the list that a ``JournalEntry.kind`` names, and the list's name there."""
+    of_context, _, name = kind.rpartition(".")
+    return (record.context if of_context else record), name
 
 
 def _essences(parts: Parts) -> dict[_Place, object]:
@@ -268,5 +270,8 @@ def _essence(item: Any) -> object:
     return item.said, round(item.said_ms), item.started_s, item.interrupted, heard
 
 
-def _same(old: SessionCheckpoint | None, new: SessionCheckpoint) -> bool:
-    return old is not None and replace(old, at_s=new.at_s) == new
+# Time alone is no news, nor how many tokens there are.
+_state = attrgetter(*(each.name for each in fields(SessionCheckpoint) if each.name != "at_s"))
+_told = attrgetter(
+    *(each.name for each in fields(CallRecord) if each.name not in ("usage", "context"))
+)

@@ -24,6 +24,7 @@ from agent.conversation.record import (
     ToolRecord,
     UpdateRecord,
     UsageRecord,
+    copy_of,
 )
 from agent.conversation.transcript import OPEN_TURNS, Transcript
 from agent.live.session import LiveSession
@@ -138,7 +139,7 @@ class LiveCall:
 
     def counted(self) -> Counter[str]:
         """What was skipped or lost in this stream, by name; nothing that is zero."""
-        return Counter(self.session.counters) + Counter(dict(self.transport.counters))
+        return Counter(_sums(self.session.counters, self.transport.counters))
 
     def checkpoint(self) -> SessionCheckpoint:
         """What another worker needs to go on with its session."""
@@ -160,30 +161,18 @@ class LiveCall:
         """
         before, session = self.before, self.session
         context = session.context
-        head = replace(
-            before,
-            ended_s=None if self.stream.ended_s is None else self.stream.ended_s + self.later_s,
-            end_reason=self.stream.end_reason,
-            detail=self.stream.detail,
-            streams=[],
-            turns=[],
-            tools=[],
-            barge_ins=[],
-            digits=[],
-            moves=[],
-            usage=self._usage(),
-            context=replace(
-                context,
-                most_tokens=max(before.context.most_tokens, context.most_tokens),
-                samples=[],
-                cuts=[],
-                summaries=[],
-                updates=[],
-            ),
-            summary=session.summary or before.summary,
-            facts=self.facts.records,
-            counters=dict(Counter(before.counters) + self.counted()),
-        )
+        head = copy_of(before)
+        head.ended_s = None if self.stream.ended_s is None else self.stream.ended_s + self.later_s
+        head.end_reason, head.detail = self.stream.end_reason, self.stream.detail
+        head.streams, head.turns, head.tools = [], [], []
+        head.barge_ins, head.digits, head.moves = [], [], []
+        head.usage, head.facts = self._usage(), self.facts.records
+        head.summary = session.summary or before.summary
+        head.counters = self._counters()
+        head.context = copy_of(context)
+        head.context.most_tokens = max(before.context.most_tokens, context.most_tokens)
+        head.context.samples, head.context.cuts = [], []
+        head.context.summaries, head.context.updates = [], []
         # Of this stream; digits and turns are not told apart by stream, or not copied as they are.
         now: dict[str, Sequence[Any]] = {
             "streams": [self.stream],
@@ -212,7 +201,7 @@ class LiveCall:
             ended_s=self.now_s() + self.later_s,
             streams=[*before.streams, dated(self.stream)],
             turns=[*before.turns, *map(dated, self.transcript.snapshot())],
-            tools=[*before.tools, *(dated(replace(tool)) for tool in self.tools.records)],
+            tools=[*before.tools, *(dated(copy_of(tool)) for tool in self.tools.records)],
             barge_ins=[*before.barge_ins, *map(dated, session.barge_ins)],
             digits=self._digits(),
             moves=[*before.moves, *map(dated, session.moves)],
@@ -220,7 +209,7 @@ class LiveCall:
             context=_joined(before.context, self._context()),
             summary=session.summary or before.summary,
             facts=self.facts.records,
-            counters=dict(Counter(before.counters) + self.counted()),
+            counters=self._counters(),
         )
 
     def _dated(self, item: T) -> T:
@@ -242,7 +231,7 @@ class LiveCall:
         new = now[max(0, first - len(before)) :]
         if isinstance(new[-1] if new else None, _FROZEN):
             return first, [*before[first:], *map(self._dated, new)]
-        return first, [*before[first:], *(self._dated(replace(item)) for item in new)]
+        return first, [*before[first:], *(self._dated(copy_of(item)) for item in new)]
 
     def _digits(self) -> list[DigitRecord]:
         """The keys of both sides, in order; those sent are noted with what was before."""
@@ -260,6 +249,9 @@ class LiveCall:
             updates=[*map(dated, context.updates)],
         )
 
+    def _counters(self) -> dict[str, int]:
+        return _sums(self.before.counters, self.session.counters, self.transport.counters)
+
     def _usage(self) -> UsageRecord:
         before, now = self.before.usage, self.session.usage
         return UsageRecord(
@@ -268,6 +260,16 @@ class LiveCall:
             total_tokens=before.total_tokens + now.total_tokens,
             summary_tokens=before.summary_tokens + now.summary_tokens,
         )
+
+
+def _sums(*counters: Mapping[str, int]) -> dict[str, int]:
+    """Of each name; ``Counter`` takes its time to add up."""
+    sums: dict[str, int] = {}
+    for each in counters:
+        for name, count in each.items():
+            if count:
+                sums[name] = sums.get(name, 0) + count
+    return sums
 
 
 def _lists(record: CallRecord) -> dict[str, Sequence[Any]]:

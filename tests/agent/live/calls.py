@@ -99,7 +99,7 @@ class Call:
         )
         self.session.listen(self.listener)
 
-    def _changed(self) -> None:
+    def _changed(self, _soon: bool) -> None:
         self.changes += 1
 
     async def until(self, true: Callable[[], bool]) -> None:

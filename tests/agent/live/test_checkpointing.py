@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent import events
 from agent.checkpoint import SessionCheckpoint
 from agent.context.notes import Notes
@@ -54,6 +56,7 @@ class Kept:
         self.notes = Notes()
         self.standing = AT_REST
         self.changes = 0
+        self.soon: list[bool] = []
         self.fails = False
         self.checkpointing = Checkpointing(
             standing=lambda: self.standing,
@@ -64,8 +67,9 @@ class Kept:
             on_change=self.change,
         )
 
-    def change(self) -> None:
+    def change(self, soon: bool) -> None:
         self.changes += 1
+        self.soon.append(soon)
         if self.fails:
             raise RuntimeError("a bug")
 
@@ -123,6 +127,18 @@ def test_audio_is_no_change() -> None:
     assert kept.changes == 0
     kept.checkpointing.look(events.TurnCompleted())
     assert kept.changes == 1
+
+
+def test_words_of_a_turn_that_goes_on_may_wait() -> None:
+    """What the caller said before they fell silent is a turn that is over."""
+    kept = Kept()
+    kept.standing = replace(AT_REST, caller_speaking=True)
+    kept.checkpointing.look(events.InputTranscribed("I would like"))
+    kept.checkpointing.look(events.OutputTranscribed("We have"))
+    kept.standing = AT_REST
+    kept.checkpointing.look(events.InputTranscribed("a loaf."))
+    kept.checkpointing.look(events.GenerationCompleted())
+    assert kept.soon == [False, False, True, True]
 
 
 def test_who_is_told_and_fails_does_not_disturb_the_session() -> None:

@@ -28,6 +28,7 @@ from workers.call import journal as journal_module
 from workers.call.entry import CallEntry
 from workers.call.journal import CallJournal
 from workers.call.records import RecordKeeper
+from workers.call.ticks import Ticks
 from workers.store.calls import JournalEntry
 
 LISTS = ("streams", "turns", "tools", "barge_ins", "digits", "moves")
@@ -100,7 +101,7 @@ def store() -> Store:
 @pytest.fixture
 async def journal(call: FakeCall, store: Store) -> AsyncIterator[CallJournal]:
     records = RecordKeeper(store, Redactor(Redaction()))
-    made = CallJournal(store=store, records=records)
+    made = CallJournal(store=store, records=records, ticks=Ticks(records.executor))
     made.attach(call)
     yield made
     records.close()
