@@ -318,8 +318,8 @@ async def test_command_that_is_interrupted_withdraws(shell: Shell, served: SqlCa
         while await served.message_state(1) is None:  # noqa: ASYNC110  another process writes it
             await asyncio.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 130
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 130, (out, err)
     state = await served.message_state(1)
     assert state is not None
     assert state.outcome is MessageOutcome.WITHDRAWN

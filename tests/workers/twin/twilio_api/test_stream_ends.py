@@ -339,6 +339,7 @@ async def test_lost_stream_is_silent_then_broken(stage: Stage) -> None:
     """Nothing passes either way and nobody knows but by the callback; then a reset, no ``stop``."""
     call = await stage.ring(WaitSeconds(0.3), LoseStream(ms=600))
     await until(lambda: call.line.journal.warnings)
+    await asyncio.sleep(0.1)  # what was sent just before is still read
     got = len(stage.media.messages[0])
     await stage.media.say(200)
     with pytest.raises(TimeoutError):
