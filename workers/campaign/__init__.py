@@ -1,0 +1,1 @@
+"""Outbound campaigns: whom to call, when, how fast, and what became of it."""
