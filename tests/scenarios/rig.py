@@ -18,7 +18,7 @@ from pipecat.observers.base_observer import BaseObserver
 from agent.conversation.record import CallRecord, TurnRecord
 from agent.spec import AgentSpec, Greeting, Limits, Vad
 from tests.fakes.network import Network
-from workers.entrypoints.free_port import free_port
+from workers.entrypoints.listener import listen
 from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import start_logs
 from workers.settings import load_settings
@@ -172,7 +172,9 @@ async def evercall(
     ``network`` lies between the worker and the Live API, where one is given; ``live_options`` are
     more arguments of ``LiveTwin``, and ``text_recipe`` is how the text model behaves.
     """
-    port = free_port()
+    # Taken at once: several of these start side by side.
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
     base_url = f"http://127.0.0.1:{port}"
     with _captured_logs() as log:
         async with (
@@ -203,6 +205,7 @@ async def evercall(
                 agent or bakery(),
                 host="127.0.0.1",
                 port=port,
+                listener=listener,
                 observers=observers,
             ) as worker:
                 rig = Rig(live, twilio, worker, base_url, folder, log, text)

@@ -26,7 +26,7 @@ from workers.dashboard.console import CallConsole
 from workers.dashboard.follow import CallFollower
 from workers.dashboard.transcript_text import transcript_text
 from workers.entrypoints.demo_calls import DATA, LONG, PLAIN, RESETS, DemoCall
-from workers.entrypoints.free_port import free_port
+from workers.entrypoints.listener import listen
 from workers.entrypoints.worker import Worker, run_worker
 from workers.logs import start_logs
 from workers.settings import load_settings
@@ -66,7 +66,8 @@ async def _call(console: Console, out: Path, demo: DemoCall) -> list[str]:
     await asyncio.to_thread(shutil.rmtree, data_dir, ignore_errors=True)
     spec = load_agent(DATA / f"{demo.agent}.yaml")
     spec = replace(spec, recording=replace(spec.recording, enabled=True))
-    port = free_port()
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
     async with (
         LiveTwin(
             load_model(DATA / f"{demo.live}.yaml"),
@@ -92,7 +93,9 @@ async def _call(console: Console, out: Path, demo: DemoCall) -> list[str]:
             data_dir=data_dir,
             database_url=f"sqlite:///{data_dir / 'evercall.sqlite3'}",
         )
-        async with run_worker(settings, spec, host="127.0.0.1", port=port) as worker:
+        async with run_worker(
+            settings, spec, host="127.0.0.1", port=port, listener=listener
+        ) as worker:
             base = settings.public_url
             told.ring(f"{spec.name} on the twin at {base}")
             call = await twilio.place_inbound_call(

@@ -11,15 +11,22 @@ _PORTS = range(20_000, 32_768)
 _TRIES = 100
 
 
+# Whoever asked for one may not have used it yet.
+_given: set[int] = set()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port on which nobody listens.
+    """Return a port on which nobody listens, and none that this process was given before.
 
     Raises:
         OSError: there was none in many tries.
     """
     for port in random.sample(_PORTS, _TRIES):
+        if port in _given:
+            continue
         try:
             with socket.create_server((host, port)):
+                _given.add(port)
                 return port
         except OSError:
             continue

@@ -25,3 +25,9 @@ def test_host_without_a_free_port_is_an_error() -> None:
     """An address that is not this machine's has none."""
     with pytest.raises(OSError, match="no free port"):
         free_port("192.0.2.1")
+
+
+def test_port_is_given_once() -> None:
+    """Whoever asked before may not listen on it yet."""
+    ports = [free_port() for _ in range(300)]
+    assert len(set(ports)) == len(ports)

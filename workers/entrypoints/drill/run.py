@@ -22,7 +22,7 @@ from workers.entrypoints.drill import tools
 from workers.entrypoints.drill.finished import Finished, observe
 from workers.entrypoints.drill.observed import Observed
 from workers.entrypoints.drill.recipe import Callee, Recipe
-from workers.entrypoints.free_port import free_port
+from workers.entrypoints.listener import listen
 from workers.entrypoints.worker import Worker, run_worker
 from workers.settings import WorkerSettings, load_settings
 from workers.twin import caller
@@ -118,7 +118,9 @@ async def stage(recipe: Recipe, *, recorded: bool = False) -> AsyncIterator[Stag
     """Start everything that one call of a recipe needs."""
     run = secrets.token_hex(4)
     agent = replace(recipe.agent, recording=replace(recipe.agent.recording, enabled=recorded))
-    port = free_port()
+    # Taken at once: several of these start side by side.
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="evercall-drill-")))
         live = await stack.enter_async_context(
@@ -135,7 +137,9 @@ async def stage(recipe: Recipe, *, recorded: bool = False) -> AsyncIterator[Stag
         twilio = await stack.enter_async_context(TwilioTwin())
         twilio.on_dial = lambda _: _behaviour(recipe.callee)
         settings = _settings(recipe, live, twilio, folder, port)
-        async with run_worker(settings, agent, host="127.0.0.1", port=port) as worker:
+        async with run_worker(
+            settings, agent, host="127.0.0.1", port=port, listener=listener
+        ) as worker:
             ready = Stage(recipe, run, live, twilio, worker, f"http://127.0.0.1:{port}")
             yield ready
         # Written whole only now.
