@@ -65,6 +65,8 @@ class Checkpointing:
         self._origin_s = origin_s
         self._on_change = on_change
         self._failed = False
+        self._speaking = False
+        """The caller, as far as events tell."""
 
     def make(self) -> SessionCheckpoint:
         """Return the checkpoint of this moment; its cost does not grow with the call."""
@@ -88,11 +90,12 @@ class Checkpointing:
     def look(self, event: SessionEvent) -> None:
         """Something has happened in the session."""
         if type(event) in _WORTH_KEEPING:
+            if type(event) in (CallerSpeechStarted, CallerSpeechEnded):
+                self._speaking = type(event) is CallerSpeechStarted
             self.changed()
         elif type(event) in _WORDS:
             # What the caller has said often comes when they have finished.
-            late = type(event) is events.InputTranscribed and not self._standing().caller_speaking
-            self.changed(soon=late)
+            self.changed(soon=type(event) is events.InputTranscribed and not self._speaking)
 
     def changed(self, *, soon: bool = True) -> None:
         """A new checkpoint would say something else."""

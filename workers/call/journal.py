@@ -168,14 +168,18 @@ class CallJournal:
     def copied(self) -> Callable[[], None] | None:
         """Copy what may have to be written; what is returned does the rest in the executor.
 
-        None: there is nothing that this worker may write.
+        None: there is nothing that this worker may write, or it failed, which is logged.
         """
         call, self._wanted = self._call, None
         if call is None or self._closed or call.entry.taken_over or call.entry.unclaimed:
             return None
         self._written_at = asyncio.get_running_loop().time()
-        head, parts = call.parts(self._kept.counts)
-        checkpoint = call.checkpoint()
+        try:
+            head, parts = call.parts(self._kept.counts)
+            checkpoint = call.checkpoint()
+        except Exception:  # noqa: BLE001  the call goes on without it, and so do the others
+            _log.exception("call.journal_failed", call_sid=call.entry.call_sid)
+            return None
         if checkpoint.generating:
             # What is being said grows without an event of its own.
             self.changed(soon=False)

@@ -8,24 +8,24 @@ one transaction.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
 
-import structlog
-
 TICK_S = 0.5
 """What was said is stored so much later at most, and a quarter of a second on average."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Ticking(Protocol):
     """Somebody who wants to write."""
 
     def copied(self) -> Callable[[], None] | None:
-        """Copy what is to be written, on the event loop; the rest is done in the executor."""
+        """Copy what is to be written, on the event loop; the rest is done in the executor.
+
+        Raises nothing: others write in the same tick.
+        """
 
 
 class Ticks:
@@ -39,6 +39,8 @@ class Ticks:
         self._executor = executor
         self._due: dict[Ticking, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        # Not asked of the timer: uvloop's has no time where it is due at once.
+        self._set_for = math.inf
 
     def call_at(self, earliest_s: float, who: Ticking) -> None:
         """Have somebody write at the next tick, but not before ``earliest_s`` (the loop's clock).
@@ -50,7 +52,7 @@ class Ticks:
         if self._due.get(who, math.inf) <= due:
             return
         self._due[who] = due
-        if self._timer is None or due < self._timer.when():
+        if due < self._set_for:
             self._set(due)
 
     def cancel(self, who: Ticking) -> None:
@@ -60,25 +62,26 @@ class Ticks:
     def _set(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(due, self._tick, due)
+        self._set_for = due
+        # In no call's context: it would keep the session and the log's names of the one that has
+        # set the first timer.
+        self._timer = asyncio.get_running_loop().call_at(
+            due, self._tick, due, context=contextvars.Context()
+        )
 
     def _tick(self, now: float) -> None:
-        self._timer = None
+        self._timer, self._set_for = None, math.inf
         jobs = []
         for who in [who for who, due in self._due.items() if due <= now]:
             del self._due[who]
-            try:
-                job = who.copied()
-            except Exception:  # noqa: BLE001  the others still write
-                _log.exception("call.journal_failed")
-                continue
+            job = who.copied()
             if job is not None:
                 jobs.append(job)
+        if self._due:
+            self._set(min(self._due.values()))
         if jobs:
             # Nobody waits for them, so the loop is not woken when they are done.
             self._executor.submit(_do, jobs)
-        if self._due:
-            self._set(min(self._due.values()))
 
 
 def _do(jobs: Sequence[Callable[[], None]]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent import events
 from agent.checkpoint import SessionCheckpoint
 from agent.context.notes import Notes
 from agent.conversation.record import TurnRecord
 from agent.conversation.transcript import PastTurn, Transcript
+from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.checkpointing import Checkpointing
 from agent.live.handover import Standing
 from agent.live.known import Known
@@ -132,13 +131,13 @@ def test_audio_is_no_change() -> None:
 def test_words_of_a_turn_that_goes_on_may_wait() -> None:
     """What the caller said before they fell silent is a turn that is over."""
     kept = Kept()
-    kept.standing = replace(AT_REST, caller_speaking=True)
+    kept.checkpointing.look(CallerSpeechStarted(1.0))
     kept.checkpointing.look(events.InputTranscribed("I would like"))
     kept.checkpointing.look(events.OutputTranscribed("We have"))
-    kept.standing = AT_REST
+    kept.checkpointing.look(CallerSpeechEnded(2.0, 1000.0))
     kept.checkpointing.look(events.InputTranscribed("a loaf."))
     kept.checkpointing.look(events.GenerationCompleted())
-    assert kept.soon == [False, False, True, True]
+    assert kept.soon == [True, False, False, True, True, True]
 
 
 def test_who_is_told_and_fails_does_not_disturb_the_session() -> None:
