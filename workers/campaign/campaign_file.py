@@ -35,6 +35,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from typing_extensions import TypedDict, is_typeddict
 
 from agent.errors import AgentSpecError
+from agent.spec import PLACEHOLDER
 from agent.text import UNSENDABLE
 from agent.yaml_source import FieldPath, YamlSource, field_name, read_yaml
 from workers.campaign.model import (
@@ -147,6 +148,14 @@ def _tried_again(raw: object) -> LineOutcome:
     if text in list(LineOutcome):
         raise ValueError(f"is never tried again; spacing knows {', '.join(known)}")
     raise ValueError(f"unknown outcome{_did_you_mean(text, known)}")
+
+
+def _variable(raw: object) -> str:
+    """What an instruction can name between braces, letters beyond ASCII included."""
+    text = _text(raw)
+    if not PLACEHOLDER.fullmatch(f"{{{{{text}}}}}"):
+        raise ValueError("must be letters, digits and '_', as between {{ and }} in the instruction")
+    return text
 
 
 def _delimiter(raw: object) -> str:
@@ -362,7 +371,8 @@ _Name = Annotated[
         )
     ),
 ]
-_Identifier = Annotated[
+# It becomes a parameter of a tool.
+_OutcomeName = Annotated[
     str,
     PlainValidator(
         _matching(r"[A-Za-z_]\w{0,63}", "must be letters, digits and '_', not a digit first")
@@ -383,7 +393,9 @@ class _ColumnsShape(TypedDict, total=False):
     zone: _Text
     key: _Text
     consent: _Text
-    variables: Annotated[dict[_Identifier, _Text], AfterValidator(MappingProxyType)]
+    variables: Annotated[
+        dict[Annotated[str, PlainValidator(_variable)], _Text], AfterValidator(MappingProxyType)
+    ]
 
 
 class _ContactsShape(TypedDict, total=False):
@@ -460,7 +472,7 @@ class _FileShape(TypedDict, total=False):
     # (16 CFR 310.4(b)(4)(ii): at least 15 seconds or four rings).
     ring_s: Annotated[float, Field(ge=15, le=600, allow_inf_nan=False)]
     outcome: Annotated[
-        dict[_Identifier, Annotated[_OutcomeShape, AfterValidator(lambda s: OutcomeField(**s))]],
+        dict[_OutcomeName, Annotated[_OutcomeShape, AfterValidator(lambda s: OutcomeField(**s))]],
         AfterValidator(MappingProxyType),
     ]
     webhook: Annotated[_WebhookShape, AfterValidator(lambda said: Webhook(**said))]

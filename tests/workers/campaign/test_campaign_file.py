@@ -386,6 +386,7 @@ def test_windows_apart_are_read_in_the_order_of_the_day(
             "outcome.why.choices[2]",
             "is already listed",
         ),
+        ("outcome: {größe: {type: text}}", "outcome.größe", "must be letters"),
         ("outcome: {1st: {type: text}}", "outcome.1st", "not a digit first"),
         ("outcome: [why]", "outcome", "must be a mapping of fields"),
         ("webhook: {url: http://crm.example.com/}", "webhook.url", "must be https"),
@@ -440,6 +441,7 @@ def test_contacts_that_cannot_be(issues: Issues, contacts: str, field: str, mess
         ("[]", "callers", "is empty"),
         ("+15550100001", "callers", "must be a list"),
         ("[5550100001]", "callers[0]", "E.164"),
+        ("[+1555010000١]", "callers[0]", "E.164"),
         ("[+15550100001, +15550100001]", "callers[1]", "is already listed"),
     ],
 )
@@ -466,6 +468,23 @@ def test_a_delimiter_is_a_character_or_its_name(load: Load, said: str, read: str
 def test_a_webhook_is_https_or_stays_on_this_machine(load: Load, url: str) -> None:
     """Tests and demonstrations need no certificate on loopback."""
     assert load(GOOD + f'webhook: {{url: "{url}"}}').webhook == Webhook(url)
+
+
+def test_blanks_around_a_value_are_not_meant(load: Load) -> None:
+    """Between quotes they are as easily typed as overlooked."""
+    campaign = load(instead(callers='callers: [" +15550100001"]') + 'disclosure: " Hello. "')
+    assert (campaign.callers, campaign.disclosure) == (("+15550100001",), "Hello.")
+
+
+def test_a_variable_is_whatever_the_instruction_can_name(load: Load) -> None:
+    """Letters beyond ASCII too, as an agent's placeholders have them."""
+    contacts = "contacts: {file: people.csv, columns: {variables: {größe: Size}}}"
+    assert load(instead(contacts=contacts)).source.columns.variables == {"größe": "Size"}
+
+
+def test_the_brake_may_wait_for_all_the_calls_it_looks_at(load: Load) -> None:
+    """As many as it looks at is the most it can wait for."""
+    assert load(GOOD + "brake: {calls: 20}").brake == BrakeLimits(calls=20)
 
 
 def test_files_are_looked_for_beside_the_campaign(
