@@ -4,8 +4,8 @@ A wrong call is worse than a row kept aside: what might be read as another numbe
 (a spreadsheet's decimal, a name behind it, an extension) is refused. No message contains the
 number, so that it may go into a log.
 
-The library's ``parse`` takes some 20 us, most of it to understand spellings. A plain ``+`` and
-digits is looked up without it; what the shortcut is not sure of goes the long way.
+The library's ``parse`` takes some 20 us, most of it to understand spellings. Digits in plain
+groups are looked up without it; what the shortcut is not sure of goes the long way.
 """
 
 from __future__ import annotations
@@ -30,10 +30,18 @@ from phonenumbers.phonenumberutil import is_number_type_geographical
 from phonenumbers.timezone import UNKNOWN_TIMEZONE, time_zones_for_geographical_number
 from phonenumbers.tzdata import TIMEZONE_DATA
 
-_PLAIN = re.compile(r"\+[1-9][0-9]{6,14}")
+# Digits in the usual groups; a dot may be a spreadsheet's, a slash may part two numbers.
+_PLAIN = re.compile(r"\+?[ (]{0,2}[0-9]{1,15}(?:[ )(-]{1,2}[0-9]{1,15}){0,5}")
+_SPACING = str.maketrans("", "", " ()-")
 _ROUNDED = re.compile(r"\+?[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+")
 _DECIMAL = re.compile(r"\+?[0-9]{6,}[.,]0{1,2}")
 _LETTER = re.compile(r"[^\W\d_]")
+_COUNTRY_OF = {
+    region: country
+    for country, regions in COUNTRY_CODE_TO_REGION_CODE.items()
+    for region in regions
+    if region in SUPPORTED_REGIONS
+}
 _LONGEST = 64
 """Characters; no number with all its brackets and blanks needs as many."""
 
@@ -100,12 +108,12 @@ def is_region(name: str) -> bool:
 def _read(text: str, region: str | None) -> tuple[str, PhoneNumber, int]:
     """E.164, what the library makes of it, and its ``PhoneNumberType``, which is known."""
     text = text.strip()
-    number = _plain(text)
-    if number is None:
+    plain = _plain(text, region)
+    if plain is None:
         number = _parse(text, region)
         e164 = format_number(number, PhoneNumberFormat.E164)
     else:
-        e164 = text
+        e164, number = plain
     kind = number_type(number)
     # "Valid" to the library is whatever has a known type.
     if kind == PhoneNumberType.UNKNOWN:
@@ -149,32 +157,57 @@ def _why(error: NumberParseException, text: str, region: str | None) -> str:
     return "has too few digits"
 
 
-def _plain(text: str) -> PhoneNumber | None:
-    """The number without the library's parser, if it would not change a digit of it."""
+def _plain(text: str, region: str | None) -> tuple[str, PhoneNumber] | None:
+    """E.164 and number without the library's parser, if it would not change a digit of it."""
     if not _PLAIN.fullmatch(text):
         return None
+    digits = text.translate(_SPACING)
+    if digits[0] == "+":
+        country = _country(digits)
+        national = digits[1 + len(str(country)) :]
+    else:
+        country = _COUNTRY_OF.get(region or "", 0)
+        national = digits
+        # May be an international number without its plus.
+        if digits.startswith(str(country)):
+            return None
+    # Some write the trunk prefix behind the country code, which the parser drops; and a zero that
+    # belongs to the number (Italy) is kept apart from it.
+    if not country or not 4 <= len(national) <= 14 or national[0] == "0":
+        return None
+    dialled = _dialled_before(country, region if digits[0] != "+" else None)
+    if dialled is None or dialled.match(national):
+        return None
+    number = PhoneNumber(country_code=country, national_number=int(national))
+    return f"+{country}{national}", number
+
+
+def _country(digits: str) -> int:
+    """The country code behind a plus; 0: there is none. No code begins another one."""
     for width in (1, 2, 3):
-        country = int(text[1 : 1 + width])
-        if country in COUNTRY_CODE_TO_REGION_CODE:
-            national = text[1 + width :]
-            trunk = _trunk_prefix(country)
-            # Some write the trunk prefix behind the country code, which the parser drops; and a
-            # zero that belongs to the number (Italy) is kept apart from it.
-            if national[0] == "0" or trunk is None or trunk.match(national):
-                return None
-            return PhoneNumber(country_code=country, national_number=int(national))
-    return None
+        code = digits[1 : 1 + width]
+        if code and int(code) in COUNTRY_CODE_TO_REGION_CODE:
+            return int(code)
+    return 0
 
 
 @cache
-def _trunk_prefix(country: int) -> re.Pattern[str] | None:
-    """What is dialled before a number at home; None: the parser has to say."""
-    region = COUNTRY_CODE_TO_REGION_CODE[country][0]
-    metadata = PhoneMetadata.metadata_for_region_or_calling_code(country, region)
+def _dialled_before(country: int, region: str | None) -> re.Pattern[str] | None:
+    """What may be dialled before a number, at home or on the way abroad; None: unknown.
+
+    Args:
+        country: country code.
+        region: the one whose rules count; None: the country's main one, behind its code.
+    """
+    rules = region or COUNTRY_CODE_TO_REGION_CODE[country][0]
+    metadata = PhoneMetadata.metadata_for_region_or_calling_code(country, rules)
     if metadata is None:
         return None
-    # Without a trunk prefix nothing is dropped: a pattern that matches nothing.
-    return re.compile(metadata.national_prefix_for_parsing or r"(?!)")
+    found = [metadata.national_prefix_for_parsing]
+    if region is not None:
+        found.append(metadata.international_prefix)
+    # Without any nothing is dropped: a pattern that matches nothing.
+    return re.compile("|".join(f"(?:{each})" for each in found if each) or r"(?!)")
 
 
 def _zones(number: PhoneNumber, kind: int) -> tuple[str, ...]:

@@ -119,6 +119,36 @@ def test_the_shortcut_agrees_with_the_library_on_damaged_numbers(
     assert ours(text, None) == library_says(text, None)
 
 
+@given(
+    region=st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)),
+    kind=st.sampled_from(list(phonenumbers.PhoneNumberType.values())),
+    style=st.sampled_from(
+        [phonenumbers.PhoneNumberFormat.NATIONAL, phonenumbers.PhoneNumberFormat.INTERNATIONAL]
+    ),
+    before=st.sampled_from(["", "0", "1", "00", "011", "("]),
+    cut=st.integers(0, 3),
+    bare=st.booleans(),
+)
+def test_the_shortcut_agrees_with_the_library_on_numbers_as_they_are_written_at_home(
+    region: str, kind: int, style: int, before: str, cut: int, bare: bool
+) -> None:
+    """With and without what is dialled before them, grouped or not, cut off or whole."""
+    example = phonenumbers.example_number_for_type(region, kind)
+    if example is None:
+        return
+    written = phonenumbers.format_number(example, style)
+    text = before + (re.sub(r"\D", "", written) if bare else written)
+    text = text[: len(text) - cut]
+    if not re.search("[^\\W\\d_]", text):
+        assert ours(text, region) == library_says(text, region)
+
+
+@given(st.text(" ()-+0123456789", max_size=20), st.sampled_from([None, "US", "DE", "IT", "MX"]))
+def test_the_shortcut_reads_nothing_the_library_would_not(text: str, region: str | None) -> None:
+    """Brackets and blanks anywhere: the same number, or a refusal."""
+    assert ours(text, region) == library_says(text, region)
+
+
 @given(st.text(max_size=30), st.sampled_from([None, "US", "DE", "UK"]))
 def test_garbage_is_a_number_or_a_refusal(text: str, region: str | None) -> None:
     """Any text yields E.164 or a ValueError, nothing else."""
