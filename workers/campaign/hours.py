@@ -203,6 +203,8 @@ def _since_midnight(clock: time) -> timedelta:
 def _pieces(zone: ZoneInfo, day: date) -> tuple[_Piece, ...]:
     """The pieces of constant offset of a UTC day: one, or two where the zone changes.
 
+    The second is empty where the zone changes at the end of the day.
+
     Zones do not tell when they change, so the day's ends are compared. No zone has changed twice
     within six days (tzdata 2026f; a test looks at it).
     """
@@ -219,8 +221,6 @@ def _pieces(zone: ZoneInfo, day: date) -> tuple[_Piece, ...]:
             before = middle
         else:
             change = middle
-    if change == end:
-        return ((begin, end, first),)
     return ((begin, change, first), (change, end, second))
 
 

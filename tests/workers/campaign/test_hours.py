@@ -343,6 +343,7 @@ def test_nothing_is_permitted_after_the_last_day() -> None:
     ]:
         assert next_permitted(hours, zones, end - TICK, ends_on=last) == end - TICK
         assert next_permitted(hours, zones, end, ends_on=last) is None
+        assert permitted(hours, zones, end - TICK, ends_on=last)
         assert not permitted(hours, zones, end, ends_on=last)
         assert not is_over(last, zones, end - TICK)
         assert is_over(last, zones, end)
