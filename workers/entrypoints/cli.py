@@ -54,6 +54,8 @@ app = typer.Typer(
 )
 agent_app = typer.Typer(help="Agent files.", no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
+campaign_app = typer.Typer(help="Outbound campaigns.", no_args_is_help=True)
+app.add_typer(campaign_app, name="campaign")
 calls_app = typer.Typer(help="Calls of all workers on one database.", no_args_is_help=True)
 app.add_typer(calls_app, name="calls")
 
@@ -271,6 +273,16 @@ def agent_check(file: Annotated[Path, typer.Argument(help="The agent's YAML file
     from workers.entrypoints.agent_check import run_agent_check
 
     sys.exit(run_agent_check(file))
+
+
+@campaign_app.command("check")
+def campaign_check(file: Annotated[Path, typer.Argument(help="The campaign's YAML file.")]) -> None:
+    """Name what is wrong in a campaign's file, and say what its contacts come to; dials nobody."""
+    from datetime import UTC, datetime
+
+    from workers.entrypoints.campaign_check import run_campaign_check
+
+    sys.exit(run_campaign_check(file, now=datetime.now(UTC)))
 
 
 def _silence_banner() -> None:
