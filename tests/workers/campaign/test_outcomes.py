@@ -34,16 +34,12 @@ from workers.campaign.outcomes import (
     Again,
     Done,
     Exhausted,
-    Later,
     Never,
-    NeverDial,
     Next,
-    PauseCampaign,
-    Reconcile,
     after,
     line_outcome,
-    refused,
 )
+from workers.campaign.refusals import Later, NeverDial, PauseCampaign, Reconcile, refused
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 CONTACT = Contact(1, 1, "+15550100", ("America/New_York",), ContactState.IN_HAND, attempts=1)
