@@ -178,9 +178,9 @@ def identity(row: Row) -> bytes:
 class Folding:
     """Lets the first of equal contacts through and counts the others.
 
-    Holds 16 bytes for each contact, which Python's set makes some 110 bytes (measured:
-    ``tests/benchmarks/contact_import.py``): about 110 MB at 1,000,000. That two different
-    contacts are taken for one has odds of 1e-27 there.
+    Holds 16 bytes for each contact, which Python's set makes some 95: 93 MB at 1,000,000
+    (measured by ``tests/benchmarks/contact_import.py``, 2026-11, Python 3.11). That two different
+    contacts of so many are taken for one has odds of 1e-27.
 
     Args:
         known: identities imported before, from which the new ones are told apart.
