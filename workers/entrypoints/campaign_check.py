@@ -93,14 +93,15 @@ def count(campaign: Campaign, now: datetime) -> Tally:
 
 def told(campaign: Campaign, tally: Tally) -> Iterator[str]:
     """The lines for the operator; no phone number is in them."""
+    file = _from_here(campaign.source.file)
     aside = tally.kept_aside.total()
     yield (
-        f"{campaign.source.file}: {tally.contacts:,} contacts, {tally.duplicates:,} duplicates "
+        f"{file}: {tally.contacts:,} contacts, {tally.duplicates:,} duplicates "
         f"folded, {aside:,} rows kept aside"
     )
     for error in tally.errors:
         place = f"{error.field}: " if error.field else ""
-        yield f"  {campaign.source.file}:{error.line}: {place}{error.message}"
+        yield f"  {file}:{error.line}: {place}{error.message}"
     if aside > len(tally.errors):
         yield "  kept aside, all of them:"
         for message, rows in tally.kept_aside.most_common():
@@ -118,6 +119,12 @@ def told(campaign: Campaign, tally: Tally) -> Iterator[str]:
             f"one attempt each at {campaign.pace.calls_per_second:g} calls per second: {calling} "
             "of permitted hours at least"
         )
+
+
+def _from_here(file: str) -> str:
+    """A path as one would write it in this folder."""
+    path, here = Path(file), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file
 
 
 def _check(campaign: Campaign, row: Row) -> Check:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-import timeit
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import resources
@@ -398,11 +397,3 @@ def transition_times(data: bytes) -> tuple[int, ...]:
     second = 44 + times * 5 + types * 6 + chars + leap * 8 + isstd + isut
     times = struct.unpack_from(counts, data, second + 20)[3]
     return struct.unpack_from(f">{times}q", data, second + 44)
-
-
-def test_the_next_moment_is_found_in_microseconds() -> None:
-    """Over a weekend, once the zone is known: under 100 µs, at the best of some."""
-    hours = Hours({day: (Window(time(9), time(18)),) for day in list(Weekday)[:5]})
-    friday_night = at("2026-05-01T20:00")
-    timer = timeit.Timer(lambda: next_permitted(hours, ["Europe/Berlin"], friday_night))
-    assert min(timer.repeat(repeat=20, number=20)) / 20 < 100e-6

@@ -99,3 +99,15 @@ def test_file_without_the_column_is_named(folder: Path, capsys: pytest.CaptureFi
     assert run_campaign_check(folder / "campaign.yaml", now=NOW) == 1
     err = capsys.readouterr().err
     assert "people.csv:1: columns.number: " in err
+
+
+def test_example_of_the_readme_is_good(folder: Path) -> None:
+    """Operators begin with it."""
+    readme = Path(__file__).parents[3] / "README.md"
+    example = next(
+        block for block in readme.read_text().split("```") if block.startswith("yaml\nname: june")
+    )
+    (folder / "campaign.yaml").write_text(example.removeprefix("yaml\n"))
+    (folder / "bakery.yaml").write_text("")
+    (folder / "people.csv").write_text("Phone;Name;Time zone;Consent;Appointment\n")
+    assert run_campaign_check(folder / "campaign.yaml", now=NOW) == 0
