@@ -21,15 +21,16 @@ AT_ONCE = 16
 DATABASE_FILES = 6 * 2 + 1
 # What the worker is made of; the twins and the test keep what they like.
 OURS = ("agent.", "telephony.", "workers.call", "workers.entrypoints", "pipecat.", "google.genai")
-# One object for each call would be 180.
+# One object for each call would be 300.
 FEW = 20
 # A call that is not let go of is about a megabyte; this is a tenth of that for each of the last
-# hundred, since an allocator takes several hundred calls to settle (observed: 4 MB, later 1 MB).
+# hundred. An allocator takes several hundred calls to settle: of each further hundred it kept
+# 22, 7, 3 and 1 MB (observed).
 RSS_NOISE_BYTES = 10 * 1024 * 1024
 
 
-async def test_two_hundred_calls_leave_nothing_behind(tmp_path: Path) -> None:
-    """No task, socket, file, thread, entry or object more; memory after 200 calls as after 100."""
+async def test_hundreds_of_calls_leave_nothing_behind(tmp_path: Path) -> None:
+    """No task, socket, file, thread, entry or object more; memory after 320 calls as after 220."""
     spec = bakery(
         greeting=Greeting(GREETING, cached=True),
         recording=Recording(enabled=True),
@@ -40,19 +41,19 @@ async def test_two_hundred_calls_leave_nothing_behind(tmp_path: Path) -> None:
         await _many(rig, 20)
         await _until_unconnected(rig)
         before, objects = _held(rig), _objects()
-        await _many(rig, 80)
+        await _many(rig, 200)
         rss = psutil.Process().memory_info().rss
         await _many(rig, 100)
         grown = psutil.Process().memory_info().rss - rss
         await _until_unconnected(rig)
         assert _held(rig) == before
-        assert len(_database_files()) <= DATABASE_FILES
+        assert 0 < len(_database_files()) <= DATABASE_FILES
         # Timers with nothing left to do, and what they hold, go when their time comes.
         await until(lambda: not _more(objects), timeout_s=15, poll_s=1.0)
         assert grown < RSS_NOISE_BYTES
         # Some of those who hung up at once did so before there was a stream.
         counted = rig.metric("evercall_call_seconds_count")
-        assert 150 <= counted <= 200
+        assert 240 <= counted <= 320
         assert rig.worker.store.lost == 0
         stored = await rig.worker.store.list_calls(limit=500)
         assert sum(call.record is not None for call in stored) == counted
@@ -111,7 +112,7 @@ def _held(rig: Rig) -> dict[str, int]:
 def _database_files() -> list[str]:
     """Those of the store: a bounded pool, whose connections are opened when they are wanted."""
     opened = (file.path for file in psutil.Process().open_files())
-    return [path for path in opened if path.endswith((".db", ".db-wal", ".db-shm"))]
+    return [path for path in opened if path.endswith((".sqlite3", ".sqlite3-wal", ".sqlite3-shm"))]
 
 
 def _pooled(thread: threading.Thread) -> bool:
