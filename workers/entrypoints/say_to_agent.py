@@ -67,8 +67,7 @@ def run_say_to_agent(call_sid: str, text: str, *, instruction: bool) -> int:
     except Failed as failed:
         typer.echo(str(failed), err=True)
         return failed.code
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        # The second, where a time-out ran out at the same moment (asyncio.Runner.run).
+    except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
         logs.close()
