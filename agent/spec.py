@@ -7,7 +7,6 @@ Every problem of a file is reported at once, each with file, line and field.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from agent.errors import AgentSpecError, SpecIssue
 from agent.text import UNSENDABLE
-from agent.yaml_source import FieldPath, YamlSource, field_name, read_yaml
+from agent.yaml_source import FieldPath, YamlSource, did_you_mean, field_name, read_yaml
 
 CALL_CONTROL_TOOLS = ("end_call", "transfer_call", "send_digits", "opt_out")
 BUILT_IN_TOOLS = (*CALL_CONTROL_TOOLS, "remember")
@@ -48,7 +47,7 @@ def _tool(text: str) -> str:
     if ":" in text:
         return _importable(text)
     if text not in BUILT_IN_TOOLS:
-        hint = _did_you_mean(text, BUILT_IN_TOOLS)
+        hint = did_you_mean(text, BUILT_IN_TOOLS)
         raise ValueError(f"is neither module:function nor one of {', '.join(BUILT_IN_TOOLS)}{hint}")
     return text
 
@@ -284,7 +283,7 @@ def load_agent(path: str | Path) -> AgentSpec:
 
 def _message(at: FieldPath, kind: str, text: str) -> str:
     if kind == "unexpected_keyword_argument":
-        return f"unknown field{_did_you_mean(str(at[-1]), _field_names(at[:-1]))}"
+        return f"unknown field{did_you_mean(str(at[-1]), _field_names(at[:-1]))}"
     if kind == "missing":
         return "is required"
     if kind.startswith("dataclass"):
@@ -302,11 +301,6 @@ def _field_names(path: FieldPath) -> list[str]:
     for part in path:
         kind = get_type_hints(kind).get(str(part))
     return [item.name for item in dataclasses.fields(kind) if item.init]
-
-
-def _did_you_mean(word: str, words: tuple[str, ...] | list[str]) -> str:
-    near = difflib.get_close_matches(word.lower(), words, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _cross_checks(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:

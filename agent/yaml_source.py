@@ -6,7 +6,8 @@ language ``no`` as false. Whoever knows the field's type converts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -32,6 +33,12 @@ def field_name(path: FieldPath) -> str:
         else:
             text += f".{part}" if text else part
     return text
+
+
+def did_you_mean(word: str, words: Sequence[str]) -> str:
+    """The end of a message: the word that is nearest, or nothing where none is near."""
+    near = difflib.get_close_matches(word.lower(), words, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 @dataclass(frozen=True, slots=True)

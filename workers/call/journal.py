@@ -1,9 +1,9 @@
 """Keeps in the store what another worker needs to go on with a call: its checkpoint and journal.
 
-Written behind, with what other calls have to write (``workers.call.ticks``): within ``PERIOD_S``
-where something has changed, and only what is new. What is stored is redacted first, in the thread
-that redacts records. Before the socket of a stream is closed the last of it is waited for, bounded,
-because Twilio then asks at once, and any worker may answer.
+Written behind, with what other calls have to write: at the next tick (``workers.call.ticks``)
+after ``PERIOD_S``, where something has changed, and only what is new. What is stored is redacted
+first, in the thread that redacts records. Before the socket of a stream is closed the last of it is
+waited for, bounded, because Twilio then asks at once, and any worker may answer.
 """
 
 from __future__ import annotations

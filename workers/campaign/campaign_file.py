@@ -18,9 +18,8 @@ from pydantic_core import ErrorDetails
 from typing_extensions import is_typeddict
 
 from agent.errors import AgentSpecError
-from agent.yaml_source import FieldPath, YamlSource, field_name, read_yaml
+from agent.yaml_source import FieldPath, YamlSource, did_you_mean, field_name, read_yaml
 from workers.campaign.campaign_shape import FileShape
-from workers.campaign.campaign_values import did_you_mean
 from workers.campaign.model import BrakeLimits, Campaign, Source, VoicemailPolicy
 
 _ADAPTER: Final[TypeAdapter[FileShape]] = TypeAdapter(FileShape)

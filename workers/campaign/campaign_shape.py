@@ -16,8 +16,8 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, with_con
 # Pydantic reads typing's own TypedDict from Python 3.12 on only; it brings this package along.
 from typing_extensions import TypedDict
 
+from agent.spec import Text
 from workers.campaign.campaign_values import (
-    clean,
     read_date,
     read_delimiter,
     read_encoding,
@@ -56,7 +56,6 @@ def _over_defaults(
     return MappingProxyType({key: wait for key, wait in merged.items() if wait is not None})
 
 
-_Text = Annotated[str, Field(min_length=1), AfterValidator(clean)]
 _Count = Annotated[int, Field(ge=1, le=10_000)]
 _Limit = Annotated[float | None, PlainValidator(read_limit)]
 _Date = Annotated[date, PlainValidator(read_date)]
@@ -66,18 +65,18 @@ _Number = Annotated[str, PlainValidator(read_number)]
 
 
 class _ColumnsShape(TypedDict, total=False):
-    number: _Text
-    name: _Text
-    zone: _Text
-    key: _Text
-    consent: _Text
+    number: Text
+    name: Text
+    zone: Text
+    key: Text
+    consent: Text
     variables: Annotated[
-        dict[Annotated[str, PlainValidator(read_variable)], _Text], AfterValidator(MappingProxyType)
+        dict[Annotated[str, PlainValidator(read_variable)], Text], AfterValidator(MappingProxyType)
     ]
 
 
 class _ContactsShape(TypedDict, total=False):
-    file: Required[_Text]
+    file: Required[Text]
     delimiter: Annotated[str, PlainValidator(read_delimiter)]
     encoding: Annotated[str, PlainValidator(read_encoding)]
     region: Annotated[str, PlainValidator(read_region)]
@@ -113,14 +112,14 @@ class _BrakeShape(TypedDict, total=False):
 
 class _VoicemailShape(TypedDict, total=False):
     policy: VoicemailPolicy
-    message: _Text
+    message: Text
 
 
 class _OutcomeShape(TypedDict, total=False):
     type: Required[Literal["text", "integer", "number", "boolean", "choice", "date"]]
-    description: _Text
+    description: Text
     required: bool
-    choices: tuple[_Text, ...]
+    choices: tuple[Text, ...]
 
 
 class _WebhookShape(TypedDict, total=False):
@@ -137,7 +136,7 @@ class FileShape(TypedDict, total=False):
     """The whole file; a field that it leaves out is not a key."""
 
     name: Required[_Name]
-    agent: Required[_Text]
+    agent: Required[Text]
     callers: Required[tuple[_Number, ...]]
     contacts: Required[Annotated[_ContactsShape, AfterValidator(lambda said: Source(**said))]]
     hours: Required[Annotated[Hours, PlainValidator(read_hours)]]
@@ -147,7 +146,7 @@ class FileShape(TypedDict, total=False):
     voicemail: _VoicemailShape
     ends_on: _Date
     consent_required: bool
-    disclosure: _Text
+    disclosure: Text
     # Twilio's Timeout is 600 s at most (Calls API); less than 15 s is a call nobody can reach
     # (16 CFR 310.4(b)(4)(ii): at least 15 seconds or four rings).
     ring_s: Annotated[float, Field(ge=15, le=600, allow_inf_nan=False)]

@@ -6,9 +6,8 @@ operator, without the field's name: whoever calls knows where it stands.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, timedelta
 from ipaddress import ip_address
 from typing import Final
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 from phonenumbers import SUPPORTED_REGIONS
 
 from agent.spec import PLACEHOLDER
-from agent.text import UNSENDABLE
+from agent.yaml_source import did_you_mean
 from workers.campaign.model import LineOutcome
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -37,17 +36,6 @@ def read_text(raw: object) -> str:
     if not isinstance(raw, str):
         raise ValueError("must be text")  # noqa: TRY004 - pydantic reports ValueErrors only
     return raw.strip()
-
-
-def clean(text: str) -> str:
-    """The text as it is.
-
-    Raises:
-        ValueError: it holds what would end a session, as a control character does.
-    """
-    if bad := UNSENDABLE.search(text):
-        raise ValueError(f"holds the control character {bad.group()!r}")
-    return text
 
 
 def _matching(pattern: str, otherwise: str) -> Callable[[object], str]:
@@ -205,9 +193,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def did_you_mean(word: str, words: Sequence[str]) -> str:
-    """The end of a message: the word that is nearest, or nothing where none is near."""
-    near = difflib.get_close_matches(word.lower(), words, n=1)
-    return f"; did you mean {near[0]}?" if near else ""

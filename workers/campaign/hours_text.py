@@ -14,9 +14,8 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from agent.yaml_source import FieldPath
+from agent.yaml_source import FieldPath, did_you_mean
 from workers.campaign.campaign_values import (
-    did_you_mean,
     read_date,
     read_duration,
     read_share,
