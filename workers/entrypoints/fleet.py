@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -36,6 +37,8 @@ async def in_fleet(
     metrics: Metrics,
     settings: TwilioSettings,
     hung_s: float,
+    capacity: int | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[FleetWatch]:
     """Be one of the workers from enter to exit; what is seen of the others."""
     loop = asyncio.get_running_loop()
@@ -63,6 +66,8 @@ async def in_fleet(
             calls=lambda: active.live_streams,
             on_lost=active.taken,
             after=_after_look(sweeper, metrics),
+            wall=wall,
+            capacity=capacity,
         )
         dog = LoopWatchdog(hung_s)
         heart.start()

@@ -165,6 +165,7 @@ async def run_worker(
                 metrics=metrics,
                 settings=twilio,
                 hung_s=settings.hung_s,
+                capacity=settings.max_calls,
             ) as fleet,
             WebServer(app, host=host, port=port, listener=listener) as server,
         ):

@@ -58,10 +58,12 @@ class Heartbeat:
         serving: Fencing number by call SID of what we serve.
         draining: Whether we want no new calls.
         calls: Streams that are open.
+        capacity: Calls it takes at once; None: not said.
         on_lost: Is told each call that has another number by now; again every second, as long as
             it is served here under the old one.
         after: Is called after each look that succeeded; must not wait.
         clock: Monotonic seconds.
+        wall: POSIX seconds; others judge by it whether anybody is there to serve calls.
         beat_s: Between two signs of life.
     """
 
@@ -76,6 +78,8 @@ class Heartbeat:
         on_lost: Callable[[str], None],
         after: Callable[[FleetWatch], None] = lambda _watch: None,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        capacity: int | None = None,
         beat_s: float = BEAT_S,
     ) -> None:
         self.watch = FleetWatch(worker)
@@ -86,6 +90,8 @@ class Heartbeat:
         self._on_lost = on_lost
         self._after = after
         self._clock = clock
+        self._wall = wall
+        self._capacity = capacity
         self._beat_s = beat_s
         self._host = socket.gethostname()
         self._started_at = datetime.now(UTC)
@@ -124,6 +130,8 @@ class Heartbeat:
             host=self._host,
             pid=os.getpid(),
             started_at=self._started_at,
+            seen_at=datetime.fromtimestamp(self._wall(), UTC),
+            capacity=self._capacity,
         )
         try:
             async with asyncio.timeout(DEADLINE_S + GRACE_S):

@@ -122,6 +122,10 @@ class WorkerRow:
     host: str
     pid: int
     started_at: datetime | None = None
+    seen_at: datetime | None = None
+    """When it said so, by its own clock."""
+    capacity: int | None = None
+    """Calls it takes at once; None: not said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ def beat(worker: WorkerRow, serving: Mapping[str, int]) -> Callable[[Connection]
         "host": worker.host,
         "pid": worker.pid,
         "started_at": worker.started_at,
+        "seen_at": worker.seen_at,
+        "capacity": worker.capacity,
     }
     numbers = dict(serving)
 

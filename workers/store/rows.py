@@ -40,6 +40,8 @@ def worker_row(row: Row[Any]) -> WorkerRow:
         host=row.host,
         pid=row.pid,
         started_at=None if row.started_at is None else utc(row.started_at),
+        seen_at=None if row.seen_at is None else utc(row.seen_at),
+        capacity=row.capacity,
     )
 
 

@@ -85,6 +85,10 @@ workers = Table(
     Column("host", String(255), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started_at", DateTime(timezone=True)),
+    # By its own clock; empty where a release before this one has written it, and so is the next.
+    Column("seen_at", DateTime(timezone=True)),
+    # Calls it takes at once.
+    Column("capacity", Integer),
 )
 
 # A table of its own: the record is written by the agent's side, also for a call whose row was lost.

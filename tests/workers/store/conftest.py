@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.fakes.postgresql import NoPostgresqlError, postgresql
 from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallStore
+from workers.store.campaign_schema import campaigns
 from workers.store.database import open_engine
 from workers.store.schema import metadata
 from workers.store.sql import SqlCallStore
@@ -83,6 +84,7 @@ def _empty(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'deep' / 'calls.sqlite3'}"
     url: str = request.getfixturevalue("postgresql_url")
     engine = open_engine(url)
+    assert campaigns.metadata is metadata  # so that all tables go
     metadata.drop_all(engine)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
