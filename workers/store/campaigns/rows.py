@@ -1,0 +1,157 @@
+"""From rows of the database to what campaigns speak of, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from pydantic import TypeAdapter
+from sqlalchemy import Row
+
+from workers.campaign.model import (
+    Attempt,
+    AttemptState,
+    Campaign,
+    CampaignState,
+    Contact,
+    ContactState,
+    LineOutcome,
+)
+from workers.store.rows import utc
+
+_DEFINITION: Final = TypeAdapter(Campaign)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign as it stands."""
+
+    campaign_id: int
+    name: str
+    state: CampaignState
+    definition: Campaign
+    created_at: datetime
+    state_at: datetime
+    started_at: datetime | None
+    """Of the newest start or resume."""
+    canary_left: int | None
+    """How many more contacts a canary may begin with; None outside one."""
+    reason: str
+    """Why it is in its state, and what mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt, with what Twilio and the call itself have told of it."""
+
+    attempt: Attempt
+    created_at: datetime
+    lease_until: datetime | None
+    look_at: datetime | None
+    status: str
+    """Twilio's ``CallStatus``; empty: none yet."""
+    sequence: int | None
+    answered_by: str | None
+    sip_code: int | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    duration_s: int | None
+    message_left: bool
+    opted_out: bool
+    machine: bool
+    abandoned: bool
+    settled_at: datetime | None
+    reason: str
+
+
+def definition_text(campaign: Campaign) -> str:
+    """A campaign as JSON text."""
+    return _DEFINITION.dump_json(campaign).decode()
+
+
+def definition_of(text: str) -> Campaign:
+    """A campaign from its JSON text."""
+    return _DEFINITION.validate_json(text)
+
+
+def campaign_row(row: Row[Any]) -> CampaignRow:
+    """A campaign."""
+    return CampaignRow(
+        campaign_id=row.id,
+        name=row.name,
+        state=CampaignState(row.state),
+        definition=definition_of(row.definition),
+        created_at=utc(row.created_at),
+        state_at=utc(row.state_at),
+        started_at=moment(row.started_at),
+        canary_left=row.canary_left,
+        reason=row.reason,
+    )
+
+
+def contact_of(row: Row[Any]) -> Contact:
+    """A contact."""
+    return Contact(
+        contact_id=row.id,
+        campaign_id=row.campaign_id,
+        number=row.number,
+        zones=zones_of_text(row.zones),
+        state=ContactState(row.state),
+        not_before=moment(row.not_before),
+        attempts=row.attempts,
+        name=row.name,
+        variables=orjson.loads(row.variables),
+        reason=row.reason,
+    )
+
+
+def attempt_row(row: Row[Any]) -> AttemptRow:
+    """An attempt."""
+    return AttemptRow(
+        attempt=Attempt(
+            attempt_id=row.id,
+            contact_id=row.contact_id,
+            campaign_id=row.campaign_id,
+            number=row.number,
+            caller=row.caller,
+            ordinal=row.ordinal,
+            state=AttemptState(row.state),
+            asked_at=moment(row.asked_at),
+            call_sid=row.call_sid,
+            outcome=None if row.outcome is None else LineOutcome(row.outcome),
+            code=row.error_code,
+        ),
+        created_at=utc(row.created_at),
+        lease_until=moment(row.lease_until),
+        look_at=moment(row.look_at),
+        status=row.status,
+        sequence=row.sequence,
+        answered_by=row.answered_by,
+        sip_code=row.sip_code,
+        answered_at=moment(row.answered_at),
+        ended_at=moment(row.ended_at),
+        duration_s=row.duration_s,
+        message_left=bool(row.message_left),
+        opted_out=bool(row.opted_out),
+        machine=bool(row.machine),
+        abandoned=bool(row.abandoned),
+        settled_at=moment(row.settled_at),
+        reason=row.reason,
+    )
+
+
+def zones_text(zones: tuple[str, ...]) -> str:
+    """IANA names as they are kept."""
+    return ",".join(zones)
+
+
+def zones_of_text(text: str) -> tuple[str, ...]:
+    """The names again."""
+    return tuple(text.split(",")) if text else ()
+
+
+def moment(at: datetime | None) -> datetime | None:
+    """A time of the database in UTC; None where there is none."""
+    return None if at is None else utc(at)
