@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import aiohttp
 from twilio.base.exceptions import TwilioException
@@ -98,7 +98,8 @@ class TwilioRest:
         from_: str | None = None,
         time_limit_s: int = 4 * 3600,
         ring_timeout_s: int = 60,
-        machine_detection: bool = False,
+        machine_detection: Literal["Enable", "DetectMessageEnd"] | None = None,
+        attempt_id: int | None = None,
     ) -> Call:
         """Have Twilio call a number and ask ``/voice`` what to do once it is answered.
 
@@ -107,7 +108,9 @@ class TwilioRest:
             from_: caller ID; our own number unless given.
             time_limit_s: the call is cut after it. Always set, the platform's is hours.
             ring_timeout_s: Twilio may add about 5 s; at most 600.
-            machine_detection: report who answered to ``/voice/amd`` while the call goes on.
+            machine_detection: report who answered to ``/voice/amd`` while the call goes on;
+                ``DetectMessageEnd`` reports a machine when its greeting has ended.
+            attempt_id: a campaign's attempt, which the requests about the call then name.
 
         Raises:
             OutcomeUnknown: it may have been dialled; look before dialling again.
@@ -116,11 +119,14 @@ class TwilioRest:
         caller_id = from_ or self._settings.phone_number
         if caller_id is None:
             raise SettingsRefused("EVERCALL_PHONE_NUMBER: is not set, so calls have no caller ID")
-        url = self._settings.url
+
+        def url(path: str) -> str:
+            return twiml.attempt_url(self._settings, path, attempt_id)
+
         options: dict[str, object] = {}
-        if machine_detection:
+        if machine_detection is not None:
             options = {
-                "machine_detection": "Enable",
+                "machine_detection": machine_detection,
                 "async_amd": "true",
                 "async_amd_status_callback": url(twiml.AMD_PATH),
             }

@@ -22,11 +22,14 @@ WHISPER_PATH = "/voice/whisper"
 STATUS_PATH = "/voice/status"
 STREAM_STATUS_PATH = "/voice/stream-status"
 AMD_PATH = "/voice/amd"
+MESSAGE_LEFT_PATH = "/voice/message-left"
 TICKET_PARAMETER = "ticket"
 STREAM_QUERY = "n"
 """In the address of ``CONTINUE_PATH``: the number of the call's stream that has ended."""
 CALL_QUERY = "call"
 """In the address of ``WHISPER_PATH``: the SID of the call that the briefing is about."""
+ATTEMPT_QUERY = "attempt"
+"""In the addresses of a call that a campaign has placed: which attempt it is. Twilio signs it."""
 
 # Some 40 s of speech, for which the caller waits.
 MAX_WHISPER_CHARS = 600
@@ -45,6 +48,12 @@ class Spoken:
     text: str
     language: str | None = None
     voice: str | None = None
+
+
+def attempt_url(settings: TwilioSettings, path: str, attempt_id: int | None) -> str:
+    """The public address of one of our paths, which names a campaign's attempt if there is one."""
+    query = "" if attempt_id is None else f"?{ATTEMPT_QUERY}={attempt_id}"
+    return f"{settings.url(path)}{query}"
 
 
 def connect_stream(
@@ -105,6 +114,14 @@ def say_and_hang_up(spoken: Spoken) -> str:
     response = VoiceResponse()
     _say(response, spoken)
     response.hangup()
+    return str(response)
+
+
+def leave_message(settings: TwilioSettings, spoken: Spoken, *, attempt_id: int) -> str:
+    """Say a message to a machine, then ask ``/voice/message-left``, the proof that it was said."""
+    response = VoiceResponse()
+    _say(response, spoken)
+    response.redirect(attempt_url(settings, MESSAGE_LEFT_PATH, attempt_id), method="POST")
     return str(response)
 
 

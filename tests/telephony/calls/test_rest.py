@@ -87,7 +87,7 @@ async def rest(twilio: Twilio) -> AsyncIterator[TwilioRest]:
 async def test_dial_names_every_callback(twilio: Twilio, rest: TwilioRest) -> None:
     """Events are a repeated field, the time limit is always set."""
     twilio.answers = [(201, call())]
-    placed = await rest.dial("+15550100001", machine_detection=True)
+    placed = await rest.dial("+15550100001", machine_detection="Enable")
     assert (placed.sid, placed.status, placed.queue_time_ms) == (CALL, CallStatus.QUEUED, 250)
     ((method, path, form, authorization),) = twilio.asked
     assert (method, path) == ("POST", f"{ROOT}/Calls.json")
@@ -104,6 +104,20 @@ async def test_dial_names_every_callback(twilio: Twilio, rest: TwilioRest) -> No
         "AsyncAmd": ["true"],
         "AsyncAmdStatusCallback": ["https://voice.example/voice/amd"],
     }
+
+
+async def test_dial_for_a_campaign_names_its_attempt_in_every_address(
+    twilio: Twilio, rest: TwilioRest
+) -> None:
+    """Voice, status and AMD requests tell which attempt they are about."""
+    twilio.answers = [(201, call())]
+    await rest.dial("+15550100001", machine_detection="DetectMessageEnd", attempt_id=17)
+    ((_, _, form, _),) = twilio.asked
+    assert form["MachineDetection"] == ["DetectMessageEnd"]
+    assert [form[name] for name in ("Url", "StatusCallback", "AsyncAmdStatusCallback")] == [
+        [f"https://voice.example{path}?attempt=17"]
+        for path in ("/voice", "/voice/status", "/voice/amd")
+    ]
 
 
 async def test_dial_without_own_number_names_the_setting() -> None:

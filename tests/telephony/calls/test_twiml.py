@@ -140,3 +140,11 @@ def test_documents_fit_into_a_rest_parameter() -> None:
         SETTINGS, ticket="t" * 480, announcement=twiml.Spoken("a" * 1000)
     )
     assert len(document) < 4000
+
+
+def test_a_message_for_a_machine_is_followed_by_its_proof() -> None:
+    """Twilio asks only once the message has been said, and names the attempt."""
+    document = twiml.leave_message(SETTINGS, twiml.Spoken("Call us."), attempt_id=7)
+    say, redirect = ET.fromstring(document)
+    assert (say.tag, say.text) == ("Say", "Call us.")
+    assert redirect.text == "https://voice.example/voice/message-left?attempt=7"
