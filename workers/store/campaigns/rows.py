@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -68,7 +69,7 @@ class AttemptRow:
 
 def definition_text(campaign: Campaign) -> str:
     """A campaign as JSON text."""
-    return _DEFINITION.dump_json(campaign).decode()
+    return orjson.dumps(_plain(campaign)).decode()
 
 
 def definition_of(text: str) -> Campaign:
@@ -140,6 +141,17 @@ def attempt_row(row: Row[Any]) -> AttemptRow:
         settled_at=moment(row.settled_at),
         reason=row.reason,
     )
+
+
+def _plain(value: object) -> object:
+    """As JSON can hold it; pydantic, which reads it again, cannot write read-only mappings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple | frozenset):
+        return [_plain(each) for each in value]
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def zones_text(zones: tuple[str, ...]) -> str:
