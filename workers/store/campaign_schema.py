@@ -176,11 +176,11 @@ switches = Table(
     Column("reason", Text, nullable=False),
 )
 
-# Calls per second, by Twilio account.
+# Calls per second: of a Twilio account by its SID, of a campaign as campaign:<id>.
 pace_buckets = Table(
     "pace_buckets",
     metadata,
-    Column("account", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
     # workers.campaign.pacing.Bucket
     Column("tokens", Float, nullable=False),
     Column("at_s", Float, nullable=False),

@@ -107,7 +107,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "pace_buckets",
-        sa.Column("account", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("tokens", sa.Float, nullable=False),
         sa.Column("at_s", sa.Float, nullable=False),
     )
