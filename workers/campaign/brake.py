@@ -6,9 +6,10 @@ resumed: whoever resumes has seen why it stopped, and it must not stop again for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Literal
 
 from workers.campaign.model import BrakeLimits, LineOutcome
@@ -18,6 +19,14 @@ OFFENDERS = 10
 
 Measure = Literal["blocked", "abandoned", "opted_out", "failed"]
 
+_WORDS: Mapping[Measure, str] = MappingProxyType(
+    {
+        "blocked": "calls were blocked by the carrier",
+        "abandoned": "calls that a person answered had nobody speak within 2 s",
+        "opted_out": "calls ended with an opt-out",
+        "failed": "calls failed",
+    }
+)
 _FAILED = frozenset({LineOutcome.FAILED, LineOutcome.BAD_NUMBER, LineOutcome.NOT_PLACED})
 _PERSON = frozenset({LineOutcome.HUMAN, LineOutcome.OPTED_OUT})
 
@@ -76,79 +85,84 @@ class Tripped:
     """Attempt ids, newest first, at most ``OFFENDERS``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One share of the newest calls beside its limit."""
+
+    measure: Measure
+    seen: int
+    """So many calls are looked at."""
+    offenders: tuple[int, ...]
+    """Attempt ids, newest first, all of them."""
+    limit: float | None
+    """None: not looked at."""
+    at_least: int
+
+    @property
+    def share(self) -> float:
+        """Of the calls that are looked at; 0 where there are none."""
+        return len(self.offenders) / self.seen if self.seen else 0.0
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are enough calls, and a limit to hold them against."""
+        return self.limit is not None and self.seen > 0 and self.seen >= self.at_least
+
+    @property
+    def reached(self) -> bool:
+        """Whether the limit has been reached; one of 0 stands for the first such call."""
+        return (
+            self.limit is not None
+            and self.judged
+            and bool(self.offenders)
+            and self.share >= self.limit
+        )
+
+
 def judge(samples: Sequence[Sample], limits: BrakeLimits) -> Tripped | None:
     """The first limit that the newest calls have reached, or None.
 
-    What harms most is looked at first: blocks, abandoned calls, opt-outs, failures.
+    Args:
+        samples: As ``measure`` wants them.
+        limits: Of the campaign's file. A share that equals its limit trips, but never one of 0:
+            a limit of 0 stands for the first such call.
+    """
+    for one in measure(samples, limits):
+        if one.reached and one.limit is not None:
+            reason = (
+                f"{len(one.offenders)} of the last {one.seen} {_WORDS[one.measure]}: "
+                f"{_percent(one.share)}, and the limit is {_percent(one.limit)}."
+            )
+            return Tripped(one.measure, reason, one.share, one.limit, one.offenders[:OFFENDERS])
+    return None
+
+
+def measure(samples: Sequence[Sample], limits: BrakeLimits) -> tuple[Measured, ...]:
+    """Every share of the newest calls beside its limit.
+
+    What harms most comes first: blocks, abandoned calls, opt-outs, failures.
 
     Args:
         samples: Newest first. Abandoned calls are a share of the calls a person answered (16 CFR
             310.4(b)(4)(i)), and as many of these are looked at as of all calls for the rest; so
             hand in more than ``limits.calls``, or they are judged late or never.
-        limits: Of the campaign's file. A share that equals its limit trips, but never one of 0:
-            a limit of 0 stands for the first such call.
+        limits: Of the campaign's file.
     """
     newest = samples[: limits.calls]
     people = list(islice((one for one in samples if one.human), limits.calls))
+
+    def of(
+        name: Measure, seen: Sequence[Sample], offends: Callable[[Sample], bool], at: float | None
+    ) -> Measured:
+        offenders = tuple(one.attempt_id for one in seen if offends(one))
+        return Measured(name, len(seen), offenders, at, limits.at_least)
+
     return (
-        _over(
-            "blocked",
-            newest,
-            lambda one: one.blocked,
-            limits.blocked,
-            limits.at_least,
-            "calls were blocked by the carrier",
-        )
-        or _over(
-            "abandoned",
-            people,
-            lambda one: one.abandoned,
-            limits.abandoned,
-            limits.at_least,
-            "calls that a person answered had nobody speak within 2 s",
-        )
-        or _over(
-            "opted_out",
-            newest,
-            lambda one: one.opted_out,
-            limits.opted_out,
-            limits.at_least,
-            "calls ended with an opt-out",
-        )
-        or _over(
-            "failed",
-            newest,
-            lambda one: one.failed,
-            limits.failed,
-            limits.at_least,
-            "calls failed",
-        )
+        of("blocked", newest, lambda one: one.blocked, limits.blocked),
+        of("abandoned", people, lambda one: one.abandoned, limits.abandoned),
+        of("opted_out", newest, lambda one: one.opted_out, limits.opted_out),
+        of("failed", newest, lambda one: one.failed, limits.failed),
     )
-
-
-def _over(
-    measure: Measure,
-    seen: Sequence[Sample],
-    offends: Callable[[Sample], bool],
-    limit: float | None,
-    at_least: int,
-    what: str,
-) -> Tripped | None:
-    if limit is None or not seen or len(seen) < at_least:
-        return None
-    offenders = _ids(one for one in seen if offends(one))
-    share = len(offenders) / len(seen)
-    if not offenders or share < limit:
-        return None
-    reason = (
-        f"{len(offenders)} of the last {len(seen)} {what}: "
-        f"{_percent(share)}, and the limit is {_percent(limit)}."
-    )
-    return Tripped(measure, reason, share, limit, offenders[:OFFENDERS])
-
-
-def _ids(samples: Iterable[Sample]) -> tuple[int, ...]:
-    return tuple(one.attempt_id for one in samples)
 
 
 def _percent(share: float) -> str:

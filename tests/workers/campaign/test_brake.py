@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.campaign.brake import OFFENDERS, Measure, Sample, judge, sample
+from workers.campaign.brake import OFFENDERS, Measure, Sample, judge, measure, sample
 from workers.campaign.model import BrakeLimits, LineOutcome
 
 LIMITS = BrakeLimits()
@@ -188,3 +188,15 @@ def test_the_table_above_has_every_outcome() -> None:
 def test_an_abandoned_call_is_said_from_outside() -> None:
     """No line outcome tells it."""
     assert sample(7, LineOutcome.HUMAN, abandoned=True) == Sample(7, human=True, abandoned=True)
+
+
+def test_shares_are_measured_beside_their_limits() -> None:
+    """Before a limit is reached a screen can show how far it is; people are counted apart."""
+    samples = offending("abandoned", 1, 25) + calls(15, first=300, failed=True)
+    by_name = {one.measure: one for one in measure(samples, LIMITS)}
+    assert list(by_name) == ["blocked", "abandoned", "opted_out", "failed"]
+    assert (by_name["failed"].share, by_name["failed"].seen) == (15 / 40, 40)
+    assert (by_name["abandoned"].share, by_name["abandoned"].seen) == (1 / 25, 25)
+    assert [one.measure for one in by_name.values() if one.reached] == ["abandoned", "failed"]
+    assert not any(one.judged for one in measure(samples[:19], LIMITS))
+    assert not any(one.judged for one in measure(samples, NO_LIMITS))
