@@ -51,6 +51,7 @@ class TwinCall:
         *,
         script: CallerScript,
         callee: CalleeBehaviour | None = None,
+        turn: asyncio.Future[None] | None = None,
         faults: CallFaults | None = None,
         tap: MediaTap | None = None,
     ) -> None:
@@ -65,11 +66,14 @@ class TwinCall:
         )
         self._order = order
         self._callee = callee
+        # Done when it leaves the queue; where there is none it has left already.
+        self._turn = turn
         self._program = Program(fallback_url=order.fallback_url)
         self._interruption: asyncio.Future[Finish | Fetch | DocumentFetched] = _future()
         self._ended = asyncio.Event()
         self._ended_at_s = 0.0
         self._error: Exception | None = None
+        self._limit: asyncio.TimerHandle | None = None
         self._extras: list[asyncio.Task[None]] = []
 
     @property
@@ -122,8 +126,6 @@ class TwinCall:
 
     async def run(self) -> None:
         """Run the call to its end; the twin does this in a task."""
-        loop = asyncio.get_running_loop()
-        limit = loop.call_later(self._order.time_limit_s, self.end, states.COMPLETED, "time limit")
         finish = Finish(states.COMPLETED, "the twin closed")
         try:
             finish = await self._run()
@@ -132,13 +134,15 @@ class TwinCall:
             self._error = error
             finish = Finish(states.FAILED, repr(error))
         finally:
-            limit.cancel()
+            if self._limit is not None:
+                self._limit.cancel()
             for task in self._extras:
                 task.cancel()
             self._finish(finish)
 
     async def _run(self) -> Finish:
         if self._callee is None:
+            self._limit_time()
             self.line.party.start()
             step: Step = await self._take(self._order.first)
         else:
@@ -146,6 +150,12 @@ class TwinCall:
         while not isinstance(step, Finish):
             step = await self._take(step)
         return step
+
+    def _limit_time(self) -> None:
+        limit_s = self._order.time_limit_s / self.line.desk.speed
+        self._limit = asyncio.get_running_loop().call_later(
+            limit_s, self.end, states.COMPLETED, "time limit"
+        )
 
     async def _take(self, step: Step | DocumentFetched) -> Step:
         match step:
@@ -182,9 +192,18 @@ class TwinCall:
 
     async def _dial_out(self, callee: CalleeBehaviour) -> Step | DocumentFetched:
         line = self.line
-        status = await ring(callee, timeout_s=self._order.ring_timeout_s, enter=line.enter)
+        if self._turn is not None:
+            await self._turn
+            line.restart()
+        status = await ring(
+            callee,
+            timeout_s=self._order.ring_timeout_s,
+            enter=line.enter,
+            sleep=line.desk.sleep,
+        )
         if status != states.IN_PROGRESS:
             return Finish(status, "not answered")
+        self._limit_time()
         line.party.start()
         line.enter(states.IN_PROGRESS)
         if self._order.send_digits:
@@ -195,14 +214,14 @@ class TwinCall:
             line.spawn(self._tell_verdict(callee, detection), "amd")
         elif detection is not None:
             # The document waits for the verdict, and the callee hears silence.
-            await asyncio.sleep(callee.verdict_after_s)
+            await self.line.desk.sleep(callee.verdict_after_s)
             line.facts.answered_by = callee.answered_by
             if isinstance(first, Fetch):
                 first = Fetch(first.url, first.method, self._verdict(callee))
         return first
 
     async def _tell_verdict(self, callee: CalleeBehaviour, detection: Detection) -> None:
-        await asyncio.sleep(callee.verdict_after_s)
+        await self.line.desk.sleep(callee.verdict_after_s)
         facts = self.line.facts
         facts.answered_by = callee.answered_by
         params = {"AccountSid": facts.account_sid, "CallSid": facts.sid, **self._verdict(callee)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from workers.twin.caller import CallerScript
 from workers.twin.twilio_api import states
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Lets so many seconds of the twin's time pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +26,21 @@ class CalleeBehaviour:
     script: CallerScript = field(default_factory=CallerScript)
     answered_by: str = "human"
     verdict_after_s: float = 0.5
+    refusal: int = 0
+    """The code with which the order of a call is refused: 21211, 21214."""
 
 
 async def ring(
-    behaviour: CalleeBehaviour, *, timeout_s: float, enter: Callable[[str], None]
+    behaviour: CalleeBehaviour, *, timeout_s: float, enter: Callable[[str], None], sleep: Sleep
 ) -> str:
     """Dial; return ``in-progress`` (which is not yet entered) or how it failed."""
     enter(states.INITIATED)
     if behaviour.outcome in ("busy", "failed"):
         # Signalled instead of ringing (twilio.com/docs/voice/api/call-resource).
-        await asyncio.sleep(min(behaviour.after_s, timeout_s))
+        await sleep(min(behaviour.after_s, timeout_s))
         return states.BUSY if behaviour.outcome == "busy" else states.FAILED
     enter(states.RINGING)
-    await asyncio.sleep(min(behaviour.after_s, timeout_s))
+    await sleep(min(behaviour.after_s, timeout_s))
     if behaviour.outcome == "answer" and behaviour.after_s <= timeout_s:
         return states.IN_PROGRESS
     return states.NO_ANSWER

@@ -6,6 +6,7 @@ Source: twilio.com/docs/api/errors/<code>; HTTP statuses as observed by others, 
 from __future__ import annotations
 
 REST_ERRORS: dict[int, tuple[int, str]] = {
+    10004: (429, "Call concurrency limit exceeded"),
     20003: (401, "Authenticate"),
     20009: (409, "Cannot delete this resource in this state"),
     20404: (404, "The requested resource was not found"),
@@ -20,8 +21,14 @@ REST_ERRORS: dict[int, tuple[int, str]] = {
     21212: (400, "Invalid 'From' Phone Number"),
     21213: (400, "No 'From' number specified"),
     21220: (400, "Call is not in-progress. Cannot redirect."),
+    21214: (400, "'To' phone number cannot be reached"),
+    21215: (400, "Geo-Permission configuration is not permitting call"),
+    21216: (400, "Call blocked by Twilio"),
+    21217: (400, "Phone number does not appear to be valid"),
+    21234: (400, "Invalid machine detection parameter"),
     21262: (400, "AsyncAmd requires AsyncAmdStatusCallback"),
     21626: (400, "Invalid status callback event(s)"),
+    22005: (400, "Call queue holds more than 24 hours of calls"),
     32018: (400, "Twiml parameter is longer than 4000 characters"),
 }
 
@@ -53,4 +60,5 @@ WARNINGS: dict[int, str] = {
     31941: "Stream - invalid track configuration",
     31950: "Stream - message - binary frame received",
     31951: "Stream - message - invalid message",
+    32017: "PSTN - carrier blocked the call for its calling number",
 }

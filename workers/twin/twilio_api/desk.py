@@ -12,12 +12,9 @@ from typing import Any
 
 from workers.twin.twilio_api.callee import CalleeBehaviour
 from workers.twin.twilio_api.delivery import Deliverer
+from workers.twin.twilio_api.ledger import Ledger
 from workers.twin.twilio_api.media.stream import MediaStream
 from workers.twin.twilio_api.resources import CallFacts
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -32,11 +29,23 @@ class Desk:
     record: Callable[[CallFacts], None]
     owns: Callable[[str], bool]
     clock: Callable[[], float] = time.monotonic
-    wall: Callable[[], datetime] = _now
+    posix: Callable[[], float] = time.time
+    """The wall clock, in POSIX seconds."""
+    speed: float = 1.0
+    """How fast everything passes that is not audio."""
+    ledger: Ledger = field(default_factory=Ledger)
     streams: set[MediaStream] = field(default_factory=set)
     half_open: set[MediaStream] = field(default_factory=set)
     """Streams that are over, and whose servers have not been told."""
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def wall(self) -> datetime:
+        """Read the wall clock."""
+        return datetime.fromtimestamp(self.posix(), UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let so much of the twin's time pass."""
+        await asyncio.sleep(seconds / self.speed)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work in a task that the twin waits for, or cancels, when it closes."""

@@ -42,7 +42,12 @@ class Leg:
 
     async def ring(self, timeout_s: float) -> str:
         """Ring until answered (``in-progress``, not entered yet) or not."""
-        status = await ring(self.behaviour, timeout_s=timeout_s, enter=self.line.enter)
+        status = await ring(
+            self.behaviour,
+            timeout_s=timeout_s,
+            enter=self.line.enter,
+            sleep=self.line.desk.sleep,
+        )
         if status != states.IN_PROGRESS:
             self.line.enter(status)
         return status
@@ -141,7 +146,7 @@ async def _bridge(line: Line, leg: Leg, time_limit_s: float) -> None:
     leg.line.party.sink = line.party.hear
     line.party.sink = leg.line.party.hear
     try:
-        async with asyncio.timeout(time_limit_s):
+        async with asyncio.timeout(time_limit_s / line.desk.speed):
             await leg.hung_up.wait()
     except TimeoutError:
         line.journal.note("dial.time_limit")

@@ -93,6 +93,7 @@ class Line:
             raise RuntimeError(f"a call cannot go from {self.facts.state} to {state}")
         self.facts.state = state
         now = self.desk.wall()
+        self.desk.ledger.enter(self.facts.sid, state, now.timestamp())
         if state == states.IN_PROGRESS:
             self.facts.answered_at = now
             self.answered_at_s = self.journal.now_s()
@@ -107,6 +108,10 @@ class Line:
         if callback.url and event in callback.events and not silently:
             params = self._progress_params()
             self.post_later(f"status {event}", callback.url, params, method=callback.method)
+
+    def restart(self) -> None:
+        """Let the call's time begin now: it has left the queue."""
+        self.journal.start_s = self.party.heard.start_s = self.desk.clock()
 
     def answer(self) -> None:
         """Answer, unless that has been done."""

@@ -27,7 +27,7 @@ async def prompt(line: Line, verb: twiml.Say | twiml.Play | twiml.Pause) -> None
         case twiml.Play(url):
             line.journal.note("twiml.unsupported", verb=f"Play {url}")
         case twiml.Pause(length_s):
-            await asyncio.sleep(length_s)
+            await line.desk.sleep(length_s)
 
 
 async def gather(line: Line, verb: twiml.Gather) -> GatherEnded:

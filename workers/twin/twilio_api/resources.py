@@ -48,6 +48,8 @@ class CallFacts:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     answered_by: str | None = None
+    queue_time_ms: int = 0
+    """How long it was to be queued, as estimated when it was taken."""
 
     @property
     def duration_s(self) -> int:
@@ -86,7 +88,7 @@ class CallFacts:
             "caller_name": None,
             "forwarded_from": None,
             "group_sid": None,
-            "queue_time": "0",
+            "queue_time": str(self.queue_time_ms),
             "trunk_sid": None,
             "uri": f"{uri}.json",
             "subresource_uris": {

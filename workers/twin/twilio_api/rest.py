@@ -9,7 +9,7 @@ import asyncio
 import base64
 import binascii
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlencode
@@ -46,6 +46,8 @@ class Account(Protocol):
     """What the API reads and changes; the twin implements it."""
 
     account_sid: str
+    most_requests: int | None
+    """How many may be served at once; None: any number."""
     on_rest: Callable[[str, str], RestFault | None]
     """Told method and path of each request that may be made; says what goes wrong with it."""
 
@@ -65,7 +67,14 @@ class Account(Protocol):
         """The calls that are not over."""
 
     def place_outbound_call(self, to: str, from_: str, order: CallOrder) -> TwinCall:
-        """Dial a number."""
+        """Dial a number.
+
+        Raises:
+            RestRefused: it cannot be dialled, or not now.
+        """
+
+    def break_off(self, peer: tuple[str, int]) -> None:
+        """Break off a client's connection."""
 
     def forget(self, call_sid: str) -> None:
         """Delete what is remembered of a call."""
@@ -99,25 +108,40 @@ class _Api:
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self._serving = 0
 
     def on(self, handle: Callable[[Request, Form], tuple[int, Any]]) -> Any:
         """Wrap a handler: authentication, form, errors, headers."""
 
         async def serve(request: Request) -> Response:
+            most = self._account.most_requests
+            self._serving += 1
+            headers = {
+                "Twilio-Request-Id": new_sid("RQ"),
+                "Twilio-Concurrent-Requests": str(self._serving),
+            }
+            broken_off = False
             try:
                 self._authenticate(request)
+                if most is not None and self._serving > most:
+                    raise RestRefused(20429)
                 form = await _form(request)
                 fault = self._account.on_rest(request.method, request.url.path) or RestFault()
                 await asyncio.sleep(fault.delay_s)
-                if fault.code and not fault.carried_out:
-                    raise RestRefused(fault.code)
-                status, body = handle(request, form)
+                broken_off = fault.broken_off
+                status, body = 204, None
+                if fault.carried_out or not (fault.code or broken_off):
+                    status, body = handle(request, form)
                 await asyncio.sleep(fault.answer_delay_s)
                 if fault.code:
                     raise RestRefused(fault.code)
             except RestRefused as error:
                 status, body = error.http_status, _error(error)
-            headers = {"Twilio-Request-Id": new_sid("RQ"), "Twilio-Concurrent-Requests": "1"}
+            finally:
+                self._serving -= 1
+            if broken_off and request.client is not None:
+                # What is answered after that reaches nobody.
+                self._account.break_off((request.client.host, request.client.port))
             if status == 204:
                 return Response(status_code=204, headers=headers)
             return JSONResponse(body, status, headers)
@@ -172,12 +196,13 @@ class _Api:
     def list_calls(self, request: Request, form: Form) -> tuple[int, Any]:
         """List calls, newest first, by the filters of the API."""
         wanted = [facts for facts in self._account.facts.values() if _matches(facts, request)]
-        return 200, _page(request, "calls", [facts.as_json() for facts in reversed(wanted)])
+        wanted.reverse()
+        return 200, _page(request, "calls", wanted)
 
     def list_numbers(self, request: Request, form: Form) -> tuple[int, Any]:
         """List the account's numbers."""
         part = request.query_params.get("PhoneNumber", "")
-        found = [n.as_json() for n in self._account.numbers.values() if part in n.phone_number]
+        found = [n for n in self._account.numbers.values() if part in n.phone_number]
         return 200, _page(request, "incoming_phone_numbers", found)
 
     def number(self, request: Request, form: Form) -> tuple[int, Any]:
@@ -258,7 +283,7 @@ def _instant(text: str) -> datetime:
     return at if at.tzinfo else at.astimezone()
 
 
-def _page(request: Request, key: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+def _page(request: Request, key: str, found: Sequence[CallFacts | PhoneNumber]) -> dict[str, Any]:
     """Cut out one page; the SDK takes the one key it does not know for the records."""
     size = max(1, min(1000, _whole(request, "PageSize", DEFAULT_PAGE_SIZE)))
     page = _whole(request, "Page", 0)
@@ -268,7 +293,7 @@ def _page(request: Request, key: str, found: list[dict[str, Any]]) -> dict[str, 
         return f"{request.url.path}?{urlencode({**kept, 'PageSize': size, 'Page': number})}"
 
     start = page * size
-    records = found[start : start + size]
+    records = [one.as_json() for one in found[start : start + size]]
     return {
         key: records,
         "page": page,

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
-import socket
 import ssl
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-import uvicorn
-
 from workers.twin.caller import CallerScript
 from workers.twin.twilio_api import rest, states
 from workers.twin.twilio_api.call import TwinCall
+from workers.twin.twilio_api.call_queue import CallQueue, QueueFull
 from workers.twin.twilio_api.callee import CalleeBehaviour
+from workers.twin.twilio_api.checks import RestRefused
 from workers.twin.twilio_api.delivery import Deliverer
 from workers.twin.twilio_api.desk import Desk
+from workers.twin.twilio_api.ledger import Ledger, LedgerEntry
 from workers.twin.twilio_api.line import CallFaults
 from workers.twin.twilio_api.media.stream import MediaStream, MediaTap
 from workers.twin.twilio_api.order import CallOrder, StatusCallback
 from workers.twin.twilio_api.program import Fetch
 from workers.twin.twilio_api.resources import CallFacts, PhoneNumber
 from workers.twin.twilio_api.rest_faults import RestFault
+from workers.twin.twilio_api.rest_server import RestServer
 
 DEMO_ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 DEMO_AUTH_TOKEN = "twin-auth-token"  # noqa: S105 - opens nothing but the twin
@@ -35,7 +34,6 @@ DEMO_AUTH_TOKEN = "twin-auth-token"  # noqa: S105 - opens nothing but the twin
 # What REST still shows of calls that are over, and the calls whose audio a test may still ask for.
 REMEMBERED_CALLS = 10_000
 FINISHED_CALLS = 16
-START_TIMEOUT_S = 10.0
 
 
 class TwilioTwin:
@@ -50,6 +48,17 @@ class TwilioTwin:
         clock: seconds; the playout and everything else counts by it.
         keep_alive: whether a connection serves several webhooks. Off where several workers share a
             port, of which the connection is to one.
+        calls_per_second: how many calls of the REST API are dialled in a second, on average; the
+            others are queued. None: no queue.
+        most_calls: how many calls there may be at once, queued ones left out, before an order is
+            refused with 10004.
+        most_requests: how many REST requests may be served at once before others are refused with
+            20429.
+        remembered_calls: how many calls REST knows, dialled legs included.
+        speed: how fast rings, talk (``WaitSeconds``), verdicts, queue and limits pass; audio does
+            not, nor do the faults of requests and callbacks.
+        wall: the wall clock, in POSIX seconds, which all dates are taken from; where ``speed`` is
+            not 1 it is to be as fast.
     """
 
     def __init__(
@@ -62,6 +71,12 @@ class TwilioTwin:
         api_keys: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         keep_alive: bool = True,
+        calls_per_second: float | None = None,
+        most_calls: int | None = None,
+        most_requests: int | None = None,
+        remembered_calls: int = REMEMBERED_CALLS,
+        speed: float = 1.0,
+        wall: Callable[[], float] = time.time,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -80,10 +95,16 @@ class TwilioTwin:
         self._clock = clock
         self._keep_alive = keep_alive
         self._ca_file = ca_file
-        self._address = (host, port)
+        self._queue = CallQueue(calls_per_second, speed=speed, clock=clock)
+        self._most_calls = most_calls
+        self.most_requests = most_requests
+        self._remembered_calls = remembered_calls
+        self._speed = speed
+        self._wall = wall
+        self._rest = RestServer(host, port)
+        self.ledger = Ledger()
+        """Every call that REST was asked for and that was made; kept for the twin's life."""
         self._open_desk: Desk | None = None
-        self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
         self.base_url = ""
 
     async def __aenter__(self) -> Self:
@@ -100,40 +121,18 @@ class TwilioTwin:
             record=self._record,
             owns=lambda number: not self._numbers or number in self._numbers,
             clock=self._clock,
+            posix=self._wall,
+            speed=self._speed,
+            ledger=self.ledger,
         )
-        # With the protocol named, or asyncio leaves Nagle's algorithm on and answers wait 40 ms.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(self._address)
-        host, port = listener.getsockname()[:2]
-        self.base_url = f"http://{host}:{port}"
-        self._server = _Server(
-            uvicorn.Config(
-                rest.create_app(self),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="none",
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="rest")
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while not self._server.started:
-                if self._serving.done():
-                    self._serving.result()
-                await asyncio.sleep(0.005)
+        self.base_url = await self._rest.start(rest.create_app(self))
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         """End every call, then the REST API."""
         if self._open_desk is not None:
             await self._open_desk.close()
-        if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
-            await asyncio.wait({self._serving}, timeout=5)
-            self._serving.cancel()
-            await asyncio.gather(self._serving, return_exceptions=True)
+        await self._rest.stop()
 
     @property
     def numbers(self) -> Mapping[str, PhoneNumber]:
@@ -205,9 +204,26 @@ class TwilioTwin:
         )
 
     def place_outbound_call(self, to: str, from_: str, order: CallOrder) -> TwinCall:
-        """Dial a number, as ``POST /Calls.json`` does; ``on_dial`` says who answers."""
+        """Dial a number, as ``POST /Calls.json`` does; ``on_dial`` says who answers.
+
+        Raises:
+            RestRefused: too many calls are live or queued, or the number cannot be dialled.
+        """
+        live = len(self._live) - len(self._queue)
+        if self._most_calls is not None and live >= self._most_calls:
+            raise RestRefused(10004)
         callee = self.on_dial(to)
+        if callee.refusal:
+            raise RestRefused(callee.refusal, to)
+        try:
+            turn, queue_time_ms = self._queue.join()
+        except QueueFull as error:
+            raise RestRefused(22005) from error
         facts = self._new_facts(from_, to, "outbound-api", states.QUEUED)
+        facts.queue_time_ms = queue_time_ms
+        url = order.status_callback.url if order.status_callback else ""
+        asked_at = facts.created_at.timestamp()
+        self.ledger.open(LedgerEntry(facts.sid, to, from_, url, asked_at))
         return self._start(
             TwinCall(
                 self._desk,
@@ -215,6 +231,7 @@ class TwilioTwin:
                 order,
                 script=callee.script,
                 callee=callee,
+                turn=turn,
                 faults=self.faults,
             )
         )
@@ -223,6 +240,10 @@ class TwilioTwin:
         """Say whether these are the account's credentials."""
         known = self._passwords.get(user)
         return known is not None and secrets.compare_digest(known.encode(), password.encode())
+
+    def break_off(self, peer: tuple[str, int]) -> None:
+        """Break off the connection of a REST client."""
+        self._rest.break_off(peer)
 
     def forget(self, call_sid: str) -> None:
         """Delete what is remembered of a call."""
@@ -259,13 +280,5 @@ class TwilioTwin:
 
     def _record(self, facts: CallFacts) -> None:
         self._facts[facts.sid] = facts
-        while len(self._facts) > REMEMBERED_CALLS:
+        while len(self._facts) > self._remembered_calls:
             self._facts.popitem(last=False)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn inside somebody else's process: it leaves the signals alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
