@@ -84,9 +84,9 @@ class Takeover:
         """
         active = self._active
         known = active.get(request.call_sid)
-        open_here = known is not None and known.stream_live and (ended or 0) <= known.streams
-        if known is None or not open_here:
-            known = self._newer(known, await self._recall(request.call_sid), request)
+        if known is None or not _is_open(known, ended):
+            recalled = await self._recall(request.call_sid)
+            known = self._newer(known, recalled, request, ended)
         if ended is not None and known.streams < ended:
             # It was refused, or could not be opened, or its worker could not say that it served it.
             known.streams = ended
@@ -203,6 +203,9 @@ class Takeover:
         known = self._active.get(ticket.call_sid) or known
         if known is not None and known.stream_live:
             raise StreamRefused("second")
+        if known is not None and known.taken_over:
+            # While the store was asked. Under it nothing would ever be written again.
+            known = None
         entry = known or entry_of_row(_announced(ticket))
         if entry.state is CallState.IN_PROGRESS and entry.streams:
             entry.lost_at = (*entry.lost_at, self._wall())
@@ -226,15 +229,29 @@ class Takeover:
         return recalled
 
     def _newer(
-        self, known: CallEntry | None, recalled: RecalledCall | None, request: CallRequest
+        self,
+        known: CallEntry | None,
+        recalled: RecalledCall | None,
+        request: CallRequest,
+        ended: int | None,
     ) -> CallEntry:
         # Meanwhile the same question may have been answered, and a stream be open.
         known = self._active.get(request.call_sid) or known
         if recalled is None or (known is not None and recalled.row.fence <= known.fence):
             return known or entry_of_row(_asked(request))
         if known is not None:
-            self._active.drop(known)
+            if known.unclaimed and _is_open(known, ended):
+                # It has no number yet that could be too old: its claim will tell.
+                return known
+            # A stream that Twilio has left may be served here still. Were it only forgotten, nobody
+            # would find it to tell it that the call is another's, and it would speak on.
+            self._active.lose(known)
         return entry_of(recalled)
+
+
+def _is_open(entry: CallEntry, ended: int | None) -> bool:
+    """Whether a stream is served here that Twilio has not left, by the number of one that ended."""
+    return entry.stream_live and (ended or 0) <= entry.streams
 
 
 def entry_of(call: RecalledCall) -> CallEntry:

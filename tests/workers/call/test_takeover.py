@@ -408,3 +408,60 @@ async def test_call_that_is_lost_to_a_later_stream_of_this_worker_leaves_that_on
     with here.active.stream(third):
         assert await here.takeover.claim_later(first) is None
         assert here.active.get("CA1") is third
+
+
+async def test_question_about_a_call_that_went_on_elsewhere_silences_the_stream_served_here(
+    here: Worker, there: Worker
+) -> None:
+    """Twilio has left it unnoticed; forgotten only, it would be told by nobody and speak on."""
+    await served_first(here)
+    task = asyncio.create_task(served(here, await here.takeover.started(ticket(2))))
+    await asyncio.sleep(0)
+    with there.active.stream(await there.takeover.started(ticket(3))):
+        pass
+    asked = await here.takeover.asked(ASKED, ended=3)
+    assert (asked.fence, asked.streams, asked.stream_live) == (3, 3, False)
+    with pytest.raises(StreamRefused, match="taken"):
+        await asyncio.wait_for(task, 5)
+    assert here.active.live_streams == 0
+
+
+async def test_question_about_an_earlier_stream_leaves_one_that_is_still_to_be_claimed_alone(
+    here: Worker, there: Worker, store: MemoryCallStore
+) -> None:
+    """It began while the store was asked; without a number, it is older than nothing stored."""
+    with there.active.stream(await there.takeover.started(ticket(2))):
+        pass
+    store.read_delay_s = 0.01
+    asking = asyncio.create_task(here.takeover.asked(ASKED, ended=2))
+    await asyncio.sleep(0)
+    store.failing = True
+    entry = await here.takeover.started(ticket(3))
+    with here.active.stream(entry):
+        store.failing = False
+        assert await asking is entry
+        assert here.active.get("CA1") is entry
+        assert await here.takeover.claim_later(entry) is not None
+        assert here.active.serving == {"CA1": 2}
+
+
+async def test_stream_that_begins_while_the_call_is_lost_and_the_store_away_is_written_later(
+    here: Worker, there: Worker, store: MemoryCallStore
+) -> None:
+    """It goes on without the memory that was found to be old, under which nothing is written."""
+    known = await served_first(here)
+    with there.active.stream(await there.takeover.started(ticket(2))):
+        pass
+    store.read_delay_s = 2.0
+    starting = asyncio.create_task(here.takeover.started(ticket(3)))
+    await asyncio.sleep(0)
+    store.read_delay_s = 0.0
+    await here.takeover.asked(ASKED, ended=2)
+    assert known.taken_over
+    store.read_delay_s = 2.0
+    entry = await starting
+    store.read_delay_s = 0.0
+    with here.active.stream(entry):
+        assert await here.takeover.claim_later(entry) is not None
+        here.active.finish(entry)
+    assert (store.rows["CA1"][0].state, store.rows["CA1"][0].fence) == ("finished", 3)
