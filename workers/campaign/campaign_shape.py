@@ -22,6 +22,7 @@ from workers.campaign.campaign_values import (
     read_delimiter,
     read_encoding,
     read_env_name,
+    read_key,
     read_limit,
     read_name,
     read_number,
@@ -147,6 +148,7 @@ class FileShape(TypedDict, total=False):
     ends_on: _Date
     consent_required: bool
     disclosure: Text
+    opt_out_key: Annotated[str, PlainValidator(read_key)]
     # Twilio's Timeout is 600 s at most (Calls API); less than 15 s is a call nobody can reach
     # (16 CFR 310.4(b)(4)(ii): at least 15 seconds or four rings).
     ring_s: Annotated[float, Field(ge=15, le=600, allow_inf_nan=False)]

@@ -66,6 +66,9 @@ read_number: Final = _matching(
 )
 """A phone number. ITU-T E.164: "+", at most 15 digits, none of which leads with 0."""
 
+read_key: Final = _matching(r"[0-9*#]", "must be one key of a phone: 0-9, * or #, in quotes")
+"""A key of a phone. In quotes: YAML takes ``#`` for a comment and ``*`` for a name."""
+
 read_env_name: Final = _matching(r"[A-Za-z_]\w*", "must be the name of an environment variable")
 """The name of an environment variable, which holds what no file should."""
 

@@ -211,6 +211,8 @@ class Campaign:
     """Rows without evidence are kept aside."""
     disclosure: str = ""
     """What the agent says first: who calls, for whom, and that it is a machine."""
+    opt_out_key: str = ""
+    """The key of the callee's phone that stops all calls to their number; empty: none."""
     ring_s: float = 25.0
     """Twilio's ``Timeout``; four rings take some 20 s."""
     outcome: Mapping[str, OutcomeField] = field(default_factory=lambda: MappingProxyType({}))

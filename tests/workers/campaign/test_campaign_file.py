@@ -123,6 +123,7 @@ voicemail: {policy: leave_message, message: Please call us back.}
 ends_on: 2026-06-30
 consent_required: no
 disclosure: This is the automatic assistant of Smith's garage.
+opt_out_key: "*"
 ring_s: 30
 outcome:
   booked: {type: boolean, description: Whether there is an appointment, required: yes}
@@ -170,6 +171,7 @@ webhook: {url: https://crm.example.com/calls, secret_env: CRM_KEY}
         ends_on=date(2026, 6, 30),
         consent_required=False,
         disclosure="This is the automatic assistant of Smith's garage.",
+        opt_out_key="*",
         ring_s=30.0,
         outcome={
             "booked": OutcomeField("boolean", "Whether there is an appointment", True),
@@ -376,6 +378,8 @@ def test_windows_apart_are_read_in_the_order_of_the_day(
         ("ends_on: 20260630", "ends_on", "must be a date"),
         ("consent_required: maybe", "consent_required", "must be yes or no"),
         ('disclosure: "\\a Hello"', "disclosure", "control character"),
+        ('opt_out_key: "99"', "opt_out_key", "one key of a phone"),
+        ("opt_out_key: A", "opt_out_key", "one key of a phone"),
         ("ring_s: 14.9", "ring_s", "greater than or equal to 15"),
         ("ring_s: 601", "ring_s", "less than or equal to 600"),
         ("outcome: {why: {type: choice}}", "outcome.why.choices", "required with type choice"),
