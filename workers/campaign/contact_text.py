@@ -15,7 +15,7 @@ import csv
 import dataclasses
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO, TypeAlias
@@ -115,7 +115,17 @@ class TextTable:
             text, said if delimiter is None else delimiter, frozenset(columns)
         )
         self.line, self.header = self._read_header()
-        """The header's line, counted from 1, and its names."""
+        """The header's line, counted from 1, and its names; 0: it turned out to be a record."""
+
+    def without_header(self, names: Sequence[str]) -> None:
+        """Take the header for the first record, before any has been read.
+
+        Args:
+            names: of the first columns; the others have none.
+        """
+        self._lines.give_back([self._header_text])
+        self.line = 0
+        self.header = [*names, *[""] * len(self.header)][: len(self.header)]
 
     def records(self) -> Iterator[Record | RowError]:
         """Every record, good or bad, in its order; lines without anything are passed over."""
@@ -218,6 +228,7 @@ class TextTable:
             if line.strip():
                 if not (names := _names(line, self.delimiter)):
                     raise self._error(number, "", "the header's quotes do not close")
+                self._header_text = line
                 return number, names
         raise self._error(1, "", "has no header")
 
