@@ -72,6 +72,8 @@ class WorkerSettings(BaseSettings):
     agent: Path | None = Field(None, validation_alias="EVERCALL_AGENT")
     data_dir: Path = Field(Path("evercall-data"), validation_alias="EVERCALL_DATA_DIR")
     database_url: SecretStr | None = Field(None, validation_alias="EVERCALL_DATABASE_URL")
+    broker_url: SecretStr | None = Field(None, validation_alias="EVERCALL_BROKER_URL")
+    kept_for_inbound: int = Field(0, ge=0, validation_alias="EVERCALL_KEPT_FOR_INBOUND")
     max_calls: int = Field(100, ge=1, validation_alias="EVERCALL_MAX_CALLS")
     prewarm: bool = Field(True, validation_alias="EVERCALL_PREWARM")
     hung_s: float = Field(8.0, ge=0, le=3_600, validation_alias="EVERCALL_HUNG_S")
@@ -164,6 +166,20 @@ class WorkerSettings(BaseSettings):
             raise ValueError("must name a file behind sqlite:///")
         if not url.startswith("sqlite") and not _has_good_port(url):
             raise ValueError("must have a number for its port, and %40 for an @ in its password")
+        return value
+
+    @check("broker_url")
+    @classmethod
+    def _broker(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        url = value.get_secret_value()
+        if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
+            raise ValueError("must begin with redis://, rediss://, amqp:// or amqps://")
+        if not _has_good_port(url):
+            raise ValueError("must have a number for its port, and %40 for an @ in its password")
+        if not urlsplit(url).hostname:
+            raise ValueError("must name a host")
         return value
 
     @property

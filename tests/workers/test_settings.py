@@ -56,6 +56,10 @@ def test_defaults_need_nothing() -> None:
         ("EVERCALL_DATABASE_URL", "postgresql://me:x@host:port/db", "a number for its port"),
         ("EVERCALL_DATABASE_URL", "sqlite:///", "must name a file"),
         ("EVERCALL_DATABASE_URL", "sqlite:///:memory:", "must name a file"),
+        ("EVERCALL_BROKER_URL", "kafka://host", "must begin with redis://"),
+        ("EVERCALL_BROKER_URL", "redis://host:port/0", "a number for its port"),
+        ("EVERCALL_BROKER_URL", "amqp:///", "must name a host"),
+        ("EVERCALL_KEPT_FOR_INBOUND", "-1", "greater than or equal to 0, got '-1'"),
         ("EVERCALL_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),
         ("SSL_CERT_FILE", "/nowhere.pem", "must be a file that exists"),
         ("GOOGLE_GENAI_USE_VERTEXAI", "perhaps", "valid boolean"),
@@ -77,6 +81,7 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sesame" not in wrong(monkeypatch, EVERCALL_TICKET_SECRET="sesame")
     monkeypatch.setenv("EVERCALL_TICKET_SECRET", "sesame" * 4)
     monkeypatch.setenv("EVERCALL_DATABASE_URL", "postgresql://me:sesame@host/db")
+    monkeypatch.setenv("EVERCALL_BROKER_URL", "amqp://me:sesame@host//")
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "sesame")
     assert "sesame" not in repr(load_settings(None))
     assert "sesame" not in wrong(monkeypatch, EVERCALL_DATABASE_URL="mysql://me:sesame@host/db")
