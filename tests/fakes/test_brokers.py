@@ -34,7 +34,7 @@ def test_a_killed_broker_comes_back_on_the_same_port(
 
 
 def _connection(url: str) -> Connection:
-    return Connection(url, connect_timeout=2)  # type: ignore[no-untyped-call]  # kombu's
+    return Connection(url, connect_timeout=2)
 
 
 def _put(url: str, number: int) -> None:

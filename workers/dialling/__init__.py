@@ -1,0 +1,1 @@
+"""Dialling campaigns: what looks for work, what does it, and what sends both out."""
