@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.dashboard.call_page.markup import Markup, element, joined
+from workers.dashboard.markup import Markup, element, joined
 from workers.dashboard.story import at
 
 # Room for labels: the drawing is at least this wide, and scrolls where the screen is narrower.

@@ -18,7 +18,7 @@ from workers.dashboard.call_page.context_scale import (
     scale_of,
     thinned,
 )
-from workers.dashboard.call_page.markup import Markup, element, joined
+from workers.dashboard.markup import Markup, element, joined
 from workers.dashboard.memory import cut_words, made_words, update_words
 from workers.dashboard.moves import move_words
 from workers.dashboard.story import at

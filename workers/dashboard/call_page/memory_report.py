@@ -13,8 +13,8 @@ from agent.conversation.record import (
     UpdateRecord,
 )
 from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed
-from workers.dashboard.call_page.markup import Markup, element
 from workers.dashboard.call_page.transcript_table import boxed, time_cell
+from workers.dashboard.markup import Markup, element
 from workers.dashboard.memory import (
     LISTS,
     covered_words,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from agent.conversation.record import CallRecord, MoveRecord
 from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed
-from workers.dashboard.call_page.markup import Markup, element
 from workers.dashboard.call_page.transcript_table import time_cell
+from workers.dashboard.markup import Markup, element
 from workers.dashboard.moves import cause_words, milliseconds, move_words, tone_of, whole
 from workers.dashboard.story import Tone, at, long
 

@@ -1,7 +1,8 @@
 """One call as a single HTML page that needs nothing but itself: drawing, sound, words, numbers.
 
-The template, its style and its script lie in ``page_assets``; the page forbids itself to load
-anything and to run any other script (Content-Security-Policy).
+The template, its style and its script lie in ``page_assets``, what it shares with other pages in
+``workers.dashboard.shared_style``; the page forbids itself to load anything and to run any other
+script (Content-Security-Policy).
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from urllib.parse import quote
 from agent.conversation.record import CallRecord
 from workers.dashboard.call_page.context_plot import context_legend
 from workers.dashboard.call_page.figures import Figure, figures, headline
-from workers.dashboard.call_page.markup import Markup, element, escaped, joined
 from workers.dashboard.call_page.memory_report import remembers_section, work_section
 from workers.dashboard.call_page.moves_report import moves_section
 from workers.dashboard.call_page.page_audio import data_uri
@@ -29,6 +29,8 @@ from workers.dashboard.call_page.waveform import (
     read_recording,
     waveform,
 )
+from workers.dashboard.markup import Markup, element, escaped, joined
+from workers.dashboard.shared_style import shared_style
 from workers.dashboard.story import duration_s, end_of, long
 from workers.dashboard.streams import workers_of
 
@@ -54,7 +56,7 @@ def render_page(record: CallRecord, *, wav: bytes | None = None, wav_name: str =
             player = element("audio", {"controls": True, "preload": "auto", "src": uri})
         else:
             note = "The recording is too long to be part of this page."
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = shared_style() + _asset("page.css"), _asset("page.js")
     tone, ended = end_of(record.end_reason)
     return Template(_asset("page.html")).substitute(
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

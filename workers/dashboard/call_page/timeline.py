@@ -13,10 +13,10 @@ from itertools import pairwise
 from agent.conversation.record import CallRecord, Speaker, ToolRecord, TurnRecord
 from workers.dashboard.call_page.axis import Axis, Lane, Mark, packed, ruler
 from workers.dashboard.call_page.context_plot import context_lane
-from workers.dashboard.call_page.markup import Markup, element, joined
 from workers.dashboard.call_page.memory_report import summaries_lane, updates_lane
 from workers.dashboard.call_page.moves_report import move_lines, moves_lane
 from workers.dashboard.call_page.waveform import Waveform, Waves
+from workers.dashboard.markup import Markup, element, joined
 from workers.dashboard.story import (
     SLOW_ANSWER_S,
     Tone,

@@ -13,7 +13,7 @@ from agent.conversation.record import (
     TurnRecord,
     UpdateRecord,
 )
-from workers.dashboard.call_page.markup import Markup, element
+from workers.dashboard.markup import Markup, element
 from workers.dashboard.memory import cut_words, fact_of, made_tone, made_words, update_words
 from workers.dashboard.moves import move_words, tone_of
 from workers.dashboard.story import (

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.dashboard.call_page.markup import Markup, element, escaped, joined
+from workers.dashboard.markup import Markup, element, escaped, joined
 
 
 class _Reader(HTMLParser):
