@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from zlib import crc32
+from hashlib import blake2b
 
 
 def caller_for(number: str, callers: Sequence[str]) -> str:
-    """Always the same one for a number, so that who calls back is known by what they dial.
+    """The same of our numbers for the same contact, in every run, whatever their order.
+
+    A number that is added or taken away changes it only for the contacts that it gets or had
+    (rendezvous hashing: Thaler and Ravishankar, IEEE/ACM Transactions on Networking 6(1), 1998).
 
     Args:
-        number: The contact's, E.164.
-        callers: Of the campaign's file; not empty.
+        number: the contact's, E.164.
+        callers: ours, E.164.
+
+    Raises:
+        ValueError: there are none.
     """
-    return callers[crc32(number.encode()) % len(callers)]
+    if len(callers) == 1:
+        return callers[0]
+    if not callers:
+        raise ValueError("there is no number to call from")
+    return max(callers, key=lambda caller: blake2b(f"{caller} {number}".encode()).digest())
