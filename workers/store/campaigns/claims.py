@@ -82,9 +82,9 @@ def dialling_campaigns(connection: Connection) -> list[CampaignRow]:
 
 
 def lock_campaign(connection: Connection, campaign_id: int) -> CampaignRow | None:
-    """A campaign, whose state nobody changes until the transaction ends."""
+    """A campaign, whose state nobody changes until the transaction ends; others may read it."""
     row = connection.execute(
-        select(campaigns).where(campaigns.c.id == campaign_id).with_for_update()
+        select(campaigns).where(campaigns.c.id == campaign_id).with_for_update(read=True)
     ).one_or_none()
     return None if row is None else campaign_row(row)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -72,6 +73,8 @@ def definition_text(campaign: Campaign) -> str:
     return orjson.dumps(_plain(campaign)).decode()
 
 
+# Read with every campaign that is looked at, several times a second; it changes with its file.
+@lru_cache(maxsize=256)
 def definition_of(text: str) -> Campaign:
     """A campaign from its JSON text."""
     return _DEFINITION.validate_json(text)

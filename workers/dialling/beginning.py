@@ -1,0 +1,192 @@
+"""The instant of dialling: everything is read anew, and one attempt is let go, or none.
+
+All who dial for an account stand in one line: they lock its bucket. So no two of them see the same
+token, the same free slot, or the same number as not called yet. Whatever cannot be read ends the
+transaction, and nobody is dialled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from workers.campaign.compliance import Call, Check, Later, Never, Stage, decide, explain
+from workers.campaign.model import CampaignState
+from workers.campaign.pacing import Bucket, allowed, room, take, wait_s
+from workers.dialling.choosing import due_again, final_state
+from workers.dialling.finishing import finish
+from workers.store.campaigns import claims
+from workers.store.campaigns.attempts import ASKING_S
+from workers.store.campaigns.buckets import keep_bucket, lock_bucket
+from workers.store.campaigns.rows import AttemptRow, CampaignRow
+from workers.store.campaigns.switches import stopped
+
+SEEN_WITHIN_S: Final = 15.0
+"""A worker that was not seen for so long answers nobody: it beats every second, and is called dead
+by the others within ``FleetWatch``'s limit, which is shorter."""
+NO_ROOM_S: Final = 0.25
+"""Where nothing but a free slot is missing it is looked for again."""
+TIME_LIMIT_S: Final = 3600
+"""Twilio cuts a campaign's call after it (``TimeLimit``)."""
+_LEASE_SPARE_S: Final = 60.0
+# Attempts of one campaign that one transaction takes back, where it may not dial.
+_TAKEN_BACK: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Whoever gets it asks Twilio for it, once and now."""
+
+    row: AttemptRow
+    campaign: CampaignRow
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody is to be dialled, but not yet."""
+
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nobody is to be dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What holds for the account and the installation.
+
+    Attributes:
+        account: Twilio account SID.
+        calls_per_second: Of the account, over all campaigns.
+        kept_for_inbound: So many more calls can always still come in.
+    """
+
+    account: str
+    calls_per_second: float
+    kept_for_inbound: int = 0
+
+
+def begin_next(
+    connection: Connection, limits: Limits, wall: Callable[[], float]
+) -> Begun | Wait | Nothing:
+    """Let the next attempt go, if one may go now.
+
+    Args:
+        connection: Within a transaction that may write.
+        limits: Of the account.
+        wall: POSIX seconds; read when it is our turn.
+    """
+    account = lock_bucket(connection, limits.account, now_s=wall())
+    now_s = wall()
+    now = datetime.fromtimestamp(now_s, UTC)
+    waiting = claims.campaigns_with_intended(connection)
+    if not waiting:
+        return Nothing()
+    account_after, got = take(account, limits.calls_per_second, now_s)
+    if not got:
+        return Wait(wait_s(account, limits.calls_per_second, now_s))
+    shortest: float | None = None
+    for campaign_id in waiting:
+        found = _of_campaign(connection, campaign_id, limits, now_s, now)
+        if isinstance(found, Begun):
+            keep_bucket(connection, limits.account, account_after)
+            return found
+        if isinstance(found, Wait):
+            shortest = found.for_s if shortest is None else min(shortest, found.for_s)
+    return Nothing() if shortest is None else Wait(shortest)
+
+
+def _of_campaign(
+    connection: Connection, campaign_id: int, limits: Limits, now_s: float, now: datetime
+) -> Begun | Wait | Nothing:
+    campaign = claims.lock_campaign(connection, campaign_id)
+    if campaign is None:
+        return Nothing()
+    is_stopped = stopped(connection) is not None
+    since = now - (campaign.started_at or campaign.state_at)
+    pace = allowed(campaign.definition.pace, since)
+    name = f"campaign:{campaign_id}"
+    left: Bucket | None = None
+    if campaign.state.dials and not is_stopped:
+        # One that is paused takes its attempts back, whatever its pace and room.
+        bucket = lock_bucket(connection, name, now_s=now_s)
+        left, got = take(bucket, pace.calls_per_second, now_s)
+        if not got:
+            return Wait(wait_s(bucket, pace.calls_per_second, now_s))
+        if not _has_room(connection, campaign_id, pace.calls_at_once, limits, now):
+            return Wait(NO_ROOM_S)
+    for row in claims.intended(connection, campaign_id, limit=_TAKEN_BACK):
+        if _may_go(connection, campaign, row, is_stopped=is_stopped, now=now):
+            assert left is not None  # nobody may go where it is paused
+            keep_bucket(connection, name, left)
+            lease_s = campaign.definition.ring_s + TIME_LIMIT_S + _LEASE_SPARE_S
+            claims.begin(connection, row, now=now, lease_s=lease_s, asking_s=ASKING_S)
+            return Begun(row, campaign)
+    # All of these were taken back; there may be more.
+    return Wait(0.0) if claims.count_intended(connection, campaign_id) else Nothing()
+
+
+def _has_room(
+    connection: Connection, campaign_id: int, calls_at_once: int, limits: Limits, now: datetime
+) -> bool:
+    everyones = claims.capacity(connection, now=now, seen_within_s=SEEN_WITHIN_S)
+    free = room(
+        campaign_limit=calls_at_once,
+        campaign_running=claims.count_running(connection, campaign_id, now=now),
+        overall_limit=everyones.calls_at_once,
+        overall_running=everyones.running,
+        kept_for_inbound=limits.kept_for_inbound,
+    )
+    return free > 0
+
+
+def _may_go(
+    connection: Connection,
+    campaign: CampaignRow,
+    row: AttemptRow,
+    *,
+    is_stopped: bool,
+    now: datetime,
+) -> bool:
+    """Decide about one attempt; one that may not go is taken back."""
+    attempt = row.attempt
+    found = claims.contact_to_dial(
+        connection, attempt.contact_id, attempt_id=attempt.attempt_id, now=now
+    )
+    if found is None:
+        claims.withdraw(connection, attempt.attempt_id, reason="The contact is gone.", now=now)
+        return False
+    decision = decide(
+        Check(
+            stage=Stage.DIALLING,
+            stopped=is_stopped,
+            campaign_state=campaign.state,
+            campaign=campaign.definition,
+            contact=found.contact,
+            suppressed=found.suppressed,
+            consent=found.consent,
+            recent=found.recent,
+        ),
+        now,
+    )
+    if isinstance(decision, Call):
+        return True
+    reason = explain(decision)
+    claims.withdraw(connection, attempt.attempt_id, reason=reason, now=now)
+    match decision:
+        case Later():
+            # A campaign that is resumed looks at them at once: a paused one is not looked at.
+            halted = is_stopped or campaign.state is CampaignState.PAUSED
+            due_at = now if halted else due_again(decision, now)
+            claims.put_off(connection, [attempt.contact_id], due_at=due_at, reason=reason)
+        case Never(why):
+            finish(
+                connection, campaign, [attempt.contact_id], final_state(why), reason=reason, now=now
+            )
+    return False

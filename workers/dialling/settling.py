@@ -1,0 +1,159 @@
+"""What an attempt that is over means for its contact: done, again at, or never again.
+
+A call that was answered is settled a little after its end: the verdict of answering machine
+detection and what the agent did may come later than that. Settling twice changes nothing: whoever
+locks the row first settles it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, Engine, and_, or_, select, update
+
+from telephony.calls.status import AnsweredBy, CallStatus
+from workers.campaign.model import AttemptState, ContactState, LineOutcome
+from workers.campaign.outcomes import Again, Done, Exhausted, Never, after, line_outcome
+from workers.dialling.finishing import finish
+from workers.dialling.transactions import write
+from workers.store.campaign_schema import UNSETTLED, attempts, contacts
+from workers.store.campaigns import claims
+from workers.store.campaigns.rows import AttemptRow, CampaignRow, attempt_row, contact_of
+from workers.store.campaigns.suppressions import suppress
+
+GRACE_S: Final = 8.0
+"""For what comes after the end of a call that was answered: callbacks overtake each other by some
+seconds (field), records are closed when the stream has ended."""
+_AT_ONCE: Final = 100
+
+_FINAL: Final = {
+    Done: ContactState.DONE,
+    Never: ContactState.NEVER,
+    Exhausted: ContactState.EXHAUSTED,
+}
+_log = structlog.get_logger(__name__)
+
+
+def settle(engine: Engine, *, now: datetime) -> int:
+    """Settle every attempt that is over.
+
+    Args:
+        engine: Of the database.
+        now: Aware.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        SQLAlchemyError: the database is not there; what was committed stays.
+    """
+    settled = 0
+    while count := write(engine, lambda connection: _settle_some(connection, now)):
+        settled += count
+        if count < _AT_ONCE:
+            break
+    return settled
+
+
+def _settle_some(connection: Connection, now: datetime) -> int:
+    grace = now - timedelta(seconds=GRACE_S)
+    over = or_(
+        attempts.c.state.in_([AttemptState.REFUSED.value, AttemptState.NEVER_PLACED.value]),
+        and_(
+            attempts.c.state == AttemptState.ENDED.value,
+            or_(attempts.c.answered_at.is_(None), attempts.c.ended_at <= grace),
+        ),
+    )
+    found = connection.execute(
+        select(attempts)
+        .where(UNSETTLED, over)
+        .order_by(attempts.c.contact_id)
+        .limit(_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    known: dict[int, CampaignRow | None] = {}
+    for row in map(attempt_row, found):
+        campaign_id = row.attempt.campaign_id
+        if campaign_id not in known:
+            known[campaign_id] = claims.lock_campaign(connection, campaign_id)
+        campaign = known[campaign_id]
+        if campaign is not None:
+            _settle_one(connection, campaign, row, now)
+    return len(found)
+
+
+def _settle_one(
+    connection: Connection, campaign: CampaignRow, row: AttemptRow, now: datetime
+) -> None:
+    attempt = row.attempt
+    outcome = attempt.outcome or _outcome(row)
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt.attempt_id)
+        .values(outcome=outcome.value, settled_at=now)
+    )
+    found = connection.execute(
+        select(contacts).where(contacts.c.id == attempt.contact_id).with_for_update()
+    ).one()
+    contact = contact_of(found)
+    not_placed = outcome is LineOutcome.NOT_PLACED
+    connection.execute(
+        update(contacts)
+        .where(contacts.c.id == contact.contact_id)
+        .values(outcome=outcome.value, not_placed=contacts.c.not_placed + not_placed)
+    )
+    comes_next = after(
+        contact,
+        outcome,
+        campaign.definition.attempts,
+        now,
+        not_placed_before=found.not_placed,
+    )
+    if outcome is LineOutcome.BAD_NUMBER:
+        reason = row.reason or "The number cannot be called."
+        suppress(
+            connection,
+            contact.number,
+            reason=reason,
+            source="carrier",
+            now=now,
+            call_sid=attempt.call_sid,
+        )
+    if contact.state is not ContactState.IN_HAND:
+        # Set aside, or cancelled, while the call was under way.
+        return
+    _log.info("attempt.settled", attempt=attempt.attempt_id, outcome=outcome.value)
+    if isinstance(comes_next, Again):
+        connection.execute(
+            update(contacts)
+            .where(contacts.c.id == contact.contact_id)
+            .values(
+                state=ContactState.WAITING.value,
+                not_before=comes_next.at,
+                due_at=comes_next.at,
+                reason="",
+            )
+        )
+        return
+    finish(
+        connection,
+        campaign,
+        [contact.contact_id],
+        _FINAL[type(comes_next)],
+        reason=comes_next.reason,
+        now=now,
+    )
+
+
+def _outcome(row: AttemptRow) -> LineOutcome:
+    return line_outcome(
+        CallStatus(row.status),
+        None if row.answered_by is None else AnsweredBy(row.answered_by),
+        sip_code=row.sip_code,
+        error_code=row.attempt.code,
+        message_left=row.message_left,
+        opted_out=row.opted_out,
+        over_as_machine=row.machine,
+    )
