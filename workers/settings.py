@@ -7,12 +7,14 @@ one counts as unset.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic import field_validator as check
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -265,6 +267,11 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Wor
         return WorkerSettings(_env_file=env_file, **given)  # type: ignore[call-arg]
     except ValidationError as error:
         raise SettingsError("\n".join(_lines(error))) from None
+
+
+def secret_named(name: str, env_file: Path | None = Path(".env")) -> str | None:
+    """What a campaign's file names only: the value of this variable; None where it is not set."""
+    return os.environ.get(name) or (dotenv_values(env_file).get(name) if env_file else None) or None
 
 
 def _has_good_port(url: str) -> bool:

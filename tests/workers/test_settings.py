@@ -11,7 +11,7 @@ import pytest
 
 from agent.context.settings import TextModelSettings
 from agent.live.settings import LiveSettings
-from workers.settings import SettingsError, WorkerSettings, load_settings
+from workers.settings import SettingsError, WorkerSettings, load_settings, secret_named
 
 SID = "AC" + "0" * 32
 
@@ -219,3 +219,16 @@ def test_example_explains_every_setting() -> None:
     aliases = {str(f.validation_alias) for f in WorkerSettings.model_fields.values()}
     known = {name for alias in aliases for name in re.findall(r"[A-Z]+_[A-Z_]+", alias)}
     assert named == known - {"GEMINI_API_KEY"}
+
+
+def test_a_named_secret_comes_from_the_environment_before_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As all settings do; a variable that is set nowhere, or empty, is none."""
+    file = tmp_path / ".env"
+    file.write_text("CRM_KEY=from-file\nEMPTY=\n")
+    assert secret_named("CRM_KEY", file) == "from-file"
+    monkeypatch.setenv("CRM_KEY", "from-environment")
+    assert secret_named("CRM_KEY", file) == "from-environment"
+    assert secret_named("EMPTY", file) is None
+    assert secret_named("NOWHERE", tmp_path / "none") is None

@@ -1,0 +1,101 @@
+"""What customers are to be told is kept until they were, or for good with the reason."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import orjson
+import pytest
+from sqlalchemy import Engine, select
+
+from tests.workers.store.campaigns.samples import LATER, NOW, campaign, row
+from workers.campaign.model import Webhook
+from workers.store.campaign_schema import contacts, outbox
+from workers.store.campaigns import outbox as told
+from workers.store.campaigns.campaigns import create
+from workers.store.campaigns.contacts import add_contacts
+from workers.store.database import writing
+
+LEASE = timedelta(minutes=1)
+HOOK = Webhook("https://crm.example/calls", "CRM_KEY")
+
+
+def filled(engine: Engine, name: str, people: int) -> tuple[int, list[int]]:
+    """A campaign with contacts that are done with."""
+    with writing(engine) as connection:
+        campaign_id = create(connection, campaign(name, webhook=HOOK), now=NOW)
+        add_contacts(
+            connection,
+            campaign_id,
+            [row(n) for n in range(people)],
+            now=NOW,
+        )
+        ids = connection.scalars(
+            select(contacts.c.id).where(contacts.c.campaign_id == campaign_id)
+        ).all()
+        for contact_id in ids:
+            assert told.put(connection, campaign_id, contact_id, now=NOW)
+    return campaign_id, list(ids)
+
+
+def claim(engine: Engine, *, later: timedelta = timedelta(), of_each: int = 10) -> list[int]:
+    with writing(engine) as connection:
+        due = told.claim_due(connection, now=NOW + later, lease=LEASE, of_each=of_each)
+    return [one.outbox_id for one in due]
+
+
+def test_a_contact_is_put_once(engine: Engine) -> None:
+    """The second time changes nothing; what is told is the contact's row."""
+    campaign_id, (contact_id,) = filled(engine, "one", 1)
+    with writing(engine) as connection:
+        assert not told.put(connection, campaign_id, contact_id, now=LATER)
+        (due,) = told.claim_due(connection, now=NOW, lease=LEASE, of_each=1)
+    payload = orjson.loads(due.payload)
+    assert payload["type"] == told.EVENT
+    assert payload["data"]["campaign"] == "one"
+    assert payload["data"]["variables"] == {"order": "A-0"}
+    assert (due.webhook, due.tries, due.written_at) == (HOOK, 1, NOW)
+
+
+def test_a_claim_holds_until_its_lease_ends(engine: Engine) -> None:
+    """Who claims and dies costs a minute."""
+    filled(engine, "one", 2)
+    first = claim(engine)
+    assert len(first) == 2
+    assert claim(engine) == []
+    assert claim(engine, later=LEASE) == first
+
+
+def test_one_campaign_does_not_wait_for_anothers_backlog(engine: Engine) -> None:
+    """Each gets its share of a round."""
+    filled(engine, "large", 5)
+    filled(engine, "small", 1)
+    assert len(claim(engine, of_each=2)) == 3
+
+
+def test_what_another_has_claimed_is_passed_over(engine: Engine) -> None:
+    """While its transaction is still open (SQLite lets in no second one)."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("one writer at a time")
+    filled(engine, "one", 3)
+    with writing(engine) as connection:
+        assert len(told.claim_due(connection, now=NOW, lease=LEASE, of_each=2)) == 2
+        assert len(claim(engine)) == 1
+
+
+def test_delivered_and_given_up_do_not_come_up_again(engine: Engine) -> None:
+    """What was given up keeps its reason; the same contact has the same message ID at each try."""
+    filled(engine, "one", 3)
+    with writing(engine) as connection:
+        before = told.claim_due(connection, now=NOW, lease=LEASE, of_each=3)
+        told.note_delivered(connection, before[0].outbox_id, now=NOW)
+        told.note_failed(connection, before[1].outbox_id, error="it answered 500", next_at=None)
+        told.note_failed(connection, before[2].outbox_id, error="it answered 500", next_at=LATER)
+        assert not told.any_due(connection, now=NOW + LEASE)
+        (again,) = told.claim_due(connection, now=LATER, lease=LEASE, of_each=3)
+        assert (again.message_id, again.tries) == (before[2].message_id, 2)
+        errors = connection.execute(
+            select(outbox.c.last_error).where(outbox.c.id == before[1].outbox_id)
+        ).scalar_one()
+    assert errors == "it answered 500"
+    assert len({one.message_id for one in before}) == 3
