@@ -33,7 +33,7 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class WaitSeconds:
-    """Let time pass."""
+    """Let time pass: that of the twin, which may pass faster than audio does."""
 
     seconds: float
 
@@ -98,6 +98,13 @@ class Press:
     """Press keys; ``w`` waits half a second."""
 
     digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Record what the other end says, as a voicemail does after its beep; audio's own time."""
+
+    seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,7 @@ Act = (
     | ReorderFrames
     | ReadSlowly
 )
-Step = Wait | Say | Tone | Speak | Press | StaySilent | Act
+Step = Wait | Say | Tone | Speak | Press | Record | StaySilent | Act
 
 
 def _name(kind: type[Any]) -> str:

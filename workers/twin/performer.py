@@ -20,6 +20,7 @@ from workers.twin.caller import (
     CallerScript,
     HangUp,
     Press,
+    Record,
     Say,
     Speak,
     StaySilent,
@@ -68,8 +69,9 @@ Doing = Act | KeyPressed | StepBegun | StepTimedOut
 class Performer:
     """Set ``answered`` and ``streaming`` as the call goes; call ``tick`` every 20 ms."""
 
-    def __init__(self, script: CallerScript) -> None:
+    def __init__(self, script: CallerScript, *, speed: float = 1.0) -> None:
         self._steps = script.steps
+        self._speed = speed
         self._index = 0
         self._begun_s: float | None = None
         self._sound: Sound | None = None
@@ -124,7 +126,7 @@ class Performer:
 
     def _is_over(self, step: Step, now: float) -> bool:
         if self._begun_s is None:
-            if isinstance(step, Say | Tone | Speak | Press) and not self.answered:
+            if isinstance(step, Say | Tone | Speak | Press | Record) and not self.answered:
                 return False  # Nobody talks to a phone that rings.
             self._begun_s = now
             self._doings.append(StepBegun(step))
@@ -135,6 +137,8 @@ class Performer:
             case Press():
                 return self._keys_are_pressed(now)
             case WaitSeconds(seconds):
+                return now >= self._begun_s + seconds / self._speed
+            case Record(seconds):
                 return now >= self._begun_s + seconds
             case WaitStream() | WaitAgentStarts() | WaitAgentDone() | WaitAgentSpoke():
                 return self._has_come(step, now) or self._is_too_late(step, now)

@@ -115,6 +115,12 @@ def is_loud(ulaw: bytes) -> bool:
     return ulaw.translate(_LOUD).count(1) * _LOUD_SHARE > len(ulaw) > 0
 
 
+def loud_ms(ulaw: bytes) -> int:
+    """Say how many milliseconds of this are loud, in whole frames."""
+    starts = range(0, len(ulaw), FRAME_BYTES)
+    return FRAME_MS * sum(is_loud(ulaw[at : at + FRAME_BYTES]) for at in starts)
+
+
 def write_wav(path: Path, *channels: bytes) -> None:
     """Write µ-law channels of any length side by side as a PCM16 WAV at 8 kHz."""
     size = max(len(channel) for channel in channels)

@@ -6,19 +6,21 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from workers.twin import dtmf
+from workers.twin import dtmf, phone_audio
 from workers.twin.caller import (
     CallerScript,
     HangUp,
+    Record,
     SecondStream,
 )
-from workers.twin.performer import Doing, KeyPressed
+from workers.twin.performer import Doing, KeyPressed, StepBegun
 from workers.twin.twilio_api import states
 from workers.twin.twilio_api.acts import do_to_stream, shown
 from workers.twin.twilio_api.call_result import call_result
 from workers.twin.twilio_api.callee import CalleeBehaviour, ring
 from workers.twin.twilio_api.connect import second_stream
 from workers.twin.twilio_api.desk import Desk
+from workers.twin.twilio_api.detecting import detect
 from workers.twin.twilio_api.fetching import fetch
 from workers.twin.twilio_api.line import CallFaults, Line
 from workers.twin.twilio_api.media.stream import MediaTap
@@ -71,6 +73,8 @@ class TwinCall:
         self._program = Program(fallback_url=order.fallback_url)
         self._interruption: asyncio.Future[Finish | Fetch | DocumentFetched] = _future()
         self._ended = asyncio.Event()
+        self._heard_out = asyncio.Event()
+        """Set when a voicemail records, or the call is over."""
         self._ended_at_s = 0.0
         self._error: Exception | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -202,6 +206,11 @@ class TwinCall:
             sleep=line.desk.sleep,
         )
         if status != states.IN_PROGRESS:
+            if callee.outcome != "answer":
+                line.facts.sip_code = callee.sip_code
+                line.facts.error_code = callee.error_code
+                if callee.error_code:
+                    line.journal.warn(callee.error_code, f"SIP {callee.sip_code}")
             return Finish(status, "not answered")
         self._limit_time()
         line.party.start()
@@ -214,26 +223,18 @@ class TwinCall:
             line.spawn(self._tell_verdict(callee, detection), "amd")
         elif detection is not None:
             # The document waits for the verdict, and the callee hears silence.
-            await self.line.desk.sleep(callee.verdict_after_s)
-            line.facts.answered_by = callee.answered_by
+            verdict = await detect(self.line, callee, detection, self._heard_out)
             if isinstance(first, Fetch):
-                first = Fetch(first.url, first.method, self._verdict(callee))
+                first = Fetch(first.url, first.method, verdict)
         return first
 
     async def _tell_verdict(self, callee: CalleeBehaviour, detection: Detection) -> None:
-        await self.line.desk.sleep(callee.verdict_after_s)
         facts = self.line.facts
-        facts.answered_by = callee.answered_by
-        params = {"AccountSid": facts.account_sid, "CallSid": facts.sid, **self._verdict(callee)}
+        verdict = await detect(self.line, callee, detection, self._heard_out)
+        params = {"AccountSid": facts.account_sid, "CallSid": facts.sid, **verdict}
         await self.line.post_callback(
             "amd", detection.callback, params, method=detection.callback_method
         )
-
-    def _verdict(self, callee: CalleeBehaviour) -> dict[str, str]:
-        return {
-            "AnsweredBy": callee.answered_by,
-            "MachineDetectionDuration": str(round(callee.verdict_after_s * 1000)),
-        }
 
     def _interrupt(self, what: Finish | Fetch | DocumentFetched) -> None:
         if not self._interruption.done():
@@ -255,12 +256,20 @@ class TwinCall:
         line.party.stop()
         line.journal.note("ended", why=finish.why)
         self._ended_at_s = line.journal.now_s()
+        if line.recorded_from_s is not None:
+            line.desk.ledger.recorded(line.facts.sid, phone_audio.loud_ms(line.recorded()))
+        self._heard_out.set()
         self._ended.set()
 
     def _on_doing(self, doing: Doing) -> None:
         line, stream = self.line, self.line.stream
         line.journal.note("script", doing=shown(doing))
+        if line.recorded_from_s is not None and line.recorded_until_s is None:
+            line.recorded_until_s = line.journal.now_s()
         match doing:
+            case StepBegun(Record()):
+                line.recorded_from_s = line.journal.now_s()
+                self._heard_out.set()
             case KeyPressed(digit):
                 if line.on_key is not None:
                     line.on_key(digit)

@@ -33,6 +33,7 @@ def call_result(line: Line, ended_at_s: float, *, dialled_at_s: float = 0.0) -> 
         open_sockets=sum(stream.is_connected for stream in line.streams),
         legs=tuple(legs),
         dialled_at_s=dialled_at_s,
+        recorded=line.recorded(),
         voices=_voices(line.streams, line.journal.start_s),
     )
 

@@ -123,12 +123,18 @@ def _detection(form: Form) -> Detection | None:
         return None
     if mode not in ("Enable", "DetectMessageEnd"):
         raise RestRefused(20422, f"MachineDetection {mode}")
+    message_end = mode == "DetectMessageEnd"
+    written = field(form, "MachineDetectionTimeout", "30")
+    if not written.isdigit() or not 3 <= int(written) <= 59:
+        raise RestRefused(21234, f"MachineDetectionTimeout {written}")
+    timeout_s = float(written)
     if field(form, "AsyncAmd", "false") != "true":
-        return Detection()
+        return Detection(message_end, timeout_s)
     callback = _url(form, "AsyncAmdStatusCallback")
     if not callback:
         raise RestRefused(21262)
-    return Detection(callback, field(form, "AsyncAmdStatusCallbackMethod", "POST").upper())
+    method = field(form, "AsyncAmdStatusCallbackMethod", "POST").upper()
+    return Detection(message_end, timeout_s, callback, method)
 
 
 def _url(form: Form, name: str) -> str:

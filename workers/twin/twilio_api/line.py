@@ -67,7 +67,7 @@ class Line:
         self.faults = faults or CallFaults()
         self.tap = tap
         self.journal = Journal(desk.clock)
-        self.party = Party(script, clock=desk.clock, on_doing=on_doing)
+        self.party = Party(script, clock=desk.clock, on_doing=on_doing, speed=desk.speed)
         self.streams_opened = 0
         self.streams: list[MediaStream] = []
         self.stream: MediaStream | None = None
@@ -81,6 +81,8 @@ class Line:
         self._sequence = 0
         self.answered_at_s: float | None = None
         self.ended_at_s: float | None = None
+        self.recorded_from_s: float | None = None
+        self.recorded_until_s: float | None = None
         desk.record(facts)
 
     def enter(self, state: str, *, silently: bool = False) -> None:
@@ -187,6 +189,17 @@ class Line:
             if heard.position(clock()) < end:
                 heard.cut(heard.position(clock()))
 
+    def recorded(self) -> bytes:
+        """Give what a voicemail at this end has recorded, up to now or its end."""
+        if self.recorded_from_s is None:
+            return b""
+        heard = self.party.heard
+        until_s = self.recorded_until_s
+        if until_s is None:
+            until_s = self.journal.now_s() if self.ended_at_s is None else self.ended_at_s
+        end = heard.position(heard.start_s + until_s)
+        return heard.until(end)[heard.position(heard.start_s + self.recorded_from_s) :]
+
     def _progress_params(self) -> dict[str, str]:
         params = self.params() | {
             "CallbackSource": "call-progress-events",
@@ -199,6 +212,8 @@ class Line:
             # CallDuration in seconds, Duration in minutes, rounded up (Twilio reference, 5.1).
             params["CallDuration"] = str(facts.duration_s)
             params["Duration"] = str(math.ceil(facts.duration_s / 60))
+            if facts.direction == "outbound-api" and facts.sip_response_code:
+                params["SipResponseCode"] = str(facts.sip_response_code)
             if facts.answered_by:
                 params["AnsweredBy"] = facts.answered_by
         return params

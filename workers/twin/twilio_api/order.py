@@ -20,6 +20,10 @@ class StatusCallback:
 class Detection:
     """Answering machine detection as the order asks for it."""
 
+    message_end: bool = False
+    """Whether the verdict on a machine waits for the end of its greeting."""
+    timeout_s: float = 30.0
+
     callback: str = ""
     callback_method: str = "POST"
 

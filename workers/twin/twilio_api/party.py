@@ -27,13 +27,14 @@ class Party:
         *,
         clock: Callable[[], float],
         on_doing: Callable[[Doing], None],
+        speed: float = 1.0,
     ) -> None:
         self._clock = clock
         self._on_doing = on_doing
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
         self._stopped = False
-        self.performer = Performer(script)
+        self.performer = Performer(script, speed=speed)
         self.heard = Timeline(clock())
         self.spoken = bytearray()
         self.sink: Sink | None = None

@@ -28,6 +28,16 @@ _SUBRESOURCES = {
 }
 
 
+# What Twilio tells where nothing else happened: 487 marks its own ring time-out or cancelling
+# (Twilio reference, 5.1).
+_SIP_CODES = {
+    states.COMPLETED: 200,
+    states.BUSY: 486,
+    states.NO_ANSWER: 487,
+    states.CANCELED: 487,
+}
+
+
 def new_sid(prefix: str) -> str:
     """Make an identifier: two letters and 32 hexadecimal digits."""
     return prefix + secrets.token_hex(16)
@@ -48,6 +58,10 @@ class CallFacts:
     answered_at: datetime | None = None
     ended_at: datetime | None = None
     answered_by: str | None = None
+    sip_code: int | None = None
+    """How the far end's network ended it, where that is not what Twilio mostly tells."""
+    error_code: int = 0
+    """What Twilio's debugger says of it."""
     queue_time_ms: int = 0
     """How long it was to be queued, as estimated when it was taken."""
 
@@ -57,6 +71,11 @@ class CallFacts:
         if self.answered_at is None or self.ended_at is None:
             return 0
         return max(1, round((self.ended_at - self.answered_at).total_seconds()))
+
+    @property
+    def sip_response_code(self) -> int | None:
+        """Give ``SipResponseCode`` of a call that has ended; None: it is not told."""
+        return self.sip_code or _SIP_CODES.get(self.state)
 
     def as_json(self) -> dict[str, Any]:
         """Write the resource: strings or null throughout, dates in RFC 2822."""
@@ -94,6 +113,35 @@ class CallFacts:
             "subresource_uris": {
                 name: f"{uri}/{path}.json" for name, path in _SUBRESOURCES.items()
             },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A line of Twilio's debugger about a call."""
+
+    facts: CallFacts
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Write the resource; its SID is the call's, as there is one line at most."""
+        facts = self.facts
+        sid = "NO" + facts.sid[2:]
+        return {
+            "sid": sid,
+            "account_sid": facts.account_sid,
+            "call_sid": facts.sid,
+            "api_version": API_VERSION,
+            "error_code": str(facts.error_code),
+            "log": "0",
+            "message_text": self.message,
+            "message_date": _rfc2822(facts.ended_at),
+            "more_info": f"https://www.twilio.com/docs/errors/{facts.error_code}",
+            "request_method": None,
+            "request_url": None,
+            "date_created": _rfc2822(facts.ended_at),
+            "date_updated": _rfc2822(facts.ended_at),
+            "uri": f"/{API_VERSION}/Accounts/{facts.account_sid}/Notifications/{sid}.json",
         }
 
 

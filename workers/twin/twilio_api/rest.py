@@ -22,8 +22,15 @@ from starlette.routing import Route
 from workers.twin.twilio_api import checks, states
 from workers.twin.twilio_api.call import TwinCall
 from workers.twin.twilio_api.checks import Form, RestRefused
+from workers.twin.twilio_api.codes import WARNINGS
 from workers.twin.twilio_api.order import CallOrder
-from workers.twin.twilio_api.resources import API_VERSION, CallFacts, PhoneNumber, new_sid
+from workers.twin.twilio_api.resources import (
+    API_VERSION,
+    CallFacts,
+    Notification,
+    PhoneNumber,
+    new_sid,
+)
 from workers.twin.twilio_api.rest_faults import RestFault
 
 MAX_BODY_BYTES = 256 * 1024
@@ -92,6 +99,7 @@ def create_app(account: Account) -> Starlette:
             Route(f"{base}/Calls/{{sid}}.json", api.on(api.update_call), methods=["POST"]),
             Route(f"{base}/Calls/{{sid}}.json", api.on(api.fetch_call), methods=["GET"]),
             Route(f"{base}/Calls/{{sid}}.json", api.on(api.delete_call), methods=["DELETE"]),
+            Route(f"{base}/Calls/{{sid}}/Notifications.json", api.on(api.list_notifications)),
             Route(f"{base}/IncomingPhoneNumbers.json", api.on(api.list_numbers)),
             Route(
                 f"{base}/IncomingPhoneNumbers/{{sid}}.json",
@@ -199,6 +207,12 @@ class _Api:
         wanted.reverse()
         return 200, _page(request, "calls", wanted)
 
+    def list_notifications(self, request: Request, form: Form) -> tuple[int, Any]:
+        """List what Twilio's debugger says of a call that was not answered."""
+        facts = self._facts(request)
+        found = [Notification(facts, WARNINGS[facts.error_code])] if facts.error_code else []
+        return 200, _page(request, "notifications", found)
+
     def list_numbers(self, request: Request, form: Form) -> tuple[int, Any]:
         """List the account's numbers."""
         part = request.query_params.get("PhoneNumber", "")
@@ -283,7 +297,11 @@ def _instant(text: str) -> datetime:
     return at if at.tzinfo else at.astimezone()
 
 
-def _page(request: Request, key: str, found: Sequence[CallFacts | PhoneNumber]) -> dict[str, Any]:
+class _Record(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+
+def _page(request: Request, key: str, found: Sequence[_Record]) -> dict[str, Any]:
     """Cut out one page; the SDK takes the one key it does not know for the records."""
     size = max(1, min(1000, _whole(request, "PageSize", DEFAULT_PAGE_SIZE)))
     page = _whole(request, "Page", 0)

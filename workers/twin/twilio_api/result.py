@@ -61,6 +61,8 @@ class CallResult:
     """Calls that ``<Dial>`` made, in order; their times count from ``dialled_at_s`` of this one."""
     dialled_at_s: float = 0.0
     """When the call that dialled this one did so, in that call's time; 0 for other calls."""
+    recorded: bytes = b""
+    """What was heard while a step ``Record`` lasted: the message a voicemail has after its beep."""
     voices: tuple[Voice, ...] = ()
     """The streams that started, in that order, with when their servers spoke."""
 
