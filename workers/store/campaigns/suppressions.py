@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+import orjson
+from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from workers.campaign.compliance import Never, Reason, explain
 from workers.campaign.model import ContactState
@@ -24,6 +25,14 @@ MOST: int = 2_000
 """Numbers in one statement: SQLite takes 32,766 values, PostgreSQL 65,535."""
 
 _REASON_FOR = select(suppressions.c.reason).where(suppressions.c.number == bindparam("wanted"))
+# One value, because thousands cost more to put into a statement than to look up.
+_REASONS = select(suppressions.c.number, suppressions.c.reason)
+_REASONS_FOR = {
+    "sqlite": _REASONS.where(text("number IN (SELECT value FROM json_each(:given))")),
+    "postgresql": _REASONS.where(
+        text("number IN (SELECT json_array_elements_text(CAST(:given AS json)))")
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +107,9 @@ def reason_for(connection: Connection, number: str) -> str | None:
 
 
 def reasons_for(connection: Connection, numbers: Iterable[str]) -> dict[str, str]:
-    """Those that are on the list, with why; at most ``MOST`` numbers."""
-    found = connection.execute(
-        select(suppressions.c.number, suppressions.c.reason).where(
-            suppressions.c.number.in_(set(numbers))
-        )
-    )
+    """Those that are on the list, with why."""
+    given = orjson.dumps(list(numbers)).decode()
+    found = connection.execute(_REASONS_FOR[connection.dialect.name], {"given": given})
     return {row.number: row.reason for row in found}
 
 
