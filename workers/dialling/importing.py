@@ -1,0 +1,138 @@
+"""From a contact file into the database, in bounded memory.
+
+Each batch is a transaction of its own, read before it begins: dialling goes on beside an import,
+and one that breaks off in the middle is mended by importing the same file again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import BinaryIO
+
+import orjson
+from sqlalchemy import Connection, Engine
+
+from workers.campaign.contacts import Row, RowError, read_rows
+from workers.dialling.transactions import write
+from workers.store.campaigns.contacts import Added, add_contacts, clear_errors, keep_errors
+from workers.store.campaigns.events import IMPORTED, note
+from workers.store.campaigns.rows import CampaignRow
+
+BATCH_ROWS = 2_000
+BATCH_CHARACTERS = 4_000_000
+"""Of one row 64 K are taken: 2,000 of those would be too much."""
+SHOWN_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came of a file, or of as much of it as has been read."""
+
+    new: int = 0
+    """Contacts that had not been there; those suppressed are among them."""
+    known: int = 0
+    """Imported before, or twice in this file."""
+    suppressed: int = 0
+    """Of the new: never to be called."""
+    errors: int = 0
+    """Rows kept aside."""
+    first_errors: tuple[RowError, ...] = ()
+    """The first ``SHOWN_ERRORS``."""
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.new + self.known + self.errors
+
+
+@dataclass(slots=True)
+class _Batch:
+    rows: list[Row] = field(default_factory=list)
+    errors: list[RowError] = field(default_factory=list)
+
+
+def import_contacts(
+    engine: Engine,
+    campaign: CampaignRow,
+    file: BinaryIO,
+    *,
+    now: datetime,
+    on_progress: Callable[[Imported], None] = lambda _done: None,
+) -> Imported:
+    """Take in the contacts of a file that a campaign does not have yet.
+
+    Rows that cannot be called are kept in ``contact_errors``, in place of those of the last import.
+
+    Args:
+        engine: of the store.
+        campaign: its definition says what the columns are.
+        file: read once from where it stands; it need not be seekable.
+        now: aware, in UTC; new contacts are due then.
+        on_progress: called after each batch.
+
+    Raises:
+        ContactFileError: no row of the file can be read; nothing has changed.
+        SQLAlchemyError: the database is away; the batches before that are in it.
+    """
+    campaign_id, definition = campaign.campaign_id, campaign.definition
+    rows = read_rows(file, definition.source, consent_required=definition.consent_required)
+    write(engine, lambda connection: clear_errors(connection, campaign_id))
+    done = Imported()
+    for batch in _batches(rows):
+        done = _after(done, batch, write(engine, partial(_take_in, campaign_id, batch, now)))
+        on_progress(done)
+    detail = {
+        "new": done.new,
+        "known": done.known,
+        "suppressed": done.suppressed,
+        "errors": done.errors,
+    }
+    write(engine, lambda connection: note(connection, campaign_id, IMPORTED, detail, now=now))
+    return done
+
+
+def _take_in(campaign_id: int, batch: _Batch, now: datetime, connection: Connection) -> Added:
+    added = add_contacts(connection, campaign_id, batch.rows, now=now)
+    keep_errors(connection, campaign_id, batch.errors)
+    return added
+
+
+def _after(done: Imported, batch: _Batch, added: Added) -> Imported:
+    room = SHOWN_ERRORS - len(done.first_errors)
+    return Imported(
+        done.new + added.new,
+        done.known + added.known,
+        done.suppressed + added.suppressed,
+        done.errors + len(batch.errors),
+        done.first_errors + tuple(batch.errors[:room]),
+    )
+
+
+def _batches(rows: Iterable[Row | RowError]) -> Iterator[_Batch]:
+    batch, size = _Batch(), 0
+    for row in rows:
+        if isinstance(row, RowError):
+            batch.errors.append(row)
+            size += len(row.raw)
+        elif (text := _text(row)) is None:
+            message = "has half a character in it (a lone surrogate)"
+            batch.errors.append(RowError(row.line, "", message, ""))
+        else:
+            batch.rows.append(row)
+            size += len(text)
+        if len(batch.rows) + len(batch.errors) >= BATCH_ROWS or size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = _Batch(), 0
+    if batch.rows or batch.errors:
+        yield batch
+
+
+def _text(row: Row) -> bytes | None:
+    """All of it that has no bound; None: no database takes it, and it must not stop the others."""
+    try:
+        return orjson.dumps((row.name, row.key, row.consent, row.variables))
+    except orjson.JSONEncodeError:
+        return None
