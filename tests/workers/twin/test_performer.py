@@ -9,6 +9,7 @@ from workers.twin.caller import (
     CallerScript,
     HangUp,
     Press,
+    Record,
     Say,
     Speak,
     Step,
@@ -25,8 +26,8 @@ from workers.twin.phone_audio import QUIET, Frame
 class Stage:
     """Runs a performer and notes when it did what."""
 
-    def __init__(self, *steps: Step, coded: bool = False) -> None:
-        self.performer = Performer(CallerScript.of(*steps, coded=coded))
+    def __init__(self, *steps: Step, coded: bool = False, speed: float = 1.0) -> None:
+        self.performer = Performer(CallerScript.of(*steps, coded=coded), speed=speed)
         self.performer.answered = True
         self.ticks = 0
         self.did: list[tuple[float, Doing]] = []
@@ -49,6 +50,13 @@ def test_steps_follow_each_other() -> None:
     assert stage.did == [(0.2, HangUp())]
     voiced = [n for n, frame in enumerate(stage.frames) if frame not in QUIET]
     assert voiced == [5, 6, 7, 8, 9]
+
+
+def test_faster_time_shortens_waits_and_no_sound() -> None:
+    """At speed 10 a wait of five seconds takes half a second; tone and recording take theirs."""
+    stage = Stage(WaitSeconds(5), Tone(400, 500), HangUp(), Record(0.3), HangUp(), speed=10)
+    stage.run(2)
+    assert stage.did == [(1.0, HangUp()), (pytest.approx(1.3, abs=0.021), HangUp())]
 
 
 def test_nobody_talks_to_a_ringing_phone() -> None:

@@ -16,7 +16,7 @@ from tests.fakes.voice_worker import VoiceWorker
 from tests.tone import strongest_hz
 from workers.twin import phone_audio
 from workers.twin.caller import CallerScript, HangUp, Tone, WaitSeconds, WaitStream
-from workers.twin.twilio_api.callee import CalleeBehaviour
+from workers.twin.twilio_api.callee import CalleeBehaviour, blocked
 from workers.twin.twilio_api.rest_faults import RestFault
 from workers.twin.twilio_api.server import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, TwilioTwin
 
@@ -324,3 +324,28 @@ async def test_dialled_person_talks_to_the_worker() -> None:
         result = await twilio.find_call(call.sid).wait(10)
     heard = phone_audio.to_pcm(result.heard)
     assert strongest_hz(heard, rate_hz=8000) == pytest.approx(500, abs=5)
+
+
+async def test_debugger_of_a_blocked_call_is_listed() -> None:
+    """The resource of a call has no error: 32017 is in its notifications."""
+    async with TwilioTwin() as twilio:
+        twilio.on_dial = lambda _: blocked(after_s=0)
+        client = sdk(twilio)
+        call = await ask(lambda: client.calls.create(to=TO, from_=FROM, twiml=HOLD))
+        await until(lambda: not twilio.live_calls)
+        (found,) = await ask(lambda: client.calls(call.sid).notifications.list())
+        assert found.error_code == "32017"
+        assert found.call_sid == call.sid
+
+
+async def test_bad_detection_time_out_is_21234() -> None:
+    """It is 3 to 59 seconds."""
+    async with TwilioTwin() as twilio:
+        order: dict[str, Any] = {"to": TO, "from_": FROM, "twiml": HOLD}
+        with pytest.raises(TwilioRestException) as caught:
+            await ask(
+                lambda: sdk(twilio).calls.create(
+                    **order, machine_detection="Enable", machine_detection_timeout=60
+                )
+            )
+        assert caught.value.code == 21234
