@@ -55,7 +55,7 @@ CAMPAIGN = Campaign(
         columns=Columns(number="phone", name="name", key="id", variables={"order": "order_no"}),
     ),
     hours=Hours({day: (Window(time(9), time(18)),) for day in Weekday}),
-    pace=Pace(calls_per_second=0.1, calls_at_once=4),
+    pace=Pace(calls_per_second=0.025, calls_at_once=4),
     outcome={
         "answer": OutcomeField("choice", required=True, choices=("yes", "no", "later")),
         "people": OutcomeField("integer"),
@@ -371,12 +371,12 @@ def _events(campaign_id: int, calls: list[dict[str, Any]]) -> list[dict[str, Any
             {"from": "canary", "to": "paused", "reason": "The first 5 have been called."},
         ),
         (STARTED, MOVED, {"from": "paused", "to": "running", "reason": ""}),
+        (BRAKED, MOVED, {"from": "running", "to": "paused", "reason": BRAKE_REASON}),
         (
             BRAKED,
             "brake",
             {"measure": "blocked", "reason": BRAKE_REASON, "offenders": blocked[:6]},
         ),
-        (BRAKED, MOVED, {"from": "running", "to": "paused", "reason": BRAKE_REASON}),
         (RESUMED, MOVED, {"from": "paused", "to": "running", "reason": ""}),
     ]
     return [

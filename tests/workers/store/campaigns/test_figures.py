@@ -123,9 +123,10 @@ def test_row_errors_are_counted_by_line_and_by_message(
 
 
 def test_newest_events_come_oldest_first(filled: tuple[Connection, Filled]) -> None:
-    """The last two are the brake's pause and the resume."""
+    """The last three are the pause, the brake that caused it and the resume."""
     connection, written = filled
-    paused, resumed = figures.newest_events(connection, written.campaign_id, most=2)
+    paused, brake, resumed = figures.newest_events(connection, written.campaign_id, most=3)
+    assert brake.kind == "brake"
     assert (paused.detail["to"], paused.detail["reason"]) == ("paused", BRAKE_REASON)
     assert (resumed.at, resumed.detail["to"]) == (RESUMED, "running")
     assert len(figures.newest_events(connection, written.campaign_id, most=100)) == 7

@@ -1,0 +1,1 @@
+"""One campaign as one self-contained HTML page."""
