@@ -75,6 +75,7 @@ class WorkerSettings(BaseSettings):
     data_dir: Path = Field(Path("evercall-data"), validation_alias="EVERCALL_DATA_DIR")
     database_url: SecretStr | None = Field(None, validation_alias="EVERCALL_DATABASE_URL")
     broker_url: SecretStr | None = Field(None, validation_alias="EVERCALL_BROKER_URL")
+    calls_per_second: float = Field(1.0, gt=0, le=500, validation_alias="EVERCALL_CALLS_PER_SECOND")
     kept_for_inbound: int = Field(0, ge=0, validation_alias="EVERCALL_KEPT_FOR_INBOUND")
     max_calls: int = Field(100, ge=1, validation_alias="EVERCALL_MAX_CALLS")
     prewarm: bool = Field(True, validation_alias="EVERCALL_PREWARM")
