@@ -102,7 +102,7 @@ def _settle_one(
     connection.execute(
         update(contacts)
         .where(contacts.c.id == contact.contact_id)
-        .values(outcome=outcome.value, not_placed=contacts.c.not_placed + not_placed)
+        .values(outcome=outcome.value, not_placed=contacts.c.not_placed + int(not_placed))
     )
     comes_next = after(
         contact,
