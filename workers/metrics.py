@@ -235,6 +235,27 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.campaign_briefs = Counter(
+            "evercall_campaign_briefs_total",
+            "Calls asked about at campaigns: found, unknown (an attempt that is not there),"
+            " unavailable (no answer in time) or unusable (its agent).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.campaign_notes_failed = Counter(
+            "evercall_campaign_notes_failed_total",
+            "Tries to write a result of a campaign's call that failed, by what it was: report,"
+            " suppress, status, answered_by, flags.",
+            ["what"],
+            registry=registry,
+        )
+        self.campaign_machines = Counter(
+            "evercall_campaign_machines_total",
+            "Machines that answered a campaign's call, by what was done: hung_up, message, told"
+            " (the agent talks to it) or late (nothing, the call was over or with a person).",
+            ["done"],
+            registry=registry,
+        )
         self.open_calls = Gauge("evercall_open_calls", "Calls under way.", registry=registry)
         self.live_streams = Gauge("evercall_live_streams", "Streams open.", registry=registry)
         self.store_lost = Gauge(

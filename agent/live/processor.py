@@ -65,6 +65,7 @@ class LiveProcessor(FrameProcessor):
     Args:
         session: The session to feed and to listen to.
         pass_caller_audio: Push caller audio on downstream, for processors behind this one.
+        on_key: Told of each key of the caller's phone.
         clock: The session's clock.
     """
 
@@ -73,6 +74,7 @@ class LiveProcessor(FrameProcessor):
         session: LiveSession,
         *,
         pass_caller_audio: bool = False,
+        on_key: Callable[[str], None] = lambda _key: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="live", enable_direct_mode=True)
@@ -81,6 +83,7 @@ class LiveProcessor(FrameProcessor):
         cut past observers and event handlers, where there are none."""
         self._session = session
         self._pass_caller_audio = pass_caller_audio
+        self._on_key = on_key
         self._clock = clock
         self._speaking = False
         self._responding = False
@@ -106,6 +109,7 @@ class LiveProcessor(FrameProcessor):
                 await self.push_frame(frame, direction)
             return
         if isinstance(frame, InputDTMFFrame):
+            self._on_key(frame.button.value)
             await self._session.send_digit(frame.button.value)
         elif isinstance(frame, BotStartedSpeakingFrame):
             self._session.bot_started()

@@ -24,8 +24,8 @@ class CallControl(Protocol):
     async def send_digits(self, digits: str) -> None:
         """Send touch tones (0-9, ``*``, ``#``, comma for half a second's pause) to the phone."""
 
-    async def opt_out(self) -> None:
-        """Remember that this number must not be called again."""
+    async def opt_out(self) -> bool:
+        """Remember that this number must not be called again; False: it could not, or not yet."""
 
 
 def built_in_tools(spec: AgentSpec, control: CallControl) -> dict[str, Tool]:
@@ -93,7 +93,11 @@ def _send_digits(_spec: AgentSpec, control: CallControl) -> Tool:
 def _opt_out(_spec: AgentSpec, control: CallControl) -> Tool:
     async def opt_out() -> str:
         """Note that the caller does not want to be called again. Use it whenever they say so."""
-        await control.opt_out()
-        return "noted; this number will not be called again"
+        if await control.opt_out():
+            return "noted; this number will not be called again"
+        return (
+            "not written down yet; it is being tried again by itself. Say that you pass it on, and "
+            "do not promise that it is done."
+        )
 
     return declare(opt_out, reference="opt_out")

@@ -33,6 +33,8 @@ ATTEMPT_QUERY = "attempt"
 
 # Some 40 s of speech, for which the caller waits.
 MAX_WHISPER_CHARS = 600
+# Some two minutes, as long as a voicemail records; with what is escaped it fits into a parameter.
+MAX_MESSAGE_CHARS = 2_000
 # What no XML document can hold, escaped or not (XML 1.0, production 2): error 12100, and the call
 # ends with Twilio's own apology.
 _UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -62,6 +64,7 @@ def connect_stream(
     ticket: str,
     stream: int = 1,
     announcement: Spoken | None = None,
+    attempt_id: int | None = None,
 ) -> str:
     """Open a media stream; when it ends, Twilio asks ``/voice/continue`` what is next.
 
@@ -73,6 +76,7 @@ def connect_stream(
         stream: Its number in the call, counted from 1. It travels in the address of the next
             question, where it is Twilio's own word that this stream has ended.
         announcement: Said before the stream opens.
+        attempt_id: Of the campaign that has placed the call; the next question names it.
     """
     response = VoiceResponse()
     if announcement is not None:
@@ -87,7 +91,7 @@ def connect_stream(
     response.append(connect)
     # Remaining verbs run once the socket is closed: error 31921, twiml/stream. No action on
     # Connect, which would take precedence over them.
-    _ask_what_is_next(response, settings, stream)
+    _ask_what_is_next(response, settings, stream, attempt_id)
     return str(response)
 
 
@@ -118,9 +122,12 @@ def say_and_hang_up(spoken: Spoken) -> str:
 
 
 def leave_message(settings: TwilioSettings, spoken: Spoken, *, attempt_id: int) -> str:
-    """Say a message to a machine, then ask ``/voice/message-left``, the proof that it was said."""
+    """Say a message to a machine, then ask ``/voice/message-left``, the proof that it was said.
+
+    Longer than ``MAX_MESSAGE_CHARS`` it is cut short.
+    """
     response = VoiceResponse()
-    _say(response, spoken)
+    _say(response, replace(spoken, text=_bounded(_speakable(spoken.text), MAX_MESSAGE_CHARS)))
     response.redirect(attempt_url(settings, MESSAGE_LEFT_PATH, attempt_id), method="POST")
     return str(response)
 
@@ -184,8 +191,12 @@ def play_digits(settings: TwilioSettings, *, digits: str, stream: int = 1) -> st
     return str(response)
 
 
-def _ask_what_is_next(response: VoiceResponse, settings: TwilioSettings, stream: int) -> None:
-    response.redirect(f"{settings.url(CONTINUE_PATH)}?{STREAM_QUERY}={stream}", method="POST")
+def _ask_what_is_next(
+    response: VoiceResponse, settings: TwilioSettings, stream: int, attempt_id: int | None = None
+) -> None:
+    attempt = "" if attempt_id is None else f"&{ATTEMPT_QUERY}={attempt_id}"
+    url = f"{settings.url(CONTINUE_PATH)}?{STREAM_QUERY}={stream}{attempt}"
+    response.redirect(url, method="POST")
 
 
 def _speakable(text: str) -> str:

@@ -43,6 +43,8 @@ class Ticket:
     to: str = ""
     notice: str = ""
     """A word by which its issuer tells the worker that gets the stream what happened meanwhile."""
+    attempt_id: int | None = None
+    """Of the campaign that has placed the call."""
     issued_at: float = 0.0
     """When, in seconds of the Unix clock."""
 
@@ -77,6 +79,7 @@ class TicketBook:
         from_: str = "",
         to: str = "",
         notice: str = "",
+        attempt_id: int | None = None,
     ) -> str:
         """A ticket for one stream of this call.
 
@@ -84,9 +87,11 @@ class TicketBook:
         """
         call = [account_sid, call_sid, round(self._clock() + self._lifetime_s, 3)]
         statement = [*call, secrets.token_urlsafe(12), stream, direction, notice]
-        ticket = self._serializer.dumps([*statement, from_, to])
+        # At the end, and only where there is one: a worker of before can read all others.
+        attempt = [] if attempt_id is None else [attempt_id]
+        ticket = self._serializer.dumps([*statement, from_, to, *attempt])
         if len(ticket) > _MAX_CHARS:
-            ticket = self._serializer.dumps([*statement, "", ""])
+            ticket = self._serializer.dumps([*statement, "", "", *attempt])
         return ticket
 
     def redeem(self, text: str | None, *, account_sid: str, call_sid: str) -> Ticket:
@@ -106,7 +111,8 @@ class TicketBook:
             raise TicketRejected("malformed")
         try:
             for_account, for_call, expires_at, number, *rest = self._serializer.loads(text)
-            stream, direction, notice, from_, to = rest
+            stream, direction, notice, from_, to, *attempt = rest
+            (attempt_id,) = attempt or (None,)
             issued_at = expires_at - self._lifetime_s
         except (BadData, ValueError, TypeError) as error:
             raise TicketRejected("malformed") from error
@@ -122,7 +128,15 @@ class TicketBook:
             raise TicketRejected("reused")
         self._redeemed[number] = expires_at
         return Ticket(
-            account_sid, call_sid, stream, direction, from_, to, notice=notice, issued_at=issued_at
+            account_sid,
+            call_sid,
+            stream,
+            direction,
+            from_,
+            to,
+            notice=notice,
+            attempt_id=attempt_id,
+            issued_at=issued_at,
         )
 
     def _forget_expired(self, now: float) -> None:

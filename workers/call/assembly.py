@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from functools import partial
 
 from agent.checkpoint import SessionCheckpoint
 from agent.context.facts import Facts
-from agent.context.text_model import TextModel
 from agent.conversation.prompt import Opening, open_call
 from agent.conversation.record import (
     CallRecord,
@@ -21,10 +21,8 @@ from agent.conversation.record import (
 )
 from agent.conversation.transcript import Transcript
 from agent.live.dialer import Dialer
-from agent.live.filler import load_filler
 from agent.live.processor import LiveProcessor
 from agent.live.session import LiveSession
-from agent.spec import AgentSpec
 from agent.tools.call_control import built_in_tools
 from agent.tools.declarations import Tool
 from agent.tools.memory import memory_tools
@@ -32,11 +30,14 @@ from agent.tools.runner import ToolRunner
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from telephony.media_stream.transport import MediaStreamTransport
+from workers.call.agents import Agents
+from workers.call.campaign_calls import CampaignCalls
 from workers.call.control import PipelineCallControl
 from workers.call.entry import CallEntry
 from workers.call.greetings import GreetingCache
 from workers.call.journal import CallJournal
 from workers.call.live_call import LearntCalls, LiveCall, elapsed_s, new_record, utc_now
+from workers.call.outcome_tool import outcome_tool
 from workers.call.prewarm import Prewarm
 from workers.call.recording import Recorder, Recording
 from workers.call.records import RecordKeeper
@@ -62,21 +63,20 @@ class Parts:
 
 
 class Assembly:
-    """Makes the parts of streams with one agent.
+    """Makes the parts of streams, each with the agent of its call.
 
     Args:
-        spec: The agent.
-        tools: Its own tools, declared.
+        agents: The worker's own and those of campaigns.
+        campaigns: Keeps what calls come to.
         dialer: Opens Live connections.
         store: Keeps checkpoints.
         records: Keeps records.
         metrics: Counts.
         greetings: Greetings kept from earlier calls.
         worker: This worker's name.
-        recorder: Records both sides; None where the spec does not want it.
-        variables: Values for ``{{ name }}`` in instruction and greeting, beside ``caller`` and
-            ``called``, the two numbers.
-        text_model: Keeps the running summaries; None keeps sentences with facts.
+        recorder: Records both sides where an agent wants it; None: where none does.
+        variables: Values for ``{{ name }}`` in the own agent's instruction and greeting, beside
+            ``caller`` and ``called``, the two numbers.
         prewarm: Connections opened before their streams; None: there are none.
         clock: Monotonic seconds.
     """
@@ -84,8 +84,8 @@ class Assembly:
     def __init__(
         self,
         *,
-        spec: AgentSpec,
-        tools: Mapping[str, Tool],
+        agents: Agents,
+        campaigns: CampaignCalls,
         dialer: Dialer,
         store: CallStore,
         records: RecordKeeper,
@@ -94,12 +94,11 @@ class Assembly:
         worker: str = "",
         recorder: Recorder | None = None,
         variables: Mapping[str, str] | None = None,
-        text_model: TextModel | None = None,
         prewarm: Prewarm | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._spec = spec
-        self._tools = dict(tools)
+        self._agents = agents
+        self._campaigns = campaigns
         self._dialer = dialer
         self._store = store
         self._records = records
@@ -109,14 +108,13 @@ class Assembly:
         self._worker = worker
         self._recorder = recorder
         self._variables = dict(variables or {})
-        self._text_model = text_model
         self._prewarm = prewarm
         self._clock = clock
-        self._filler = load_filler(spec)
 
     def make(self, entry: CallEntry, socket: MediaSocket, started: StartedStream) -> Parts:
         """The parts of a stream that has started."""
-        spec, clock, now = self._spec, self._clock, utc_now()
+        agent, clock, now = self._agents.of(entry), self._clock, utc_now()
+        spec = agent.spec
         before = entry.record or new_record(entry, spec, now)
         before = taken_up(before, ended_at=entry.stream_ended_at, now=now)
         # Where nothing was said yet there is nothing to go on with: the caller is greeted.
@@ -128,20 +126,21 @@ class Assembly:
         recording = self._record(entry, elapsed)
         transport = MediaStreamTransport(socket, started, tap=recording, clock=clock)
         transcript = Transcript(transport.playout, clock, origin_s=origin_s)
-        control = PipelineCallControl(before, self._store, clock=clock, origin_s=origin_s)
+        control = self._control(entry, before, origin_s)
         facts = Facts(before.facts)
 
         journal = CallJournal(
             store=self._store,
             records=self._records,
             ticks=self._ticks,
+            redactor=agent.redactor,
             on_written=self._metrics.checkpoints_written.inc,
         )
         earlier = LearntCalls(
             before.tools, known_s=0.0 if checkpoint is None else checkpoint.handle_s
         )
         tools = ToolRunner(
-            self._all_tools(control, facts, lambda: clock() - origin_s),
+            self._all_tools(entry, control, facts, lambda: clock() - origin_s),
             timeout_s=spec.limits.tool_timeout_s,
             clock=clock,
             origin_s=origin_s,
@@ -161,11 +160,11 @@ class Assembly:
             elapsed_s=elapsed,
             on_move=partial(self._moved, entry, before),
             on_change=lambda soon: journal.changed(soon=soon),
-            filler=self._filler,
+            filler=agent.filler,
             facts=facts,
             notes=entry.notes,
             summary=before.summary,
-            text_model=self._text_model,
+            text_model=agent.text_model,
             on_summary=lambda made, _summary: self._metrics.summary_made(made),
             on_greeting_audio=(
                 partial(self._greetings.keep, spec)
@@ -174,7 +173,10 @@ class Assembly:
             ),
         )
         processor = LiveProcessor(
-            session, pass_caller_audio=bool(spec.processors.agent), clock=clock
+            session,
+            pass_caller_audio=bool(spec.processors.agent),
+            on_key=partial(self._key_pressed, entry, before, session),
+            clock=clock,
         )
         control.attach(processor.send_digits)
         call = LiveCall(
@@ -197,13 +199,12 @@ class Assembly:
         """Open the Live connection of a new call whose stream is on its way."""
         if self._prewarm is None:
             return
-        control = PipelineCallControl(
-            new_record(entry, self._spec, utc_now()), self._store, clock=self._clock, origin_s=0.0
-        )
-        tools = self._all_tools(control, Facts(), lambda: 0.0)
+        spec = self._agents.of(entry).spec
+        control = self._control(entry, new_record(entry, spec, utc_now()), 0.0)
+        tools = self._all_tools(entry, control, Facts(), lambda: 0.0)
         self._prewarm.begin(
             entry.call_sid,
-            self._spec,
+            spec,
             self._fresh(entry),
             [tool.declaration for tool in tools.values()],
         )
@@ -213,14 +214,52 @@ class Assembly:
         if self._prewarm is not None:
             self._prewarm.drop(call_sid)
 
+    def _control(
+        self, entry: CallEntry, record: CallRecord, origin_s: float
+    ) -> PipelineCallControl:
+        return PipelineCallControl(
+            record,
+            opt_out=lambda: self._campaigns.opt_out(entry, "agent"),
+            clock=self._clock,
+            origin_s=origin_s,
+        )
+
     def _all_tools(
-        self, control: PipelineCallControl, facts: Facts, now_s: Callable[[], float]
+        self,
+        entry: CallEntry,
+        control: PipelineCallControl,
+        facts: Facts,
+        now_s: Callable[[], float],
     ) -> dict[str, Tool]:
-        return {
-            **self._tools,
-            **built_in_tools(self._spec, control),
-            **memory_tools(self._spec, facts, now_s),
+        agent, brief = self._agents.of(entry), entry.brief
+        tools = {
+            **agent.tools,
+            **built_in_tools(agent.spec, control),
+            **memory_tools(agent.spec, facts, now_s),
         }
+        if brief is not None and brief.outcome:
+            report = outcome_tool(brief.outcome, partial(self._campaigns.report, entry))
+            tools[report.name] = report
+        return tools
+
+    def _key_pressed(
+        self, entry: CallEntry, record: CallRecord, session: LiveSession, key: str
+    ) -> None:
+        """The key that stops all calls does so whatever the model makes of it."""
+        if entry.brief is None or key != entry.brief.opt_out_key or record.opted_out:
+            return
+        record.opted_out = True
+        self._campaigns.later(self._opt_out_by_key(entry, session, key))
+
+    async def _opt_out_by_key(self, entry: CallEntry, session: LiveSession, key: str) -> bool:
+        written = await self._campaigns.opt_out(entry, "keypad")
+        promise = "that they will not be called again" if written else "that you pass it on"
+        with contextlib.suppress(ValueError):  # the session is over
+            session.add_context(
+                f"The callee pressed {key}: they do not want to be called again. Say {promise}, "
+                "and end the call."
+            )
+        return written
 
     def _opening(
         self,
@@ -235,7 +274,7 @@ class Assembly:
         if notice is None and not before.turns:
             return self._fresh(entry)
         return open_call(
-            self._spec,
+            self._agents.of(entry).spec,
             variables=self._variables_of(entry),
             history=before.turns,
             tools=before.tools,
@@ -245,20 +284,22 @@ class Assembly:
         )
 
     def _fresh(self, entry: CallEntry) -> Opening:
+        spec = self._agents.of(entry).spec
         return open_call(
-            self._spec,
+            spec,
             variables=self._variables_of(entry),
-            greeting_audio=self._greetings.get(self._spec),
+            greeting_audio=self._greetings.get(spec),
         )
 
     def _variables_of(self, entry: CallEntry) -> dict[str, str]:
-        return {"caller": entry.from_, "called": entry.to, **self._variables}
+        own = self._variables if entry.brief is None else entry.brief.variables
+        return {"caller": entry.from_, "called": entry.to, **own}
 
     def _dialer_for(self, call_sid: str) -> Dialer:
         return self._dialer if self._prewarm is None else self._prewarm.dialer_for(call_sid)
 
     def _record(self, entry: CallEntry, elapsed: float) -> Recording | None:
-        if self._recorder is None:
+        if self._recorder is None or not self._agents.of(entry).spec.recording.enabled:
             return None
         offset_ms = elapsed * 1000
         if entry.unclaimed and entry.record is None:

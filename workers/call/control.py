@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable
 
 from agent.conversation.record import CallRecord, DigitRecord
-from workers.store.calls import CallStore
 
 
 class PipelineCallControl:
@@ -18,7 +17,7 @@ class PipelineCallControl:
 
     Args:
         record: The call's; digits and the opt-out are noted in it.
-        store: Where an opt-out is kept at once, because it must outlive this process.
+        opt_out: Has the other side's number never called again; False: not yet.
         clock: Monotonic seconds.
         origin_s: The clock's reading when the call was answered.
     """
@@ -26,13 +25,13 @@ class PipelineCallControl:
     def __init__(
         self,
         record: CallRecord,
-        store: CallStore,
         *,
+        opt_out: Callable[[], Awaitable[bool]],
         clock: Callable[[], float] = time.monotonic,
         origin_s: float,
     ) -> None:
         self._record = record
-        self._store = store
+        self._opt_out = opt_out
         self._clock = clock
         self._origin_s = origin_s
         self._play: Callable[[str], Awaitable[None]] | None = None
@@ -58,7 +57,7 @@ class PipelineCallControl:
             DigitRecord(digit, at_s, sent=True) for digit in digits if digit != ","
         )
 
-    async def opt_out(self) -> None:
-        """Note that this number must not be called again."""
+    async def opt_out(self) -> bool:
+        """Note that this number must not be called again; False: it is not written yet."""
         self._record.opted_out = True
-        self._store.add_event(self._record.call_sid, "opt_out", {})
+        return await self._opt_out()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from agent.checkpoint import SessionCheckpoint
 from agent.context.notes import Notes
 from agent.conversation.record import CallRecord
-from telephony.calls.status import CallStatus
+from telephony.calls.status import AnsweredBy, CallStatus
+from workers.campaign.brief import Brief
 from workers.store.calls import CallRow
+
+if TYPE_CHECKING:
+    from workers.call.agents import LoadedAgent
 
 
 class CallState(StrEnum):
@@ -58,6 +63,17 @@ class CallEntry:
     transfer_to: str | None = None
     last_resort: bool = False
     """The transfer stands in for an agent that cannot go on: there is nothing to come back to."""
+    briefed: bool = False
+    """It is known whether a campaign has to do with it."""
+    brief: Brief | None = None
+    """What its campaign has it know; None: there is none."""
+    agent: LoadedAgent | None = None
+    """Its campaign's; None: the worker's own."""
+    answered_at: float | None = None
+    """When Twilio asked what to do with it, answered, by the Unix clock."""
+    answered_by: AnsweredBy | None = None
+    """Detection's verdict, where it came to this process."""
+    abandonment_judged: bool = False
     notes: Notes = field(default_factory=Notes)
     """What operators and functions have its model know."""
     briefing: str | None = None

@@ -24,6 +24,7 @@ from agent.conversation.record import (
     TurnRecord,
     copy_of,
 )
+from agent.conversation.redaction import Redactor
 from workers.call.entry import CallEntry
 from workers.call.records import RecordKeeper
 from workers.call.ticks import Ticks
@@ -86,6 +87,7 @@ class CallJournal:
         records: Its redactor takes out what must not be stored; what its one thread is handed is
             done in order.
         ticks: When calls write together.
+        redactor: Of the call's agent; None: ``records``' own.
         on_written: Told when something was handed to the store.
     """
 
@@ -95,11 +97,12 @@ class CallJournal:
         store: CallStore,
         records: RecordKeeper,
         ticks: Ticks,
+        redactor: Redactor | None = None,
         on_written: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_written = on_written
         self._store = store
-        self._redactor = records.redactor
+        self._redactor = redactor or records.redactor
         self._executor = records.executor
         self._call: Journalled | None = None
         self._ticks = ticks

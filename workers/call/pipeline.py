@@ -12,14 +12,12 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import cast
 
 import structlog
 from pipecat.frames.frames import EndFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
-from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.workers.runner import WorkerRunner
 
 from agent.audio import INPUT_RATE_HZ, OUTPUT_RATE_HZ
@@ -27,13 +25,13 @@ from agent.conversation.record import (
     EndReason,
 )
 from agent.live.session_events import FORCED, SessionEnd
-from agent.spec import AgentSpec
-from agent.tools.declarations import import_reference
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from telephony.media_stream.transport import StreamEnd
 from workers.call.active import ActiveCalls
+from workers.call.agents import Agents
 from workers.call.assembly import Assembly, Parts
+from workers.call.campaign_calls import CampaignCalls
 from workers.call.entry import CallEntry
 from workers.call.handover import handover
 from workers.call.journal import CallJournal
@@ -65,10 +63,11 @@ ClaimLater = Callable[[CallEntry], Awaitable[RecalledCall | None]]
 
 
 class CallRunner:
-    """Serves the streams of calls with one agent; one per process.
+    """Serves the streams of calls; one per process.
 
     Args:
-        spec: The agent.
+        agents: The agents of calls.
+        campaigns: Told of each call that is over.
         assembly: Makes the parts of a stream.
         active: Is told what is to become of a call.
         records: Keeps records.
@@ -80,7 +79,8 @@ class CallRunner:
     def __init__(
         self,
         *,
-        spec: AgentSpec,
+        agents: Agents,
+        campaigns: CampaignCalls,
         assembly: Assembly,
         active: ActiveCalls,
         records: RecordKeeper,
@@ -90,26 +90,20 @@ class CallRunner:
     ) -> None:
         self.live: dict[str, LiveCall] = {}
         """Calls with a stream, by call SID, until their record is handed to the store."""
-        self._spec = spec
+        self._agents = agents
+        self._campaigns = campaigns
         self._assembly = assembly
         self._active = active
         self._records = records
         self._metrics = metrics
         self._claim_later = claim_later
         self._observers = observers
-        self._processors = {
-            side: [cast(type[FrameProcessor], import_reference(name, spec)) for name in names]
-            for side, names in (
-                ("caller", spec.processors.caller),
-                ("agent", spec.processors.agent),
-            )
-        }
 
     async def __call__(self, entry: CallEntry, socket: MediaSocket, started: StartedStream) -> None:
         """Serve one stream of a call to its end; the socket is closed by then or may be."""
         parts = self._assembly.make(entry, socket, started)
         call, recording, journal = parts.call, parts.recording, parts.journal
-        _log.info("stream.started", agent=self._spec.name, stream=entry.streams)
+        _log.info("stream.started", agent=self._agents.of(entry).spec.name, stream=entry.streams)
         self.live[entry.call_sid] = call
         try:
             journal.start()
@@ -153,8 +147,9 @@ class CallRunner:
         """Run stream, session and pipeline until one of them ends, then end the others."""
         call, live, journal = parts.call, parts.processor, parts.journal
         source, sink = call.transport.input(), call.transport.output()
-        caller = [make() for make in self._processors["caller"]]
-        agent = [make() for make in self._processors["agent"]]
+        served_by = self._agents.of(call.entry)
+        caller = [make() for make in served_by.caller_processors]
+        agent = [make() for make in served_by.agent_processors]
         observers = list(self._observers())
         if not observers:
             # With nobody between or watching, audio need not be pushed Pipecat's way, which costs
@@ -242,7 +237,7 @@ class CallRunner:
             case Apologise():
                 active.apologise(entry)
             case DialTransfer(to, last_resort):
-                text = handover(call.record(), self._spec, last_resort=last_resort)
+                text = handover(call.record(), self._agents.of(entry).spec, last_resort=last_resort)
                 active.transfer(entry, to, last_resort=last_resort, briefing=text)
             case LetGo():
                 active.hand_over(entry)
@@ -264,7 +259,12 @@ class CallRunner:
         entry.record = record
         entry.checkpoint = call.checkpoint()
         # The next stream of this call works with what was said; what is stored must not hold it.
-        await self._records.keep(record, fence=entry.fence, final=not call.unfinished)
+        redactor = self._agents.of(entry).redactor
+        await self._records.keep(
+            record, fence=entry.fence, final=not call.unfinished, redactor=redactor
+        )
+        if not call.unfinished:
+            self._campaigns.closed(entry)
 
 
 async def _run_to_the_end(runner: WorkerRunner, pipeline: Pipeline) -> None:

@@ -122,7 +122,13 @@ class MediaEndpoint:
             ticket = services.tickets.redeem(
                 started.ticket, account_sid=start.account_sid, call_sid=start.call_sid
             )
-            with services.active.stream(await services.takeover.started(ticket)) as entry:
+            entry = await services.takeover.started(ticket)
+            if ticket.stream == 1 and entry.answered_at is None:
+                entry.answered_at = ticket.issued_at
+            if not await services.campaigns.brief(entry, ticket.attempt_id):
+                # Twilio asks what is next, and is told.
+                services.active.apologise(entry)
+            with services.active.stream(entry):
                 try:
                     await services.run_call(entry, socket, started)
                 except Exception:  # noqa: BLE001  the edge of a call: logged, the caller gets another try

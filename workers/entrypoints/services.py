@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from agent.spec import AgentSpec
 from telephony.calls.twiml import Spoken
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
 from workers.call.active import ActiveCalls
+from workers.call.agents import Agents
+from workers.call.campaign_calls import CampaignCalls
 from workers.call.entry import CallEntry
 from workers.call.takeover import Takeover
 from workers.metrics import Metrics
@@ -24,6 +26,17 @@ comes next: ``ActiveCalls.finish``, ``apologise``, ``transfer`` or ``hand_over``
 where the stream was lost. It leaves record and checkpoint in the entry for a stream that may
 follow."""
 
+
+class CallSteering(Protocol):
+    """What is asked of Twilio about a call that goes on (``telephony.calls.rest.TwilioRest``)."""
+
+    async def hang_up(self, call_sid: str) -> None:
+        """End it; raises ``CarrierError``."""
+
+    async def redirect(self, call_sid: str, document: str) -> None:
+        """Replace what it is doing by a TwiML document; raises ``CarrierError``."""
+
+
 REFUSAL = Spoken("All our lines are busy. Please call again in a few minutes.", "en-US")
 
 
@@ -32,17 +45,16 @@ class Services:
     """One worker's parts."""
 
     settings: TwilioSettings
-    spec: AgentSpec
+    agents: Agents
+    campaigns: CampaignCalls
+    rest: CallSteering
     store: CallStore
     active: ActiveCalls
     takeover: Takeover
     tickets: TicketBook
     metrics: Metrics
     run_call: RunCall
-    apology: Spoken
     refusal: Spoken = REFUSAL
-    announcement: Spoken | None = None
-    """Said before the stream is opened, such as that the call is recorded."""
     prewarm: Callable[[CallEntry], None] = lambda _entry: None
     """Opens the Live connection of a call whose stream is on its way."""
     close_record: Callable[[CallEntry], None] = lambda _entry: None

@@ -1,15 +1,16 @@
 """Twilio's HTTP requests: check, decide, answer with TwiML or with nothing.
 
 A request that does not carry Twilio's signature is answered with 403 and leaves no trace but a
-count. ``/voice`` waits for nothing; what is next in a call that goes on is decided from the store,
-which is waited for with a deadline, because any worker may have served it.
+count. ``/voice`` waits for nothing but, with a deadline, for what a campaign knows of the call.
+What is next in a call that goes on is decided from the store, which is waited for with a deadline,
+because any worker may have served it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -19,17 +20,18 @@ from starlette.routing import Route
 from telephony.calls import twiml
 from telephony.calls.signature import SignatureCheck
 from telephony.calls.status import advance
+from telephony.calls.twiml import Spoken
 from telephony.calls.webhooks import (
     CallRequest,
     Form,
     StreamEvent,
-    read_amd_report,
     read_call_request,
     read_dial_ended,
     read_status_report,
     read_stream_report,
 )
 from telephony.errors import MalformedWebhook, SignatureRejected
+from workers.call.campaign_calls import WRITE_DEADLINE_S
 from workers.call.entry import CallEntry, CallState
 from workers.call.handover import handover
 from workers.call.steering import (
@@ -43,6 +45,7 @@ from workers.call.steering import (
     continue_call,
 )
 from workers.call.takeover import TRANSFER_FAILED, closed
+from workers.entrypoints.machines import MachineWebhooks, attempt_of
 from workers.entrypoints.services import Services
 from workers.store.calls import StoreUnavailable
 
@@ -63,6 +66,7 @@ class Webhooks:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._signature = SignatureCheck(services.settings)
+        self._machines = MachineWebhooks(services)
 
     def routes(self) -> list[Route]:
         """Every path with its handler behind the signature check."""
@@ -73,7 +77,8 @@ class Webhooks:
             twiml.WHISPER_PATH: self._whisper,
             twiml.STATUS_PATH: self._status,
             twiml.STREAM_STATUS_PATH: self._stream_status,
-            twiml.AMD_PATH: self._amd,
+            twiml.AMD_PATH: self._machines.amd,
+            twiml.MESSAGE_LEFT_PATH: self._machines.message_left,
         }
         return [
             Route(path, self._signed(path, handler), methods=["POST"])
@@ -110,9 +115,12 @@ class Webhooks:
         self._services.metrics.requests_refused.labels(path, reason).inc()
         return Response(text, status_code=status, media_type="text/plain")
 
-    async def _voice(self, _request: Request, form: Form) -> Response:
-        """A new call, inbound or answered outbound: open its stream."""
-        request = read_call_request(form)
+    async def _voice(self, asked: Request, form: Form) -> Response:
+        """A new call, inbound or answered outbound: open its stream.
+
+        A campaign's is asked about first, soon: without its brief it gets the apology.
+        """
+        request, attempt_id = read_call_request(form), attempt_of(asked)
         services = self._services
         if request.status.terminal:
             return _twiml(twiml.hang_up())
@@ -124,15 +132,32 @@ class Webhooks:
             to=request.to,
         )
         if entry is None:
-            return self._no_room(request)
+            return self._no_room(request, attempt_id)
+        if entry.answered_at is None:
+            entry.answered_at = services.wall()
         entry.status = advance(entry.status, request.status)
         _log.info("call.announced", call_sid=entry.call_sid, direction=entry.direction)
+        if not await services.campaigns.brief(entry, attempt_id, announced=True):
+            self._let_down(attempt_id, entry.call_sid)
+            return await self._carry_out(entry, Apologise())
         if services.active.get(entry.call_sid) is entry and not entry.streams:
             services.prewarm(entry)
-        return self._connect(entry, stream=1, announcement=services.announcement)
+        announcement = services.agents.of(entry).announcement
+        return self._connect(entry, stream=1, announcement=announcement, attempt_id=attempt_id)
 
-    def _no_room(self, request: CallRequest) -> Response:
+    def _let_down(self, attempt_id: int | None, call_sid: str) -> None:
+        """We have called somebody and have nobody for them: the campaign's brake shall know."""
+        if attempt_id is not None:
+            self._services.campaigns.abandoned(attempt_id, call_sid)
+
+    def _no_room(self, request: CallRequest, attempt_id: int | None) -> Response:
         services = self._services
+        if attempt_id is not None:
+            # They did not call us: no line is busy, and nobody else waits for them.
+            services.metrics.calls_refused.labels("apology").inc()
+            _log.warning("call.refused", call_sid=request.call_sid, attempt=attempt_id)
+            self._let_down(attempt_id, request.call_sid)
+            return _twiml(twiml.say_and_hang_up(services.agents.own.apology))
         forward_to = services.settings.forward_number
         services.metrics.calls_refused.labels("forward" if forward_to else "say").inc()
         _log.warning("call.refused", call_sid=request.call_sid, open=services.active.open_calls)
@@ -144,11 +169,14 @@ class Webhooks:
         """A stream has ended: what is next?"""
         asked = read_call_request(form)
         ended = _number(request.query_params.get(twiml.STREAM_QUERY))
+        attempt_id = attempt_of(request)
         entry = await self._services.takeover.asked(asked, ended=ended)
+        if not await self._services.campaigns.brief(entry, attempt_id):
+            return await self._carry_out(entry, Apologise())
         if ended is not None and ended < entry.streams and entry.undecided:
             # This was answered before: by now the next stream may be open, and must not be ended
             # for it. Its ticket opens no second one.
-            return self._connect(entry, stream=ended + 1)
+            return self._connect(entry, stream=ended + 1, attempt_id=attempt_id)
         # A stream that has said what is next may take its time to end; only where it has not, or
         # where another one is to follow, must it be over.
         ended_here = not entry.undecided or await self._ended(entry)
@@ -158,8 +186,11 @@ class Webhooks:
         if not ended_here:
             return await self._carry_out(entry, Apologise())
         services = self._services
+        spec = services.agents.of(entry).spec
         return await self._carry_out(
-            entry, continue_call(entry, services.spec, now=services.wall())
+            entry,
+            continue_call(entry, spec, now=services.wall()),
+            attempt_id=attempt_id,
         )
 
     async def _transfer_result(self, _request: Request, form: Form) -> Response:
@@ -170,6 +201,8 @@ class Webhooks:
             entry.call_sid, "transfer", {"status": result.status, "bridged": result.bridged}
         )
         step = after_transfer(entry, result)
+        if isinstance(step, Reconnect) and not await self._services.campaigns.brief(entry, None):
+            step = Apologise()
         # A number that cannot be dialled is back before the old stream is cleared away. Where this
         # was answered before, the stream is a new one.
         if (
@@ -189,12 +222,13 @@ class Webhooks:
         services = self._services
         call_sid = request.query_params.get(twiml.CALL_QUERY, "")
         entry = services.active.get(call_sid)
-        text = entry.briefing if entry is not None else await self._recalled_briefing(call_sid)
-        if text is None:
+        if entry is None:
+            return _twiml(twiml.whisper(await self._recalled_briefing(call_sid)))
+        if entry.briefing is None:
             return _twiml(twiml.whisper(None))
-        return _twiml(twiml.whisper(replace(services.apology, text=text)))
+        return _twiml(twiml.whisper(services.agents.of(entry).spoken(entry.briefing)))
 
-    async def _recalled_briefing(self, call_sid: str) -> str | None:
+    async def _recalled_briefing(self, call_sid: str) -> Spoken | None:
         services = self._services
         try:
             call = await services.store.recall(call_sid, deadline_s=WHISPER_DEADLINE_S)
@@ -202,9 +236,13 @@ class Webhooks:
             return None
         if call is None or call.record is None or call.row.state != CallState.TRANSFER:
             return None
-        return handover(call.record, services.spec, last_resort=call.row.last_resort)
+        # In the own agent's voice and by its redaction, which the record has gone through before by
+        # the call's own: who is being connected waits for no more questions.
+        own = services.agents.own
+        text = handover(call.record, own.spec, last_resort=call.row.last_resort)
+        return None if text is None else own.spoken(text)
 
-    async def _status(self, _request: Request, form: Form) -> Response:
+    async def _status(self, request: Request, form: Form) -> Response:
         report = read_status_report(form)
         services = self._services
         known = services.active.get(report.call_sid)
@@ -214,6 +252,16 @@ class Webhooks:
             # Its last stream did not know that it was the last.
             services.close_record(entry)
         services.store.add_event(report.call_sid, "status", asdict(report))
+        attempt_id = attempt_of(request)
+        if attempt_id is not None:
+            # What is lost here is found by whoever looks for attempts without news.
+            await services.campaigns.once(
+                "status",
+                lambda: services.campaigns.briefs.note_status(
+                    attempt_id, report, deadline_s=WRITE_DEADLINE_S
+                ),
+                report.call_sid,
+            )
         return _nothing()
 
     async def _stream_status(self, _request: Request, form: Form) -> Response:
@@ -230,11 +278,6 @@ class Webhooks:
             )
         return _nothing()
 
-    async def _amd(self, _request: Request, form: Form) -> Response:
-        report = read_amd_report(form)
-        self._services.store.add_event(report.call_sid, "amd", asdict(report))
-        return _nothing()
-
     async def _ended(self, entry: CallEntry) -> bool:
         """Wait for the end of the stream before, since the next one would be refused."""
         ended = await self._services.active.stream_ended(entry)
@@ -242,8 +285,11 @@ class Webhooks:
             _log.error("call.stream_stuck", call_sid=entry.call_sid)
         return ended
 
-    async def _carry_out(self, entry: CallEntry, step: Step) -> Response:
+    async def _carry_out(
+        self, entry: CallEntry, step: Step, *, attempt_id: int | None = None
+    ) -> Response:
         services = self._services
+        agent = services.agents.of(entry)
         name = type(step).__name__
         services.metrics.calls_continued.labels(name).inc()
         _log.info("call.continued", call_sid=entry.call_sid, step=name, streams=entry.streams)
@@ -253,7 +299,7 @@ class Webhooks:
                 return _twiml(twiml.hang_up())
             case Apologise():
                 self._finish(entry)
-                return _twiml(twiml.say_and_hang_up(services.apology))
+                return _twiml(twiml.say_and_hang_up(agent.apology))
             case DialTransfer(to, last_resort):
                 # Twilio shows the caller's number by default; of a call we placed, ours.
                 outbound = entry.direction.startswith("outbound")
@@ -263,7 +309,7 @@ class Webhooks:
                     services.active.transfer(entry, to, last_resort=last_resort)
                 # What another worker knows of it is asked when somebody has answered.
                 known_here = services.active.get(entry.call_sid) is entry
-                briefed = entry.briefing if known_here else services.spec.context.briefing
+                briefed = entry.briefing if known_here else agent.spec.context.briefing
                 briefed_call = entry.call_sid if briefed else None
                 return _twiml(
                     twiml.dial(
@@ -279,7 +325,9 @@ class Webhooks:
                     services.active.note_unserved(entry)
                     await services.store.settled()
                 notice = TRANSFER_FAILED if notice else ""
-                return self._connect(entry, stream=entry.streams + 1, notice=notice)
+                return self._connect(
+                    entry, stream=entry.streams + 1, notice=notice, attempt_id=attempt_id
+                )
             case LetGo():
                 raise AssertionError("a stream's own")
 
@@ -302,8 +350,11 @@ class Webhooks:
         stream: int,
         announcement: twiml.Spoken | None = None,
         notice: str = "",
+        attempt_id: int | None = None,
     ) -> Response:
         services = self._services
+        if attempt_id is None and entry.brief is not None:
+            attempt_id = entry.brief.attempt_id
         ticket = services.tickets.issue(
             account_sid=entry.account_sid,
             call_sid=entry.call_sid,
@@ -312,10 +363,15 @@ class Webhooks:
             from_=entry.from_,
             to=entry.to,
             notice=notice,
+            attempt_id=attempt_id,
         )
         return _twiml(
             twiml.connect_stream(
-                services.settings, ticket=ticket, stream=stream, announcement=announcement
+                services.settings,
+                ticket=ticket,
+                stream=stream,
+                announcement=announcement,
+                attempt_id=attempt_id,
             )
         )
 

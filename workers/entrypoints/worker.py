@@ -14,18 +14,16 @@ from pipecat.observers.base_observer import BaseObserver
 
 from agent.context.summarizer import GeminiTextModel
 from agent.context.text_model import TextModelFailed
-from agent.conversation.redaction import Redactor
-from agent.errors import AgentSpecError, LiveConnectRefused
-from agent.live.config import window_issues
+from agent.errors import LiveConnectRefused
 from agent.live.dialer import LiveDialer
-from agent.live.filler import filler_issues
 from agent.spec import AgentSpec
-from agent.tools.declarations import importable_issues, load_tools
-from telephony.calls.twiml import Spoken
+from telephony.calls.rest import TwilioRest
 from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
 from workers.call.active import ActiveCalls
+from workers.call.agents import Agents, check_agent, loaded_agent
 from workers.call.assembly import Assembly
+from workers.call.campaign_calls import CampaignCalls
 from workers.call.entry import CallEntry
 from workers.call.greetings import GreetingCache
 from workers.call.messages import MessagePoller
@@ -34,6 +32,7 @@ from workers.call.prewarm import Prewarm
 from workers.call.recording import Recorder
 from workers.call.records import RecordKeeper
 from workers.call.takeover import Takeover
+from workers.dialling.briefs import SqlBriefs
 from workers.entrypoints.asgi import Gather, create_app
 from workers.entrypoints.fleet import in_fleet
 from workers.entrypoints.server import WebServer
@@ -95,9 +94,7 @@ async def run_worker(
     dialer = LiveDialer(settings.live())
     text_model = _text_model(settings, spec)
     twilio = _checked(settings, dialer, text_model)
-    if issues := [*importable_issues(spec), *filler_issues(spec), *window_issues(spec)]:
-        raise AgentSpecError(issues)
-    tools = load_tools(spec)
+    check_agent(spec)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = SqlCallStore(settings.database)
     metrics = Metrics()
@@ -108,13 +105,23 @@ async def run_worker(
     active = ActiveCalls(settings.max_calls, store, worker=worker_name(), on_over=over)
     active.on_taken = metrics.calls_lost_to_others.inc
     metrics.checkpoint_writes_refused.set_function(lambda: store.refused)
-    records = RecordKeeper(store, Redactor(spec.redaction))
     greetings = GreetingCache(settings.data_dir)
     greetings.get(spec)
-    recorder = Recorder(settings.data_dir / "recordings") if spec.recording.enabled else None
+    text_models = _TextModels(settings, spec, text_model)
+    agents = Agents(
+        loaded_agent(spec, text_model=text_model),
+        text_model=text_models.of,
+        prepare=greetings.get,
+    )
+    records = RecordKeeper(store, agents.own.redactor)
+    # A campaign's agent may want what the worker's own does not.
+    recorder = Recorder(settings.data_dir / "recordings")
+    asker = store.new_asker()
+    campaigns = CampaignCalls(SqlBriefs(asker), agents, store, metrics)
+    rest = TwilioRest(twilio)
     assembly = Assembly(
-        spec=spec,
-        tools=tools,
+        agents=agents,
+        campaigns=campaigns,
         dialer=dialer,
         store=store,
         records=records,
@@ -123,12 +130,12 @@ async def run_worker(
         worker=active.worker,
         recorder=recorder,
         variables=variables,
-        text_model=text_model,
         prewarm=prewarm,
     )
     takeover = Takeover(active, store, on_lost=metrics.streams_lost.inc)
     runner = CallRunner(
-        spec=spec,
+        agents=agents,
+        campaigns=campaigns,
         assembly=assembly,
         active=active,
         records=records,
@@ -138,17 +145,17 @@ async def run_worker(
     )
     services = Services(
         settings=twilio,
-        spec=spec,
+        agents=agents,
+        campaigns=campaigns,
+        rest=rest,
         store=store,
         active=active,
         takeover=takeover,
         tickets=TicketBook(settings.ticket_secret.get_secret_value()),
         metrics=metrics,
         run_call=runner,
-        apology=Spoken(spec.apology, spec.apology_language or spec.language, spec.apology_voice),
-        announcement=_announcement(spec),
         prewarm=assembly.prewarm,
-        close_record=partial(_close_record, records),
+        close_record=partial(_close_record, records, agents, campaigns),
         on_over=over,
     )
     sweeper = asyncio.create_task(_sweep(active), name="sweeper")
@@ -183,7 +190,7 @@ async def run_worker(
                 runner,
                 store,
                 metrics,
-                recorder,
+                recorder if spec.recording.enabled else None,
                 dialer,
                 text_model,
                 drainer,
@@ -193,14 +200,15 @@ async def run_worker(
         await messages.close()
         if prewarm is not None:
             await prewarm.close()
-        if text_model is not None:
-            await text_model.close()
+        await text_models.close()
+        await rest.close()
+        await campaigns.close()
+        asker.close()
         await asyncio.to_thread(records.close)
         await store.close(deadline_s=CLOSE_TIMEOUT_S)
         # Both wait for their threads.
         await asyncio.to_thread(greetings.close)
-        if recorder is not None:
-            await asyncio.to_thread(recorder.close)
+        await asyncio.to_thread(recorder.close)
 
 
 def _prewarm(settings: WorkerSettings, dialer: LiveDialer, metrics: Metrics) -> Prewarm | None:
@@ -209,9 +217,13 @@ def _prewarm(settings: WorkerSettings, dialer: LiveDialer, metrics: Metrics) -> 
     return Prewarm(dialer, on_outcome=lambda outcome: metrics.prewarm.labels(outcome.value).inc())
 
 
-def _close_record(records: RecordKeeper, entry: CallEntry) -> None:
+def _close_record(
+    records: RecordKeeper, agents: Agents, campaigns: CampaignCalls, entry: CallEntry
+) -> None:
     if entry.record is not None:
-        records.keep_later(entry.record, fence=entry.fence, final=True)
+        redactor = agents.of(entry).redactor
+        records.keep_later(entry.record, fence=entry.fence, final=True, redactor=redactor)
+    campaigns.closed(entry)
 
 
 async def _sweep(active: ActiveCalls) -> None:
@@ -226,6 +238,36 @@ def _text_model(settings: WorkerSettings, spec: AgentSpec) -> GeminiTextModel | 
     if summary.model is None:
         return None
     return GeminiTextModel(summary.model, settings.text_model(), max_chars=summary.max_chars)
+
+
+class _TextModels:
+    """The worker's own text model, and those of campaigns' agents that want another one."""
+
+    def __init__(
+        self, settings: WorkerSettings, own: AgentSpec, model: GeminiTextModel | None
+    ) -> None:
+        self._settings = settings
+        # Bound: one for each name and size that the agents of campaigns have.
+        self._made: dict[tuple[str | None, int], GeminiTextModel | None] = {
+            _summarised_by(own): model
+        }
+
+    def of(self, spec: AgentSpec) -> GeminiTextModel | None:
+        """The model of an agent; its client is made when it is first asked."""
+        key = _summarised_by(spec)
+        if key not in self._made:
+            self._made[key] = _text_model(self._settings, spec)
+        return self._made[key]
+
+    async def close(self) -> None:
+        """Let go of all of them."""
+        for model in self._made.values():
+            if model is not None:
+                await model.close()
+
+
+def _summarised_by(spec: AgentSpec) -> tuple[str | None, int]:
+    return spec.context.summary.model, spec.context.summary.max_chars
 
 
 async def _prepare(text_model: GeminiTextModel | None) -> None:
@@ -268,10 +310,3 @@ def _over(metrics: Metrics, prewarm: Prewarm | None, entry: CallEntry) -> None:
         prewarm.drop(entry.call_sid)
     if entry.record is not None:
         metrics.call_ended(entry.record)
-
-
-def _announcement(spec: AgentSpec) -> Spoken | None:
-    text = spec.recording.announcement
-    if not spec.recording.enabled or text is None:
-        return None
-    return Spoken(text, spec.apology_language or spec.language, spec.apology_voice)

@@ -49,6 +49,10 @@ class SqlCallStore:
         self._writer.put(lambda _connection: None)
         self._asker = Asker(self._engine, self._writer.tried)
 
+    def new_asker(self) -> Asker:
+        """Threads of their own for questions that must not hold up those of calls."""
+        return Asker(self._engine, self._writer.tried)
+
     @property
     def lost(self) -> int:
         """Writes that were given up so far."""

@@ -94,5 +94,12 @@ async def test_line_that_refuses_digits_is_told_to_the_model() -> None:
 async def test_opt_out_is_noted() -> None:
     """The wish reaches the call."""
     control = FakeCallControl()
-    await run(control, "opt_out")
+    response, _ = await run(control, "opt_out")
     assert control.opted_out
+    assert response.response == {"output": "noted; this number will not be called again"}
+
+
+async def test_opt_out_that_is_not_written_is_not_promised() -> None:
+    """The model hears that it is late, and says no more than that."""
+    response, _ = await run(FakeCallControl(writes=False), "opt_out")
+    assert "do not promise" in response.response["output"]

@@ -14,13 +14,15 @@ import httpx
 from starlette.types import ASGIApp
 
 from agent.spec import AgentSpec
-from telephony.calls.twiml import Spoken
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from telephony.media_stream.ticket import TicketBook
 from telephony.settings import TwilioSettings
+from tests.fakes.briefs import MemoryBriefs
 from tests.fakes.store import MemoryCallStore
 from workers.call.active import ActiveCalls
+from workers.call.agents import Agents, loaded_agent
+from workers.call.campaign_calls import CampaignCalls
 from workers.call.entry import CallEntry
 from workers.call.takeover import Takeover
 from workers.entrypoints.asgi import create_app
@@ -31,8 +33,8 @@ TOKEN = "token-of-the-account"
 ACCOUNT = "AC" + "0" * 32
 CALL = "CA" + "1" * 32
 STREAM = "MZ" + "2" * 32
-SORRY = Spoken("We are sorry.")
-BAKERY = AgentSpec("bakery", "You are a baker.")
+SORRY = "We are sorry."
+BAKERY = AgentSpec("bakery", "You are a baker.", apology=SORRY)
 
 
 def sign(url: str, fields: list[tuple[str, str]] | None = None, token: str = TOKEN) -> str:
@@ -71,6 +73,25 @@ class Served:
         self.entries.append(entry)
 
 
+@dataclass
+class FakeRest:
+    """Twilio's REST API, as far as it acts on calls."""
+
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def hang_up(self, call_sid: str) -> None:
+        self._ask("hang_up", call_sid)
+
+    async def redirect(self, call_sid: str, document: str) -> None:
+        self._ask("redirect", call_sid, document)
+
+    def _ask(self, *what: str) -> None:
+        self.asked.append(what)
+        if self.error is not None:
+            raise self.error
+
+
 class App:
     def __init__(
         self,
@@ -80,7 +101,6 @@ class App:
         public_url: str = "https://voice.example",
         forward_number: str | None = None,
         start_timeout_s: float = 5.0,
-        apology: Spoken = SORRY,
         spec: AgentSpec = BAKERY,
         elsewhere: bool = False,
     ) -> None:
@@ -96,10 +116,18 @@ class App:
         self.prewarmed: list[CallEntry] = []
         self.closed: list[CallEntry] = []
         """Calls whose record was closed without a stream."""
+        self.briefs = MemoryBriefs()
+        self.agents = Agents(loaded_agent(spec))
+        self.campaigns = CampaignCalls(
+            self.briefs, self.agents, self.store, self.metrics, wall=lambda: self.wall
+        )
+        self.rest = FakeRest()
         self.app: ASGIApp = create_app(
             Services(
                 settings=self.settings,
-                spec=spec,
+                agents=self.agents,
+                campaigns=self.campaigns,
+                rest=self.rest,
                 store=self.store,
                 active=self.active,
                 takeover=self.takeover,
@@ -107,7 +135,6 @@ class App:
                 tickets=self.tickets,
                 metrics=self.metrics,
                 run_call=run_call or self.served,
-                apology=apology,
                 prewarm=self.prewarmed.append,
                 close_record=self.closed.append,
                 start_timeout_s=start_timeout_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -12,11 +13,10 @@ import httpx
 import pytest
 
 from agent.conversation.record import CallRecord, SummaryRecord, TurnRecord
-from telephony.calls.twiml import Spoken
 from telephony.media_stream.handshake import StartedStream
 from telephony.media_stream.ports import MediaSocket
 from telephony.media_stream.ticket import Ticket
-from tests.workers.entrypoints.app import ACCOUNT, CALL, App, redirect, ticket, verbs
+from tests.workers.entrypoints.app import ACCOUNT, BAKERY, CALL, App, redirect, ticket, verbs
 from workers.call.active import ActiveCalls, StreamRefused
 from workers.call.entry import CallEntry, CallState
 from workers.call.takeover import TRANSFER_FAILED, Takeover
@@ -305,7 +305,10 @@ async def test_briefing_is_said_to_whoever_answers(app: App) -> None:
 
 async def test_briefing_is_said_with_the_apologys_voice() -> None:
     """Language and voice are of the agent's file."""
-    app = App(apology=Spoken("Es tut uns leid.", "de-DE", "Polly.Vicki"))
+    spec = replace(
+        BAKERY, apology="Es tut uns leid.", language="de-DE", apology_voice="Polly.Vicki"
+    )
+    app = App(spec=spec)
     await app.announce()
     entry = app.active.get(CALL)
     assert entry is not None

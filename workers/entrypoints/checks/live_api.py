@@ -79,5 +79,6 @@ class _NoCall:
     async def send_digits(self, digits: str) -> None:
         """There is no phone."""
 
-    async def opt_out(self) -> None:
+    async def opt_out(self) -> bool:
         """There is nobody."""
+        return False

@@ -1,0 +1,72 @@
+"""What a call has to know of a contact, and what the agent reports about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from sqlalchemy import Connection, desc, nulls_last, select, update
+
+from workers.campaign.model import Campaign, CampaignState, Contact
+from workers.store.campaign_schema import attempts, campaigns, contacts
+from workers.store.campaigns.rows import contact_of, definition_of
+
+# One number in so many campaigns; the newest ones are looked at.
+_MOST: Final = 20
+# In neither is anybody called for it.
+_NOT_OURS: Final = (CampaignState.DRAFT.value, CampaignState.CANCELLED.value)
+
+
+def load_contact(connection: Connection, contact_id: int) -> Contact | None:
+    """A contact; None where there is none."""
+    row = connection.execute(select(contacts).where(contacts.c.id == contact_id)).one_or_none()
+    return None if row is None else contact_of(row)
+
+
+def contact_who_calls(
+    connection: Connection, *, caller: str, called: str
+) -> tuple[Campaign, Contact] | None:
+    """Whom a number belongs to that calls a campaign's number.
+
+    Where it is a contact of several campaigns, the one that has called it last from that number;
+    else the one that came last.
+
+    Args:
+        connection: Within a transaction.
+        caller: Their number, E.164.
+        called: Ours.
+    """
+    rows = connection.execute(
+        select(contacts, campaigns.c.definition)
+        .join(campaigns, campaigns.c.id == contacts.c.campaign_id)
+        .where(contacts.c.number == caller, campaigns.c.state.not_in(_NOT_OURS))
+        .order_by(contacts.c.id.desc())
+        .limit(_MOST)
+    ).all()
+    found = [
+        (definition, contact_of(row))
+        for row in rows
+        if called in (definition := definition_of(row.definition)).callers
+    ]
+    if len(found) > 1:
+        newest = connection.execute(
+            select(attempts.c.contact_id)
+            .where(attempts.c.number == caller, attempts.c.caller == called)
+            .order_by(nulls_last(desc(attempts.c.asked_at)))
+            .limit(1)
+        ).scalar_one_or_none()
+        found.sort(key=lambda each: each[1].contact_id != newest)
+    return found[0] if found else None
+
+
+def keep_report(connection: Connection, contact_id: int, fields: Mapping[str, object]) -> None:
+    """Keep what the agent reports, in place of what it has reported before.
+
+    Args:
+        connection: Within a transaction that may write.
+        contact_id: Of the contact; where there is none, nothing is kept.
+        fields: By the names of the campaign's file, as JSON knows them.
+    """
+    text = orjson.dumps(dict(fields)).decode()
+    connection.execute(update(contacts).where(contacts.c.id == contact_id).values(report=text))
