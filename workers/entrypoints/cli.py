@@ -15,6 +15,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from workers.entrypoints.campaign.commands import register as register_campaign_commands
+from workers.entrypoints.campaign.looking import register as register_campaign_looking
+
 
 class ExportFormat(StrEnum):
     """What a call's record is written as."""
@@ -127,6 +130,22 @@ def serve(
     from workers.entrypoints.serve import run_serve
 
     sys.exit(run_serve(agent=agent, host=host, port=port, processes=processes))
+
+
+@app.command()
+def up(
+    agent: AgentOption = None,
+    host: HostOption = "0.0.0.0",  # noqa: S104 - as in serve
+    port: PortOption = 8080,
+    concurrency: Annotated[
+        int, typer.Option(help="Processes that dial and do what else campaigns need.", min=1)
+    ] = 4,
+) -> None:
+    """Take calls and dial campaigns: server, Celery worker and beat, restarted when they die."""
+    _silence_banner()
+    from workers.entrypoints.up import run_up
+
+    sys.exit(run_up(agent=agent, host=host, port=port, concurrency=concurrency))
 
 
 @app.command(
@@ -283,6 +302,10 @@ def campaign_check(file: Annotated[Path, typer.Argument(help="The campaign's YAM
     from workers.entrypoints.campaign_check import run_campaign_check
 
     sys.exit(run_campaign_check(file, now=datetime.now(UTC)))
+
+
+register_campaign_commands(app, campaign_app)
+register_campaign_looking(campaign_app)
 
 
 def _silence_banner() -> None:

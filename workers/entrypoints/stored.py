@@ -24,7 +24,7 @@ async def opened_store(settings: WorkerSettings) -> AsyncIterator[SqlCallStore]:
         SettingsError: they lead to no database; one must not be made by looking for calls in it.
         StoreUnavailable: there is no way to it.
     """
-    _check_there(settings)
+    check_there(settings)
     try:
         store = SqlCallStore(settings.database)
     except ModuleNotFoundError as error:
@@ -45,7 +45,12 @@ def why_away(error: StoreUnavailable) -> str:
     return str(error)
 
 
-def _check_there(settings: WorkerSettings) -> None:
+def check_there(settings: WorkerSettings) -> None:
+    """Refuse settings that lead to no SQLite database.
+
+    Raises:
+        SettingsError: one must not be made by looking for calls in it.
+    """
     url = make_url(settings.database)
     if url.get_backend_name() != "sqlite" or not url.database or Path(url.database).is_file():
         return

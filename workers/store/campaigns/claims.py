@@ -115,6 +115,19 @@ def contact_to_dial(
     return _with_checks(connection, [row], now=now, without=attempt_id)[0]
 
 
+def waiting_contacts(
+    connection: Connection, campaign_id: int, *, after_id: int, limit: int, now: datetime
+) -> list[DueContact]:
+    """Contacts that wait, due or not, from behind an id on; nobody takes them in hand by that."""
+    found = connection.execute(
+        select(contacts)
+        .where(WAITING, contacts.c.campaign_id == campaign_id, contacts.c.id > after_id)
+        .order_by(contacts.c.id)
+        .limit(limit)
+    ).all()
+    return _with_checks(connection, found, now=now)
+
+
 def put_off(
     connection: Connection, contact_ids: Collection[int], *, due_at: datetime, reason: str
 ) -> None:

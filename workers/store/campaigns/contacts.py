@@ -109,6 +109,15 @@ def errors_page(
     return errors, found[-1].id if found else after_id
 
 
+def count_errors(connection: Connection, campaign_id: int) -> int:
+    """How many rows the last import kept aside."""
+    return connection.execute(
+        select(func.count())
+        .select_from(contact_errors)
+        .where(contact_errors.c.campaign_id == campaign_id)
+    ).scalar_one()
+
+
 def counts(connection: Connection, campaign_id: int) -> dict[ContactState, int]:
     """How many contacts are in which state; a state without any has 0."""
     found = connection.execute(

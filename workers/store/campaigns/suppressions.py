@@ -63,11 +63,12 @@ def suppress(
     Returns:
         Whether it is new there; the first reason stays.
     """
-    return suppress_all(connection, [Suppression(number, reason, source, now, call_sid)]) == 1
+    batch = [Suppression(number, reason, source, now, call_sid)]
+    return suppress_all(connection, batch, now=now) == 1
 
 
-def suppress_all(connection: Connection, batch: Sequence[Suppression]) -> int:
-    """The same for at most ``MOST`` numbers.
+def suppress_all(connection: Connection, batch: Sequence[Suppression], *, now: datetime) -> int:
+    """The same for at most ``MOST`` numbers, each listed since its own time.
 
     Returns:
         How many of them are new on the list.
@@ -89,7 +90,7 @@ def suppress_all(connection: Connection, batch: Sequence[Suppression]) -> int:
         insert, values, execution_options={"preserve_rowcount": True}
     ).rowcount
     # Also for those that were there: an import that ran beside the first may have missed it.
-    _set_aside(connection, [each.number for each in batch], batch[-1].created_at)
+    _set_aside(connection, [each.number for each in batch], now)
     return added
 
 

@@ -65,11 +65,12 @@ def test_list_is_imported_by_the_batch_and_read_by_the_page(
     batch = [Suppression(number(n), f"Reason {n}", "import", NOW) for n in (3, 1, 2, 1)]
     with writing(engine) as connection:
         add_contacts(connection, campaign_id, [row(2)], now=NOW)
-        assert suppress_all(connection, batch) == 3
-        assert suppress_all(connection, batch) == 0
-        assert suppress_all(connection, []) == 0
+        assert suppress_all(connection, batch, now=LATER) == 3
+        assert suppress_all(connection, batch, now=LATER) == 0
+        assert suppress_all(connection, [], now=LATER) == 0
         first = list_page(connection, most=2)
         rest = list_page(connection, after=first[-1].number, most=2)
         assert [each.number for each in first + rest] == [number(n) for n in (1, 2, 3)]
         assert page(connection, campaign_id)[0].contact.state is ContactState.NEVER
+        assert page(connection, campaign_id)[0].finished_at == LATER
         assert reasons_for(connection, [number(2), number(2), number(9)]) == {number(2): "Reason 2"}

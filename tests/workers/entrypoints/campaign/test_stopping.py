@@ -1,0 +1,57 @@
+"""``evercall stop-all`` and ``allow-all``."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.workers.entrypoints.campaign.conftest import Evercall
+from workers.entrypoints.campaign.stopping import NO_REASON
+from workers.store.campaigns.switches import stopped
+from workers.store.database import reading, writing
+
+
+def test_stop_holds_until_it_is_taken_back(evercall: Evercall, engine: Engine) -> None:
+    """It tells what goes on, and who will."""
+    done = evercall("stop-all")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("All calls are stopped: nobody is dialled for any campaign.\n")
+    assert "0 calls are still in progress and will finish." in done.stdout
+    with reading(engine) as connection:
+        assert stopped(connection) == NO_REASON
+    evercall("campaign", "start", "reminders")
+    done = evercall("allow-all")
+    assert done.stdout.startswith("Calls are allowed again.\nCampaigns that dial now: reminders.\n")
+    with reading(engine) as connection:
+        assert stopped(connection) is None
+    assert evercall("allow-all").stdout.startswith("Calls were not stopped.\n")
+
+
+def test_stop_needs_no_reader_to_stand_aside(evercall: Evercall, engine: Engine) -> None:
+    """Somebody looks at the database meanwhile."""
+    with reading(engine) as connection:
+        assert stopped(connection) is None
+        assert evercall("stop-all").exit_code == 0
+    with writing(engine) as connection:
+        assert stopped(connection) is not None
+
+
+@pytest.mark.parametrize("command", ["stop-all", "allow-all"])
+def test_nothing_is_stopped_where_there_is_no_database(evercall: Evercall, command: str) -> None:
+    """Else somebody would believe that it was."""
+    done = evercall(command)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("EVERCALL_DATA_DIR: there is no database ")
+
+
+def test_database_that_is_away_is_one_line(
+    evercall: Evercall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database's own words, without its password."""
+    url = "postgresql://evercall:secret@127.0.0.1:1/evercall"
+    monkeypatch.setenv("EVERCALL_DATABASE_URL", url)
+    done = evercall("stop-all")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("The store is away: ")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr

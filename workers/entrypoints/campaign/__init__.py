@@ -1,0 +1,1 @@
+"""``evercall campaign``, ``stop-all``, ``allow-all`` and ``suppress``: what operators do."""
