@@ -15,7 +15,6 @@ import csv
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from io import TextIOWrapper
 from typing import Any, BinaryIO
 
@@ -50,13 +49,6 @@ _ATTEMPT = (
     "error_code",
     "call_sid",
 )
-
-
-class CampaignFormat(StrEnum):
-    """What contacts are written as."""
-
-    CSV = "csv"
-    JSON = "json"
 
 
 def write_csv(

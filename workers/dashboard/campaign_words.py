@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -109,6 +109,17 @@ def event_words(event: CampaignEvent) -> tuple[str, str, Tone]:
         return "Contacts were imported", counts, "good"
     what = _EVENT_WORDS.get(event.kind, event.kind.replace("_", " ").capitalize())
     return what, reason, "bad" if event.kind == "brake" else "good"
+
+
+def told_events(
+    events: Iterable[CampaignEvent],
+) -> Iterator[tuple[CampaignEvent, str, str, Tone]]:
+    """Each event with its words; a reason that stands beside the one before is not repeated."""
+    before = ""
+    for event in events:
+        what, reason, tone = event_words(event)
+        yield event, what, "" if reason == before else reason, tone
+        before = reason
 
 
 def percent(share: float) -> str:

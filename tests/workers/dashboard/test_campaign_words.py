@@ -13,6 +13,7 @@ from workers.dashboard.campaign_words import (
     event_words,
     percent,
     reason_words,
+    told_events,
     width_words,
     without_numbers,
 )
@@ -73,6 +74,16 @@ def test_events_are_told(
 ) -> None:
     """One of a later release as it stands."""
     assert event_words(CampaignEvent(AT, kind, detail)) == expected
+
+
+def test_a_reason_is_told_once() -> None:
+    """The brake's is the pause's as well; another one is told."""
+    events = [
+        CampaignEvent(AT, MOVED, {"to": "paused", "reason": "Too many."}),
+        CampaignEvent(AT, "brake", {"reason": "Too many."}),
+        CampaignEvent(AT, MOVED, {"to": "cancelled", "reason": "Enough."}),
+    ]
+    assert [reason for _, _, reason, _ in told_events(events)] == ["Too many.", "", "Enough."]
 
 
 def test_shares_and_widths() -> None:

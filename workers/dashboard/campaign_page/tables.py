@@ -13,9 +13,9 @@ from workers.dashboard.campaign_words import (
     CONTACT_WORDS,
     MEASURE_WORDS,
     OUTCOME_WORDS,
-    event_words,
     percent,
     reason_words,
+    told_events,
     without_numbers,
 )
 from workers.dashboard.markup import Markup, element, joined
@@ -67,12 +67,7 @@ def events_table(overview: Overview) -> Markup:
     if not overview.events:
         return element("p", {"class": "note"}, "Nothing was done to this campaign yet.")
     rows: list[Markup] = []
-    reason_before = ""
-    for event in overview.events[-_NEWEST_EVENTS:]:
-        what, reason, tone = event_words(event)
-        # The brake's reason is the pause's as well.
-        told = "" if reason == reason_before and event.kind == "brake" else without_numbers(reason)
-        reason_before = reason
+    for event, what, reason, tone in told_events(overview.events[-_NEWEST_EVENTS:]):
         named = [
             overview.offenders[one]
             for one in named_offenders(event)[:OFFENDERS]
@@ -84,7 +79,12 @@ def events_table(overview: Overview) -> Markup:
                 {"class": tone},
                 element("td", {"class": "at"}, moment(event.at)),
                 element("td", {"class": "what"}, without_numbers(what)),
-                element("td", {"class": "words"}, told, _offenders(named) if named else ""),
+                element(
+                    "td",
+                    {"class": "words"},
+                    without_numbers(reason),
+                    _offenders(named) if named else "",
+                ),
             )
         )
     return _table("events", ("UTC", "What", "Why"), rows[::-1])

@@ -200,7 +200,9 @@ def _contact(chance: random.Random, campaign_id: int, number: int, *, line: int)
         "name": f"Contact {number}, Inc." if number % 9 else "@home",
         "key": f"K{number}",
         "consent": "form",
-        "variables": orjson.dumps({"order": f"={number}" if number % 7 == 0 else f"A{number}"}),
+        "variables": orjson.dumps(
+            {"order": f"={number}" if number % 7 == 0 else f"A{number}"}
+        ).decode(),
         "state": state,
         "due_at": NOW,
         "not_before": None,
