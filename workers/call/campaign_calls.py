@@ -80,6 +80,8 @@ class CampaignCalls:
         self._wall = wall
         self._clock = clock
         self._sleep = sleep
+        self._closing = asyncio.Event()
+        # Bound: ``MAX_WAITING`` retries, and what calls have under way.
         self._waiting: set[asyncio.Task[bool]] = set()
 
     # -- before a call ---------------------------------------------------------------------------
@@ -245,23 +247,30 @@ class CampaignCalls:
         task.add_done_callback(self._waiting.discard)
         return task
 
+    async def settled(self) -> None:
+        """Wait until nothing is under way, however long that takes."""
+        while self._waiting:
+            await asyncio.wait(set(self._waiting))
+
     async def close(self, *, deadline_s: float = WRITE_DEADLINE_S) -> None:
-        """Give what waits a last moment."""
-        if self._waiting:
-            _, left = await asyncio.wait(set(self._waiting), timeout=deadline_s)
-            for task in left:
-                task.cancel()
-            if left:
-                _log.error("campaign.given_up", count=len(left))
-                await asyncio.wait(left)
+        """Try what waits once more, now, and give up the rest."""
+        self._closing.set()
+        if not self._waiting:
+            return
+        _, left = await asyncio.wait(set(self._waiting), timeout=deadline_s)
+        for task in left:
+            task.cancel()
+        if left:
+            _log.error("campaign.given_up", count=len(left))
+            await asyncio.wait(left)
 
     async def _again(self, what: Note, write: Callable[[], Awaitable[None]], call_sid: str) -> bool:
         if len(self._waiting) > MAX_WAITING:
             _log.error("campaign.given_up", what=what, call_sid=call_sid)
             return False
         until, tries = self._clock() + RETRY_FOR_S, 0
-        while self._clock() < until:
-            await self._sleep(_RETRY_AFTER_S[min(tries, len(_RETRY_AFTER_S) - 1)])
+        while self._clock() < until and not self._closing.is_set():
+            await self._pause(_RETRY_AFTER_S[min(tries, len(_RETRY_AFTER_S) - 1)])
             tries += 1
             if await self.once(what, write, call_sid):
                 _log.info("campaign.noted_late", what=what, call_sid=call_sid, tries=tries)
@@ -270,6 +279,18 @@ class CampaignCalls:
                 return True
         _log.error("campaign.given_up", what=what, call_sid=call_sid)
         return False
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not while the worker stops."""
+        waits = [
+            asyncio.ensure_future(self._sleep(seconds)),
+            asyncio.ensure_future(self._closing.wait()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _suppressed(self, call_sid: str, *, written: bool, known: bool) -> None:
         self._store.add_event(call_sid, "suppressed", {"written": written, "known": known})
