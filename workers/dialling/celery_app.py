@@ -104,7 +104,7 @@ def _broker(settings: WorkerSettings) -> dict[str, Any]:
         embedded.register()
         folder = (settings.data_dir / "queue").absolute()
         return {
-            "broker_url": f"{embedded.SCHEME}://",
+            "broker_url": f"{embedded.SCHEME}://localhost//",
             "broker_transport_options": {
                 embedded.SCHEME: str(folder),
                 "polling_interval": _POLLING_S,

@@ -164,4 +164,4 @@ def test_a_port_that_is_taken_ends_it(tmp_path: Path) -> None:
         second.mkdir()
         with up(second, port=first.port) as other:
             assert other.process.wait(PATIENCE_S) == 2, other.text()
-            assert "address already in use" in other.text()
+            assert "Address already in use" in other.text()
