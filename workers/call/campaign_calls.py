@@ -269,7 +269,9 @@ class CampaignCalls:
             _log.error("campaign.given_up", what=what, call_sid=call_sid)
             return False
         until, tries = self._clock() + RETRY_FOR_S, 0
-        while self._clock() < until and not self._closing.is_set():
+        while True:
+            # A worker that stops tries once more.
+            last = self._closing.is_set()
             await self._pause(_RETRY_AFTER_S[min(tries, len(_RETRY_AFTER_S) - 1)])
             tries += 1
             if await self.once(what, write, call_sid):
@@ -277,6 +279,8 @@ class CampaignCalls:
                 if what == "suppress":
                     self._suppressed(call_sid, written=True, known=True)
                 return True
+            if last or self._clock() >= until:
+                break
         _log.error("campaign.given_up", what=what, call_sid=call_sid)
         return False
 

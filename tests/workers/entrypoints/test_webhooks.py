@@ -31,6 +31,7 @@ PATHS = [
     "/voice/status",
     "/voice/stream-status",
     "/voice/amd",
+    "/voice/message-left",
 ]
 
 
