@@ -18,7 +18,7 @@ _MOST_LINES = 4
 # Below this there is nothing to be seen, and nothing that floats divide well by.
 _LEAST = 1e-6
 # A label any nearer to the right end would be cut off.
-_LAST_LABEL = 0.93
+_LAST_LABEL = 0.91
 
 
 @dataclass(frozen=True, slots=True)
