@@ -8,6 +8,7 @@ history says so as well, which the store keeps behind (``CallStore.add_event``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -255,13 +256,13 @@ class CampaignCalls:
     async def close(self, *, deadline_s: float = WRITE_DEADLINE_S) -> None:
         """Try what waits once more, now, and give up the rest."""
         self._closing.set()
-        if not self._waiting:
-            return
-        _, left = await asyncio.wait(set(self._waiting), timeout=deadline_s)
-        for task in left:
-            task.cancel()
-        if left:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await self.settled()
+        if left := set(self._waiting):
             _log.error("campaign.given_up", count=len(left))
+            for task in left:
+                task.cancel()
             await asyncio.wait(left)
 
     async def _again(self, what: Note, write: Callable[[], Awaitable[None]], call_sid: str) -> bool:
