@@ -7,6 +7,7 @@ and one that breaks off in the middle is mended by importing the same file again
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -81,8 +82,8 @@ def import_contacts(
     rows = read_rows(file, definition.source, consent_required=definition.consent_required)
     write(engine, lambda connection: clear_errors(connection, campaign_id))
     done = Imported()
-    for batch in _batches(rows):
-        done = _after(done, batch, write(engine, partial(_take_in, campaign_id, batch, now)))
+    for batch, added in _written(engine, _batches(rows), campaign_id, now):
+        done = _after(done, batch, added)
         on_progress(done)
     detail = {
         "new": done.new,
@@ -92,6 +93,29 @@ def import_contacts(
     }
     write(engine, lambda connection: note(connection, campaign_id, IMPORTED, detail, now=now))
     return done
+
+
+def _written(
+    engine: Engine, batches: Iterator[_Batch], campaign_id: int, now: datetime
+) -> Iterator[tuple[_Batch, Added]]:
+    """Each batch when it is in the database."""
+    if engine.dialect.name == "sqlite":
+        # Not beside reading: SQLite is in this process and asks for its lock (the GIL) at each row.
+        for batch in batches:
+            yield batch, write(engine, partial(_take_in, campaign_id, batch, now))
+        return
+    # The next one is read while the server works on this one.
+    with ThreadPoolExecutor(1, thread_name_prefix="import") as pool:
+        under_way: tuple[_Batch, Future[Added]] | None = None
+        for batch in batches:
+            if under_way is not None:
+                yield under_way[0], under_way[1].result()
+            under_way = (
+                batch,
+                pool.submit(write, engine, partial(_take_in, campaign_id, batch, now)),
+            )
+        if under_way is not None:
+            yield under_way[0], under_way[1].result()
 
 
 def _take_in(campaign_id: int, batch: _Batch, now: datetime, connection: Connection) -> Added:
