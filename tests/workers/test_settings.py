@@ -59,6 +59,7 @@ def test_defaults_need_nothing() -> None:
         ("EVERCALL_BROKER_URL", "kafka://host", "must begin with redis://"),
         ("EVERCALL_BROKER_URL", "redis://host:port/0", "a number for its port"),
         ("EVERCALL_BROKER_URL", "amqp:///", "must name a host"),
+        ("EVERCALL_CALLS_PER_SECOND", "0", "greater than 0, got '0'"),
         ("EVERCALL_KEPT_FOR_INBOUND", "-1", "greater than or equal to 0, got '-1'"),
         ("EVERCALL_LOG_LEVEL", "LOUD", "'DEBUG', 'INFO'"),
         ("SSL_CERT_FILE", "/nowhere.pem", "must be a file that exists"),

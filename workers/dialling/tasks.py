@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import structlog
 
@@ -65,12 +65,20 @@ def run_tick(context: Context) -> object:
 def run_dial(context: Context) -> object:
     """Dial for some seconds, unless enough of this machine's processes do."""
 
-    async def pump() -> Pumped:
+    async def dial() -> Pumped:
         async with context.rest() as rest:
-            return await Pump(context.engine, rest, context.limits, wall=context.wall).run(DIAL_S)
+            pump = Pump(
+                context.engine,
+                rest,
+                context.limits,
+                wall=context.wall,
+                clock=context.clock,
+                sleep=context.sleep,
+            )
+            return await pump.run(DIAL_S)
 
     with _one_of(context.locks, "dial", PUMPS) as free:
-        return asyncio.run(pump()) if free else None
+        return asyncio.run(dial()) if free else None
 
 
 def run_reconcile(context: Context) -> object:
@@ -161,13 +169,22 @@ def _guarded(periodic: Periodic, context_of: Callable[[], Context]) -> Callable[
 @contextmanager
 def _one_of(folder: Path, name: str, most: int) -> Iterator[bool]:
     """Whether fewer than ``most`` processes of this machine are in here; a killed one is not."""
-    for number in range(most):
-        with (folder / f"{name}-{number}").open("wb") as file, suppress(BlockingIOError):
-            # Given back by the system when the file is closed, however that comes about.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield True
-            return
-    yield False
+    with ExitStack() as held:
+        for number in range(most):
+            file = held.enter_context((folder / f"{name}-{number}").open("wb"))
+            if _locked(file):
+                yield True
+                return
+        yield False
+
+
+def _locked(file: BinaryIO) -> bool:
+    # Given back by the system when the file is closed, however that comes about.
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _now(context: Context) -> datetime:
