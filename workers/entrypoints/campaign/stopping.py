@@ -26,8 +26,7 @@ def run_stop_all(engine: Engine, *, reason: str, now: datetime) -> None:
     typer.echo("All calls are stopped: nobody is dialled for any campaign.")
     with reading(engine) as connection:
         calls = calls_under_way(connection)
-    are = "is" if calls == 1 else "are"
-    typer.echo(f"{plural(calls, 'call')} {are} still in progress and will finish.")
+    typer.echo(f"{_in_progress(calls)}{' and will finish' if calls else ''}.")
     typer.echo("Take it back with evercall allow-all.")
 
 
@@ -39,5 +38,10 @@ def run_allow_all(engine: Engine) -> None:
         calls = calls_under_way(connection)
     typer.echo("Calls are allowed again." if was else "Calls were not stopped.")
     typer.echo(f"Campaigns that dial now: {', '.join(dialling) if dialling else 'none'}.")
-    are = "is" if calls == 1 else "are"
-    typer.echo(f"{plural(calls, 'call')} {are} in progress.")
+    typer.echo(f"{_in_progress(calls)}.")
+
+
+def _in_progress(calls: int) -> str:
+    if not calls:
+        return "No call is in progress"
+    return f"{plural(calls, 'call')} {'is' if calls == 1 else 'are'} still in progress"

@@ -16,7 +16,7 @@ def test_stop_holds_until_it_is_taken_back(evercall: Evercall, engine: Engine) -
     done = evercall("stop-all")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("All calls are stopped: nobody is dialled for any campaign.\n")
-    assert "0 calls are still in progress and will finish." in done.stdout
+    assert "No call is in progress.\n" in done.stdout
     with reading(engine) as connection:
         assert stopped(connection) == NO_REASON
     evercall("campaign", "start", "reminders")

@@ -8,10 +8,12 @@ from sqlalchemy import Engine
 from tests.workers.store.campaigns.samples import LATER, NOW, number, row
 from workers.campaign.contacts import RowError
 from workers.campaign.model import Contact, ContactState
+from workers.store.campaigns.claims import waiting_contacts
 from workers.store.campaigns.contacts import (
     Added,
     add_contacts,
     clear_errors,
+    count_errors,
     counts,
     errors_page,
     keep_errors,
@@ -100,6 +102,19 @@ def test_pages_go_on_behind_an_id(engine: Engine, campaign_id: int) -> None:
     assert lines == [[0, 1], [2, 3], [4]]
 
 
+def test_rehearsal_sees_who_waits_with_what_decides(engine: Engine, campaign_id: int) -> None:
+    """Due or not, whoever has them on a page; not those that are set aside."""
+    with writing(engine) as connection:
+        add_contacts(connection, campaign_id, [row(n) for n in range(4)], now=LATER)
+        suppress(connection, number(1), reason="", source="agent", now=NOW)
+    with reading(engine) as connection:
+        first = waiting_contacts(connection, campaign_id, after_id=0, limit=2, now=NOW)
+        after = first[-1].contact.contact_id
+        rest = waiting_contacts(connection, campaign_id, after_id=after, limit=2, now=NOW)
+    assert [one.contact.number for one in first + rest] == [number(n) for n in (0, 2, 3)]
+    assert all(one.consent and one.suppressed is None and not one.recent for one in first)
+
+
 def test_errors_are_kept_as_given_and_replaced(engine: Engine, campaign_id: int) -> None:
     """What no database takes (NUL, half a surrogate pair) is marked in them."""
     good = RowError(2, "phone", "is empty", ";;")
@@ -107,6 +122,7 @@ def test_errors_are_kept_as_given_and_replaced(engine: Engine, campaign_id: int)
     with writing(engine) as connection:
         keep_errors(connection, campaign_id, [good, odd])
         keep_errors(connection, campaign_id, [])
+        assert count_errors(connection, campaign_id) == 2
         found, after = errors_page(connection, campaign_id, most=1)
         assert found == [good]
         found, after = errors_page(connection, campaign_id, after_id=after)
