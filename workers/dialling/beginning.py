@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -28,6 +28,9 @@ from workers.store.campaigns.switches import stopped
 SEEN_WITHIN_S: Final = 15.0
 """A worker that was not seen for so long answers nobody: it beats every second, and is called dead
 by the others within ``FleetWatch``'s limit, which is shorter."""
+ASKED_WITHIN: Final = timedelta(seconds=15)
+"""Between the decision and Twilio's having the request: what the pump lets a decision grow old
+(``STALE_AFTER_S``), and what a request may last (``TwilioSettings.rest_timeout_s``)."""
 NO_ROOM_S: Final = 0.25
 """Where nothing but a free slot is missing it is looked for again."""
 TIME_LIMIT_S: Final = 3600
@@ -162,19 +165,20 @@ def _may_go(
     if found is None:
         claims.withdraw(connection, attempt.attempt_id, reason="The contact is gone.", now=now)
         return False
-    decision = decide(
-        Check(
-            stage=Stage.DIALLING,
-            stopped=is_stopped,
-            campaign_state=campaign.state,
-            campaign=campaign.definition,
-            contact=found.contact,
-            suppressed=found.suppressed,
-            consent=found.consent,
-            recent=found.recent,
-        ),
-        now,
+    check = Check(
+        stage=Stage.DIALLING,
+        stopped=is_stopped,
+        campaign_state=campaign.state,
+        campaign=campaign.definition,
+        contact=found.contact,
+        suppressed=found.suppressed,
+        consent=found.consent,
+        recent=found.recent,
     )
+    decision = decide(check, now)
+    if isinstance(decision, Call):
+        # Their hours must not end while Twilio is being asked.
+        decision = decide(check, now + ASKED_WITHIN)
     if isinstance(decision, Call):
         return True
     reason = explain(decision)

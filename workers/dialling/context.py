@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,11 @@ class Context:
     locks: Path
     """A folder of this machine."""
     wall: Callable[[], float] = time.time
+    """POSIX seconds."""
+    clock: Callable[[], float] = time.monotonic
+    """Monotonic seconds, as fast as ``wall``."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Lets seconds of both pass."""
 
 
 def build_context(settings: WorkerSettings) -> Context:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -80,11 +82,13 @@ async def run_worker(
     logs: LogPipe | None = None,
     listener: socket.socket | None = None,
     gather: Gather | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[Worker]:
     """Serve calls with one agent from enter to exit.
 
     ``listener`` is a socket that listens already, in place of ``host`` and ``port``; ``gather``
-    adds the metrics of the other processes that share it.
+    adds the metrics of the other processes that share it. ``wall`` is the POSIX seconds of
+    what campaigns read; a rehearsal runs it faster, and calls as they are.
 
     Raises:
         SettingsError: settings are missing or wrong; one line each.
@@ -117,7 +121,8 @@ async def run_worker(
     # A campaign's agent may want what the worker's own does not.
     recorder = Recorder(settings.data_dir / "recordings")
     asker = store.new_asker()
-    campaigns = CampaignCalls(SqlBriefs(asker), agents, store, metrics)
+    briefs = SqlBriefs(asker, now=lambda: datetime.fromtimestamp(wall(), UTC))
+    campaigns = CampaignCalls(briefs, agents, store, metrics)
     rest = TwilioRest(twilio)
     assembly = Assembly(
         agents=agents,
@@ -173,6 +178,7 @@ async def run_worker(
                 settings=twilio,
                 hung_s=settings.hung_s,
                 capacity=settings.max_calls,
+                wall=wall,
             ) as fleet,
             WebServer(app, host=host, port=port, listener=listener) as server,
         ):

@@ -236,6 +236,23 @@ async def test_nobody_is_called_outside_their_hours(engine: Engine) -> None:
     assert world.contact_states(one) == ["in_hand"]
 
 
+async def test_nobody_is_asked_for_when_their_hours_are_about_to_end(engine: Engine) -> None:
+    """The request could be at Twilio when they are over: the next hours are waited for."""
+    world = World(engine)
+    until_noon = Hours({day: (Window(time(9), time(12)),) for day in Weekday})
+    world.now_s -= 10.0
+    one = world.add(campaign(hours=until_noon), numbers(1))
+    await world.round()
+    assert world.twilio.ledger == []
+    assert world.attempt_states(one) == ["withdrawn"]
+    with reading(engine) as connection:
+        due_at = connection.execute(select(contacts.c.due_at)).scalar_one()
+    assert (due_at.day, due_at.hour) == (26, 9)
+    world.now_s += 21 * 3600
+    await world.run(20)
+    assert len(world.twilio.ledger) == 1
+
+
 async def test_suppressed_number_is_not_dialled_at_the_last_instant(engine: Engine) -> None:
     """It was written down to be dialled, and is not."""
     world = World(engine)
