@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from workers.dialling.beat import LONGEST_NAP_S, SteadyScheduler
+from workers.dialling.beat import LONGEST_NAP_S, MOST_WAITING, SteadyScheduler
 from workers.dialling.celery_app import make_app
 from workers.dialling.context import Context
 from workers.dialling.tasks import EXPIRES_S, PERIODIC
@@ -78,11 +78,11 @@ def test_the_broker_is_the_settings(url: str | None, transport: str, tmp_path: P
 
 
 class _Steady(SteadyScheduler):
+    producer: Any = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.sent: list[str] = []
         super().__init__(*args, **kwargs)
-
-    producer = None
 
     def apply_entry(self, entry: Any, producer: object = None) -> None:
         self.sent.append(entry.name)
@@ -106,3 +106,26 @@ def test_beat_goes_by_a_clock_that_cannot_be_set_back() -> None:
     now = 1000.0
     assert 0 < beat.tick() <= LONGEST_NAP_S
     assert len(beat.sent) == len(PERIODIC)
+
+
+class _Channel:
+    def __init__(self, waiting: dict[str, int]) -> None:
+        self.channel = self
+        self._waiting = waiting
+
+    def _size(self, queue: str) -> int:
+        return self._waiting[queue]
+
+
+def test_beat_sends_nothing_to_a_queue_that_nobody_reads() -> None:
+    """The other one gets its messages, and this one as soon as somebody reads it again."""
+    now = 0.0
+    beat = _Steady(made(), clock=lambda: now)
+    waiting = {"campaigns": 0, "after": MOST_WAITING}
+    beat.producer = _Channel(waiting)
+    beat.tick()
+    assert sorted(beat.sent) == sorted({each.name for each in PERIODIC} - {"evercall.deliver"})
+    waiting["after"] -= 1
+    now = 2.0
+    beat.tick()
+    assert "evercall.deliver" in beat.sent
