@@ -147,7 +147,7 @@ def _moment(at: datetime | None) -> str | None:
 
 
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or value == "":
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
