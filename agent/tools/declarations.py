@@ -13,6 +13,8 @@ import sys
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from google.genai import types
@@ -140,10 +142,26 @@ def import_reference(reference: str, spec: AgentSpec | None = None) -> object:
         # Importing runs the author's code, which may raise anything; a script ends the process.
         message = f"module {module_name} cannot be imported: {type(error).__name__}: {error}"
         raise ToolDeclarationError(reference, message) from error
+    if spec is not None and spec.folder is not None:
+        _check_origin(module, spec.folder, reference)
     try:
         return getattr(module, name)
     except AttributeError as error:
         raise ToolDeclarationError(reference, f"module {module_name} has no {name}") from error
+
+
+def _check_origin(module: ModuleType, folder: Path, reference: str) -> None:
+    """Refuse another agent's module of the same name: one process can only have one of them."""
+    parts = module.__name__.split(".")
+    beside = [folder.joinpath(*parts, "__init__.py"), folder.joinpath(*parts).with_suffix(".py")]
+    there = [path for path in beside if path.is_file()]
+    origin = getattr(module, "__file__", None)
+    if there and origin is not None and not any(path.samefile(origin) for path in there):
+        raise ToolDeclarationError(
+            reference,
+            f"module {module.__name__} was imported from {origin}, not from beside the agent's "
+            "file; give it a name of its own",
+        )
 
 
 def load_tools(spec: AgentSpec) -> dict[str, Tool]:

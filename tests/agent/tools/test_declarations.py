@@ -172,6 +172,26 @@ def test_modules_beside_the_agents_file_are_found(
     assert list(load_tools(load_agent(path))) == ["hours"]
 
 
+def test_module_of_another_agents_folder_is_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two agents of one process may each have a file of that name; the wrong one is never used."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    specs = []
+    for shop in ("east", "west"):
+        (tmp_path / shop).mkdir()
+        (tmp_path / shop / "twice_named_tools.py").write_text(
+            f'async def hours() -> str:\n    """Tell the hours."""\n    return "{shop}"\n'
+        )
+        path = tmp_path / shop / "agent.yaml"
+        path.write_text("name: a\nsystem_instruction: b\ntools: ['twice_named_tools:hours']\n")
+        specs.append(load_agent(path))
+    assert list(load_tools(specs[0])) == ["hours"]
+    (issue,) = importable_issues(specs[1])
+    assert "give it a name of its own" in issue.message
+    assert importable_issues(specs[0]) == []
+
+
 def test_two_tools_of_one_name_are_refused() -> None:
     """The model could not tell them apart."""
     spec = AgentSpec("a", "b", tools=(f"{SAMPLES}:pair", f"{SAMPLES}:end_call"))

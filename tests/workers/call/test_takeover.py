@@ -60,7 +60,7 @@ def there(store: MemoryCallStore) -> Worker:
     return Worker("there", store)
 
 
-def ticket(stream: int = 1, **fields: str) -> Ticket:
+def ticket(stream: int = 1, **fields: Any) -> Ticket:
     return Ticket("AC1", "CA1", stream, "inbound", "+1", "+2", issued_at=WALL, **fields)
 
 
