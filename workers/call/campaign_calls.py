@@ -95,7 +95,8 @@ class CampaignCalls:
         Args:
             entry: The call; one that is briefed is left at that.
             attempt_id: Of the address that Twilio was given when the call was placed.
-            announced: The call is new: without an attempt, no campaign has placed it.
+            announced: The call is new: without an attempt, no campaign has placed it, and a caller
+                whose campaign cannot be asked keeps the worker's own agent for the whole call.
 
         Returns:
             False where a campaign has placed the call and nobody knows what for: calling somebody
@@ -105,6 +106,7 @@ class CampaignCalls:
             return True
         outbound = entry.direction.startswith("outbound")
         if outbound and announced and attempt_id is None:
+            entry.briefed = True
             return True
         try:
             brief = await self._ask(entry, attempt_id, outbound=outbound)
@@ -113,10 +115,12 @@ class CampaignCalls:
         except (StoreUnavailable, TimeoutError) as error:
             self._count("unavailable")
             _log.warning("campaign.no_brief", call_sid=entry.call_sid, why=str(error))
+            entry.briefed = announced and not outbound
             return not (attempt_id is not None or (outbound and self._is_anothers(entry)))
         except (BriefUnusable, AgentSpecError) as error:
             self._count("unusable")
             _log.error("campaign.agent_unusable", call_sid=entry.call_sid, why=str(error))
+            entry.briefed = announced and not outbound
             return not outbound
         if brief is None and attempt_id is not None:
             self._count("unknown")

@@ -104,12 +104,14 @@ class SqlBriefs:
         self, attempt_id: int, report: StatusReport, *, deadline_s: float = 2.0
     ) -> None:
         """Note what Twilio says of an attempt's call."""
-        await self._asker.write(
+        noted = await self._asker.write(
             lambda connection: attempts.note_status(
                 connection, attempt_id, report, now=self._now()
             ),
             deadline_s,
         )
+        if not noted:
+            _log.error("campaign.other_call", attempt=attempt_id, call_sid=report.call_sid)
 
     async def note_answered_by(
         self, attempt_id: int, answered_by: AnsweredBy, *, deadline_s: float = 2.0

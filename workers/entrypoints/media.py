@@ -125,7 +125,8 @@ class MediaEndpoint:
             entry = await services.takeover.started(ticket)
             if ticket.stream == 1 and entry.answered_at is None:
                 entry.answered_at = ticket.issued_at
-            if not await services.campaigns.brief(entry, ticket.attempt_id):
+            announced = ticket.stream == 1
+            if not await services.campaigns.brief(entry, ticket.attempt_id, announced=announced):
                 # Twilio asks what is next, and is told.
                 services.active.apologise(entry)
             with services.active.stream(entry):

@@ -119,16 +119,22 @@ async def test_inbound_call_of_a_contact_has_the_same_context(world: World) -> N
 
 
 async def test_inbound_call_does_not_wait_for_a_store_that_is_away(world: World) -> None:
-    """It goes on with the worker's own agent."""
+    """It keeps the worker's own agent, which does not change in the middle of it."""
     world.briefs.failing = True
     entry = inbound()
     assert await world.calls.brief(entry, None, announced=True)
+    world.briefs.failing = False
+    world.briefs.by_numbers[THEIRS, OURS] = replace(BRIEF, attempt_id=None)
+    assert await world.calls.brief(entry, None)
     assert world.agents.of(entry) is world.agents.own
+    assert world.briefs.asked == ["inbound"]
 
 
 async def test_outbound_call_of_no_campaign_asks_nobody(world: World) -> None:
-    """``evercall call`` has the worker's own agent."""
-    assert await world.calls.brief(outbound(), None, announced=True)
+    """``evercall call`` has the worker's own agent, from beginning to end."""
+    entry = outbound()
+    assert await world.calls.brief(entry, None, announced=True)
+    assert await world.calls.brief(entry, None)
     assert world.briefs.asked == []
 
 
