@@ -84,6 +84,10 @@ class Fate:
     """Whether there is a call; where ``error`` is set it may be either."""
     killed: BaseException | None = None
     """Who asked dies of it instead of getting the answer."""
+    late_s: float = 0.0
+    """The call comes into being so long after it was asked for."""
+    unlisted_s: float = 0.0
+    """And is shown in the list of calls so long after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class Dialled:
     attempt_id: int
     to: str
     sid: str
+    asked_s: float
+    """When we asked, which may be earlier."""
 
 
 @dataclass(slots=True)
@@ -116,6 +122,8 @@ class FakeTwilio:
         """How late each copy of a callback arrives; none: it is lost."""
         self.posted: list[tuple[int, StatusReport]] = []
         self.calls: dict[str, TwinCall] = {}
+        self.ended: dict[str, float] = {}
+        """When each call was over, by its SID."""
         self._wall = wall
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -131,7 +139,7 @@ class FakeTwilio:
         attempt_id: int | None = None,
     ) -> Call:
         assert attempt_id is not None
-        fate = self.fate(to, attempt_id)
+        fate, now = self.fate(to, attempt_id), self._wall()
         call = Call(
             sid=f"CA{len(self.ledger):032}",
             status=CallStatus.QUEUED,
@@ -145,22 +153,35 @@ class FakeTwilio:
             answered_by=None,
             queue_time_ms=None,
         )
-        if fate.taken:
-            self.ledger.append(Dialled(self._wall(), attempt_id, to, call.sid))
-            self.calls[call.sid] = TwinCall(call, fate, attempt_id)
-            self._live(call.sid)
+        if fate.taken and not fate.late_s:
+            self._take(call, fate, attempt_id, now)
+        elif fate.taken:
+            self._at(now + fate.late_s, lambda: self._take(call, fate, attempt_id, now))
         if fate.killed is not None:
             raise fate.killed
         if fate.error is not None:
             raise fate.error
         return call
 
+    def _take(self, call: Call, fate: Fate, attempt_id: int, asked_s: float) -> None:
+        now = self._wall()
+        call = replace(
+            call, sid=f"CA{len(self.ledger):032}", created_at=datetime.fromtimestamp(int(now), UTC)
+        )
+        self.ledger.append(Dialled(now, attempt_id, call.to, call.sid, asked_s))
+        self.calls[call.sid] = TwinCall(call, fate, attempt_id)
+        self._live(call.sid)
+
     async def fetch(self, call_sid: str) -> Call | None:
         found = self.calls.get(call_sid)
         return None if found is None else found.call
 
     async def list_calls(self, *, to: str | None = None, limit: int = 50) -> list[Call]:
-        found = [one.call for one in self.calls.values() if one.call.to == to]
+        found = [
+            one.call
+            for one, dialled in zip(self.calls.values(), self.ledger, strict=True)
+            if one.call.to == to and self._wall() >= dialled.at_s + one.fate.unlisted_s
+        ]
         return found[::-1][:limit]
 
     def running(self) -> int:
@@ -207,6 +228,8 @@ class FakeTwilio:
             answered_by=one.call.answered_by,
         )
         one.sequence += 1
+        if status.terminal:
+            self.ended[sid] = self._wall()
         for late_s in self.callbacks():
             self._at(
                 self._wall() + late_s,
