@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
-from agent.audio import PcmChunk
 from agent.context.text_model import TextModel
 from agent.conversation.redaction import Redactor
 from agent.errors import AgentSpecError
 from agent.live.config import window_issues
 from agent.live.filler import filler_issues, load_filler
 from agent.spec import AgentSpec
-from agent.tools.declarations import Tool, import_reference, importable_issues, load_tools
-from telephony.calls.twiml import Spoken
+from agent.tools.declarations import import_reference, importable_issues, load_tools
 from workers.call.brief import campaign_spec, same_agent
 from workers.call.entry import CallEntry
+from workers.call.loaded_agent import LoadedAgent, Makers
 from workers.campaign.brief import Brief
 
 if TYPE_CHECKING:
@@ -35,41 +33,6 @@ KEPT: Final = 32
 """Agents of campaigns that are kept; the one that was not used for longest goes first."""
 
 _log = structlog.get_logger(__name__)
-
-Makers = tuple[Callable[[], "FrameProcessor"], ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedAgent:
-    """An agent that can be used, with all that belongs to it."""
-
-    spec: AgentSpec
-    tools: Mapping[str, Tool]
-    """Its own; built-in ones are made for each call."""
-    filler: PcmChunk
-    caller_processors: Makers
-    agent_processors: Makers
-    redactor: Redactor
-    text_model: TextModel | None = None
-    """Keeps the running summaries; None keeps sentences with facts."""
-
-    @property
-    def apology(self) -> Spoken:
-        """What the caller hears where it cannot go on."""
-        return self.spoken(self.spec.apology)
-
-    @property
-    def announcement(self) -> Spoken | None:
-        """Said before the stream is opened, such as that the call is recorded."""
-        recording = self.spec.recording
-        if not recording.enabled or recording.announcement is None:
-            return None
-        return self.spoken(recording.announcement)
-
-    def spoken(self, text: str) -> Spoken:
-        """A text for the carrier's own voice."""
-        spec = self.spec
-        return Spoken(text, spec.apology_language or spec.language, spec.apology_voice)
 
 
 def check_agent(spec: AgentSpec) -> None:

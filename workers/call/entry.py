@@ -15,7 +15,7 @@ from workers.campaign.brief import Brief
 from workers.store.calls import CallRow
 
 if TYPE_CHECKING:
-    from workers.call.agents import LoadedAgent
+    from workers.call.loaded_agent import LoadedAgent
 
 
 class CallState(StrEnum):
