@@ -161,13 +161,16 @@ def retry_after(attempts: Attempts) -> timedelta | None:
     """How long after an attempt the next one is assumed; None: there is none.
 
     As after a call that nobody answered, the most frequent case (where that is not tried again, the
-    longest of the others); and no sooner than spreads the attempts of a day evenly.
+    longest of the others); and no sooner than spreads the attempts of a day evenly, where a day
+    does not hold all of them.
     """
     spacing = attempts.spacing.get(LineOutcome.NO_ANSWER)
     if spacing is None:
         if not attempts.spacing:
             return None
         spacing = max(attempts.spacing.values())
+    if attempts.most <= attempts.per_day:
+        return spacing
     return max(spacing, timedelta(days=1) / max(1, attempts.per_day))
 
 

@@ -180,8 +180,11 @@ def test_the_next_attempt_is_as_after_no_answer_within_the_limit_of_a_day() -> N
     """None where nothing is tried again."""
     hours = timedelta(hours=1)
     assert retry_after(Attempts()) == 24 * hours
-    assert retry_after(Attempts(per_day=4)) == 6 * hours
+    assert retry_after(Attempts(most=5, per_day=4)) == 6 * hours
     assert retry_after(Attempts(per_day=24)) == 4 * hours
+    # All three may be made within a day.
+    assert retry_after(Attempts(per_day=3)) == 4 * hours
+    assert retry_after(Attempts(most=2, per_day=2)) == 4 * hours
     assert retry_after(Attempts(per_day=24, spacing={LineOutcome.BUSY: 2 * hours})) == 2 * hours
     assert retry_after(Attempts(spacing={})) is None
 
