@@ -1,4 +1,5 @@
 # make demo       a phone call on the offline twin, start to end, in under a minute
+# make demo-campaign  people of a list called on the twin, from CSV to report, likewise
 # make test       all tests but the long ones
 # make test-long  the long ones: many calls on several workers, outages as long as real ones
 # make check      formatting, lint, types, import contracts
@@ -12,10 +13,13 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv-$(VERSION)
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-long check setup setup-dev lock docs clean
+.PHONY: demo demo-campaign test test-long check setup setup-dev lock docs clean
 
 demo: setup
 	$(BIN)/evercall demo
+
+demo-campaign: setup
+	$(BIN)/evercall demo --campaign
 
 # Most tests wait for sockets and for speech in real time rather than for the processor, so two
 # processes share them, a file each. First what does not mind a processor that is busy; then whole

@@ -84,11 +84,18 @@ def demo(
     crash: Annotated[
         bool, typer.Option("--crash", help="Kill the worker in mid-call; another goes on.")
     ] = False,
+    campaign: Annotated[
+        bool, typer.Option("--campaign", help="Call a list of people, from CSV to report.")
+    ] = False,
 ) -> None:
-    """One phone call on this machine: no phone, no key, no network."""
-    if resets + long + crash > 1:
-        raise typer.BadParameter("one call at a time: --resets, --long or --crash")
+    """One phone call on this machine, or a campaign of them: no phone, no key, no network."""
+    if resets + long + crash + campaign > 1:
+        raise typer.BadParameter("one at a time: --resets, --long, --crash or --campaign")
     _silence_banner()
+    if campaign:
+        from workers.entrypoints.demo_campaign import run_campaign_demo
+
+        sys.exit(run_campaign_demo(out))
     if crash:
         from workers.entrypoints.demo_crash import run_crash_demo
 

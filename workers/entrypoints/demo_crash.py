@@ -26,6 +26,7 @@ from workers.dashboard.follow import CallFollower
 from workers.dashboard.story import at
 from workers.entrypoints.demo import API_KEY, POLL_S, leave_files
 from workers.entrypoints.demo_calls import DATA
+from workers.entrypoints.demo_caught import until_caught
 from workers.entrypoints.demo_crash_verdict import Killed, what_it_cost, what_went_wrong
 from workers.entrypoints.demo_workers import served
 from workers.entrypoints.free_port import free_port
@@ -47,7 +48,6 @@ HEARD_MS = 4_000
 _SETUP_S, _RESUME_S = 0.5, 0.3
 _CALL_S = 75.0
 _RECORD_S = 10.0
-_CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_crash_demo(out: Path) -> int:
@@ -60,7 +60,7 @@ def run_crash_demo(out: Path) -> int:
         logs = start_logs("INFO", stream=log, console=False)
         caught: list[int] = []
         try:
-            wrong = uvloop.run(_until_caught(console, out, caught))
+            wrong = uvloop.run(until_caught(_demo(console, out), caught))
         except (TimeoutError, RuntimeError, StoreUnavailable) as error:
             wrong = [str(error) or type(error).__name__]
         except asyncio.CancelledError:
@@ -73,21 +73,6 @@ def run_crash_demo(out: Path) -> int:
         told = f"The call did not go as planned: {'; '.join(wrong)}. See {file}."
         console.print(told, highlight=False, markup=False)
     return 1 if wrong else 0
-
-
-async def _until_caught(console: Console, out: Path, caught: list[int]) -> list[str]:
-    """Make the call; a signal ends it, and the workers with it."""
-    task = asyncio.current_task()
-    assert task is not None
-    loop = asyncio.get_running_loop()
-
-    def end(number: int) -> None:
-        caught.append(number)
-        task.cancel()
-
-    for number in _CAUGHT:
-        loop.add_signal_handler(number, end, number)
-    return await _demo(console, out)
 
 
 async def _demo(console: Console, out: Path) -> list[str]:

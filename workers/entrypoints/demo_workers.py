@@ -1,4 +1,4 @@
-"""Worker processes for a demo: ``evercall serve`` as an operator starts it, and its end."""
+"""Processes of a demo: ``evercall serve`` or ``up`` as an operator starts it, and its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from workers.store.calls import CallStore, StoreUnavailable
 from workers.store.sql import SqlCallStore
 
 PROCESSES = 2
-_START_S = 30.0
-_LEAVE_S = (1.5, 5.0, 5.0)
+SERVE = ("serve", "--processes", str(PROCESSES))
+LEAVE_S = (1.5, 5.0, 5.0)
 """How long each signal is given; where the call is over, the first takes half a second."""
+_START_S = 30.0
 _POLL_S = 0.1
 _COMMAND = "from workers.entrypoints.cli import main; main()"
 # What this terminal has set for real services is not for the simulated ones.
@@ -30,9 +31,17 @@ _OURS = ("EVERCALL_", "GOOGLE_", "TWILIO_", "SSL_CERT_")
 
 @asynccontextmanager
 async def served(
-    *, agent: Path, port: int, folder: Path, log: Path, settings: Mapping[str, str]
+    *,
+    agent: Path,
+    port: int,
+    folder: Path,
+    log: Path,
+    settings: Mapping[str, str],
+    words: Sequence[str] = SERVE,
+    processes: int = PROCESSES,
+    leave_s: tuple[float, float, float] = LEAVE_S,
 ) -> AsyncIterator[CallStore]:
-    """Serve in two processes; gives their store once both take calls. Afterwards they are gone.
+    """Serve in processes; gives their store once all take calls. Afterwards they are gone.
 
     Args:
         agent: The agent's file.
@@ -40,6 +49,9 @@ async def served(
         folder: They run there: no ``.env`` is in it.
         log: They write there, behind what it holds.
         settings: Environment variables.
+        words: The command, without what is said above.
+        processes: How many of those that it starts take calls.
+        leave_s: How long SIGTERM, a second one and SIGKILL are given.
 
     Raises:
         RuntimeError: they do not start.
@@ -47,8 +59,8 @@ async def served(
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: ASYNC220, S603  our own interpreter and command
             [
-                *(sys.executable, "-c", _COMMAND, "serve", "--agent", str(agent)),
-                *("--host", "127.0.0.1", "--port", str(port), "--processes", str(PROCESSES)),
+                *(sys.executable, "-c", _COMMAND, *words, "--agent", str(agent)),
+                *("--host", "127.0.0.1", "--port", str(port)),
             ],
             env=_environment(settings),
             cwd=folder,
@@ -64,7 +76,7 @@ async def served(
             async with asyncio.timeout(_START_S):
                 await _ready(process, port)
                 store = SqlCallStore(settings["EVERCALL_DATABASE_URL"])
-                await _beating(process, store)
+                await _beating(process, store, processes)
         except TimeoutError as error:
             raise RuntimeError(f"the workers are not ready after {_START_S:.0f} s") from error
         yield store
@@ -72,7 +84,7 @@ async def served(
         if store is not None:
             await store.close(deadline_s=1.0)
         # A thread, because a second Ctrl-C must not leave them behind.
-        await asyncio.to_thread(_end, process)
+        await asyncio.to_thread(_end, process, leave_s)
 
 
 async def _ready(process: subprocess.Popen[bytes], port: int) -> None:
@@ -85,11 +97,11 @@ async def _ready(process: subprocess.Popen[bytes], port: int) -> None:
             await asyncio.sleep(_POLL_S)
 
 
-async def _beating(process: subprocess.Popen[bytes], store: CallStore) -> None:
+async def _beating(process: subprocess.Popen[bytes], store: CallStore, least: int) -> None:
     while True:
         _must_run(process)
         with contextlib.suppress(StoreUnavailable):
-            if len(await store.list_workers()) >= PROCESSES:
+            if len(await store.list_workers()) >= least:
                 return
         await asyncio.sleep(_POLL_S)
 
@@ -100,13 +112,13 @@ def _must_run(process: subprocess.Popen[bytes]) -> None:
         raise RuntimeError(f"the workers did not start: exit code {code}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], leave_s: tuple[float, float, float]) -> None:
     """Have them leave; a second SIGTERM hurries them.
 
     Children whose parent was killed leave by themselves: its end of their line is closed.
     """
     signals = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
-    for number, timeout_s in zip(signals, _LEAVE_S, strict=True):
+    for number, timeout_s in zip(signals, leave_s, strict=True):
         if process.poll() is None:
             process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
