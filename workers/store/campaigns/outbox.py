@@ -16,10 +16,11 @@ import orjson
 from sqlalchemy import Connection, and_, select, update
 
 from workers.campaign.model import Webhook
-from workers.store.campaign_schema import UNDELIVERED, campaigns, contacts, outbox
+from workers.store.campaign_schema import UNDELIVERED, attempts, campaigns, contacts, outbox
 from workers.store.campaigns.inserting import insert_into
 from workers.store.campaigns.rows import definition_of, moment
 from workers.store.rows import utc
+from workers.store.schema import call_records
 
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """``next_at`` of what was given up; an operator who sets it to now has it tried again."""
@@ -70,6 +71,7 @@ def put(connection: Connection, campaign_id: int, contact_id: int, *, now: datet
             "outcome": row.outcome,
             "attempts": row.attempts,
             "report": orjson.loads(row.report) if row.report else None,
+            "call": _newest_call(connection, contact_id),
         },
     }
     inserted = connection.scalar(
@@ -84,6 +86,31 @@ def put(connection: Connection, campaign_id: int, contact_id: int, *, now: datet
         .returning(outbox.c.id)
     )
     return inserted is not None
+
+
+def _newest_call(connection: Connection, contact_id: int) -> dict[str, object] | None:
+    """The last call to a contact, with what it was about as far as its record is kept."""
+    row = connection.execute(
+        select(
+            attempts.c.call_sid,
+            attempts.c.answered_at,
+            attempts.c.duration_s,
+            call_records.c.record,
+        )
+        .outerjoin(call_records, call_records.c.call_sid == attempts.c.call_sid)
+        .where(attempts.c.contact_id == contact_id, attempts.c.call_sid.is_not(None))
+        .order_by(attempts.c.ordinal.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return {
+        "call_sid": row.call_sid,
+        "answered_at": moment(row.answered_at),
+        "duration_s": row.duration_s,
+        # agent.conversation.record.SummaryRecord: caller, wants, facts, promises, open_points, ...
+        "summary": orjson.loads(row.record).get("summary") if row.record else None,
+    }
 
 
 def any_due(connection: Connection, *, now: datetime) -> bool:

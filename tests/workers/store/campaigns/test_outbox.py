@@ -6,15 +6,16 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, insert, select
 
 from tests.workers.store.campaigns.samples import LATER, NOW, campaign, row
 from workers.campaign.model import Webhook
-from workers.store.campaign_schema import contacts, outbox
+from workers.store.campaign_schema import attempts, contacts, outbox
 from workers.store.campaigns import outbox as told
 from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
 from workers.store.database import writing
+from workers.store.schema import call_records
 
 LEASE = timedelta(minutes=1)
 HOOK = Webhook("https://crm.example/calls", "CRM_KEY")
@@ -55,6 +56,32 @@ def test_a_contact_is_put_once(engine: Engine) -> None:
     assert payload["data"]["campaign"] == "one"
     assert payload["data"]["variables"] == {"order": "A-0"}
     assert (due.webhook, due.tries, due.written_at) == (HOOK, 1, NOW)
+
+
+def test_what_the_call_was_about_is_told(engine: Engine) -> None:
+    """Of the newest call, with its summary; a call without a record has none."""
+    about = {"wants": "to pay", "facts": []}
+    for name, record, summary in (("with", {"summary": about}, about), ("out", None, None)):
+        with writing(engine) as connection:
+            campaign_id = create(connection, campaign(name, webhook=HOOK), now=NOW)
+            add_contacts(connection, campaign_id, [row(1)], now=NOW)
+            contact_id = connection.scalars(
+                select(contacts.c.id).where(contacts.c.campaign_id == campaign_id)
+            ).one()
+            common = {
+                "contact_id": contact_id, "campaign_id": campaign_id, "number": "+15550100002",
+                "caller": "+15550100001", "state": "ended", "created_at": NOW, "duration_s": 30,
+            }  # fmt: skip
+            sids = [f"CA{name}{ordinal}" for ordinal in (1, 2)]
+            for ordinal, sid in enumerate(sids, 1):
+                connection.execute(insert(attempts).values(**common, ordinal=ordinal, call_sid=sid))
+            if record is not None:
+                text = orjson.dumps(record).decode()
+                connection.execute(insert(call_records).values(call_sid=sids[-1], record=text))
+            told.put(connection, campaign_id, contact_id, now=NOW)
+            due = told.claim_due(connection, now=NOW, lease=LEASE, of_each=1)
+        call = orjson.loads(due[-1].payload)["data"]["call"]
+        assert (call["call_sid"], call["duration_s"], call["summary"]) == (sids[-1], 30, summary)
 
 
 def test_a_claim_holds_until_its_lease_ends(engine: Engine) -> None:
