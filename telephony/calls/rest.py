@@ -144,7 +144,11 @@ class TwilioRest:
                 **options,
             )
         )
-        return _call(created)
+        call = _call(created)
+        if not call.sid:
+            # An answer of a proxy's, or an empty one: nobody could ever look for this call.
+            raise OutcomeUnknown("Twilio's answer names no call")
+        return call
 
     async def hang_up(self, call_sid: str) -> None:
         """End a call; one that is over already is left at that."""

@@ -205,6 +205,23 @@ async def test_garbled_answer_to_a_dial_is_unknown(status: int) -> None:
             await client.dial("+15550100001")
 
 
+@pytest.mark.parametrize(("status", "text"), [(200, "{}"), (201, '{"sid": null}'), (204, "")])
+async def test_answer_to_a_dial_without_a_call_is_unknown(status: int, text: str) -> None:
+    """It is well-formed, and names nothing that could be looked for later."""
+
+    async def empty(_request: web.Request) -> web.Response:
+        return web.Response(text=text, status=status, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", empty)
+    async with (
+        TestServer(app) as server,
+        TwilioRest(settings(f"http://127.0.0.1:{server.port}")) as client,
+    ):
+        with pytest.raises(OutcomeUnknown):
+            await client.dial("+15550100001")
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, 21220), (404, 20404)])
 async def test_hanging_up_an_ended_call_is_no_error(
     twilio: Twilio, rest: TwilioRest, status: int, code: int

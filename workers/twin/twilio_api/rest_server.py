@@ -21,7 +21,7 @@ class RestServer:
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
-        self._transports: dict[Peer, asyncio.BaseTransport] = {}
+        self._transports: dict[Peer, asyncio.WriteTransport] = {}
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -64,16 +64,17 @@ class RestServer:
     def break_off(self, peer: Peer) -> None:
         """Break the peer's connection off, as a proxy that dies does."""
         transport = self._transports.get(peer)
-        if isinstance(transport, asyncio.WriteTransport):
+        if transport is not None:
             transport.abort()
 
 
-def _protocol(transports: dict[Peer, asyncio.BaseTransport]) -> type[asyncio.Protocol]:
+def _protocol(transports: dict[Peer, asyncio.WriteTransport]) -> type[asyncio.Protocol]:
     """Make a protocol that keeps account of the connections, which ASGI does not show."""
 
     class Protocol(H11Protocol):
         _peer: Peer | None = None
 
+        # uvloop's is none of asyncio's by name, and has all that one has.
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             peer = transport.get_extra_info("peername")
             if peer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 
 from workers.twin.twilio_api.callee import CalleeBehaviour
 from workers.twin.twilio_api.rest_faults import RandomRest, RestFault, RestOdds
@@ -94,6 +95,18 @@ async def test_connection_ends_without_an_answer(done: bool) -> None:
         assert len(twilio.ledger) == len(twilio.facts) == done
         twilio.on_rest = lambda _method, _path: None
         assert (await client.order()).status_code == 201
+
+
+def test_connection_ends_on_uvloop_as_well() -> None:
+    """Its transports are not of asyncio's classes."""
+
+    async def order() -> None:
+        async with TwilioTwin() as twilio, Client(twilio) as client:
+            twilio.on_rest = lambda _method, _path: RestFault(broken_off=True)
+            with pytest.raises(httpx.TransportError):
+                await client.order()
+
+    uvloop.run(order())
 
 
 @pytest.mark.parametrize("done", [True, False])
