@@ -48,6 +48,11 @@ class RabbitMQ:
         """Its address, as Celery takes it."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it and wait until it talks AMQP; what it kept on disk is there again."""
         assert self._process is None, "it runs"

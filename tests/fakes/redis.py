@@ -35,6 +35,11 @@ class Redis:
         """Its address, as Celery takes it."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, empty, and wait until it answers."""
         assert self._process is None, "it runs"

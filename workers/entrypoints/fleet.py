@@ -19,7 +19,7 @@ from workers.call.records import RecordKeeper
 from workers.call.takeover import closed
 from workers.fleet.heartbeat import Heartbeat
 from workers.fleet.sweeper import Sweeper
-from workers.fleet.watch import FleetWatch
+from workers.fleet.watch import BEAT_S, FleetWatch
 from workers.fleet.watchdog import LoopWatchdog
 from workers.metrics import Metrics
 from workers.store.calls import CallRow, CallStore, StoredCall
@@ -39,6 +39,7 @@ async def in_fleet(
     hung_s: float,
     capacity: int | None = None,
     wall: Callable[[], float] = time.time,
+    beat_s: float = BEAT_S,
 ) -> AsyncIterator[FleetWatch]:
     """Be one of the workers from enter to exit; what is seen of the others."""
     loop = asyncio.get_running_loop()
@@ -68,6 +69,7 @@ async def in_fleet(
             after=_after_look(sweeper, metrics),
             wall=wall,
             capacity=capacity,
+            beat_s=beat_s,
         )
         dog = LoopWatchdog(hung_s)
         heart.start()

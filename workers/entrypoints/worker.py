@@ -41,6 +41,7 @@ from workers.entrypoints.server import WebServer
 from workers.entrypoints.services import Services
 from workers.fleet.drainer import Drainer
 from workers.fleet.heartbeat import worker_name
+from workers.fleet.watch import BEAT_S
 from workers.logs import LogPipe
 from workers.metrics import Metrics
 from workers.settings import SettingsError, WorkerSettings
@@ -83,12 +84,14 @@ async def run_worker(
     listener: socket.socket | None = None,
     gather: Gather | None = None,
     wall: Callable[[], float] = time.time,
+    beat_s: float = BEAT_S,
 ) -> AsyncIterator[Worker]:
     """Serve calls with one agent from enter to exit.
 
     ``listener`` is a socket that listens already, in place of ``host`` and ``port``; ``gather``
     adds the metrics of the other processes that share it. ``wall`` is the POSIX seconds of
-    what campaigns read; a rehearsal runs it faster, and calls as they are.
+    what campaigns read; a rehearsal runs it faster, and calls as they are. ``beat_s`` is between
+    two signs of life.
 
     Raises:
         SettingsError: settings are missing or wrong; one line each.
@@ -179,6 +182,7 @@ async def run_worker(
                 hung_s=settings.hung_s,
                 capacity=settings.max_calls,
                 wall=wall,
+                beat_s=beat_s,
             ) as fleet,
             WebServer(app, host=host, port=port, listener=listener) as server,
         ):
