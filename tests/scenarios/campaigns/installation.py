@@ -56,7 +56,7 @@ from workers.twin.live_api.script import Say as ModelSays
 from workers.twin.live_api.server import LiveTwin
 from workers.twin.live_api.session_log import NOTHING
 from workers.twin.twilio_api.callback_faults import RandomCallbacks
-from workers.twin.twilio_api.callee import Voicemail
+from workers.twin.twilio_api.callee import CalleeBehaviour, Voicemail
 from workers.twin.twilio_api.callees import CalleeMix, RandomCallees
 from workers.twin.twilio_api.line import CallFaults
 from workers.twin.twilio_api.rest_faults import RandomRest, RestOdds
@@ -325,13 +325,26 @@ async def installation(kind: Kind, folder: Path, *, seed: int) -> AsyncIterator[
 
 
 def _make_random(twilio: TwilioTwin, seed: int) -> None:
-    twilio.on_dial = RandomCallees(
+    callees = RandomCallees(
         seed,
         MIX,
         person=CallerScript.of(WaitSeconds(8.0), HangUp()),
         # Where nobody hangs up on it, it takes as long as it takes.
         voicemail=Voicemail(greeting=(Say("Hello."),), record_s=1.0),
     )
+
+    def on_dial(to: str) -> CalleeBehaviour:
+        # For each call, whose own first callbacks would all meet the same fate.
+        callbacks = RandomCallbacks(
+            int(f"{seed}{to[1:]}{callees.dialled[to]}"),
+            drop=0.08,
+            behind_next=0.1,
+            longest_delay_s=5.0 / FACTOR,
+        )
+        twilio.faults = CallFaults(callbacks=callbacks)
+        return callees(to)
+
+    twilio.on_dial = on_dial
     twilio.on_rest = RandomRest(
         seed,
         create=RestOdds(),
@@ -339,7 +352,6 @@ def _make_random(twilio: TwilioTwin, seed: int) -> None:
         # Longer than anybody waits for it (celery_process).
         late_s=15.0 / FACTOR,
     )
-    twilio.faults = CallFaults(callbacks=RandomCallbacks(seed, longest_delay_s=5.0 / FACTOR))
 
 
 def _campaign(agent: Path) -> Campaign:
