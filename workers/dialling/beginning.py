@@ -31,6 +31,13 @@ by the others within ``FleetWatch``'s limit, which is shorter."""
 ASKED_WITHIN: Final = timedelta(seconds=15)
 """Between the decision and Twilio's having the request: what the pump lets a decision grow old
 (``STALE_AFTER_S``), and what a request may last (``TwilioSettings.rest_timeout_s``)."""
+LEAD_S: Final = 0.03
+"""Between the decision and the request at the least: what the commit takes, and coming back from
+it, on a machine that has other things to do. The pace is kept at Twilio, where a request must not
+be late by chance, or there are too many in the second after it."""
+AHEAD_S: Final = 0.2
+"""And at the most: a token is given for the instant at which it is due, so that waiting for the
+database costs no pace. What is paused meanwhile is still dialled, within that."""
 NO_ROOM_S: Final = 0.25
 """Where nothing but a free slot is missing it is looked for again."""
 TIME_LIMIT_S: Final = 3600
@@ -42,10 +49,12 @@ _TAKEN_BACK: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Whoever gets it asks Twilio for it, once and now."""
+    """Whoever gets it asks Twilio for it, once and at that instant."""
 
     row: AttemptRow
     campaign: CampaignRow
+    at_s: float
+    """POSIX seconds, not further away than ``AHEAD_S``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +100,16 @@ def begin_next(
     waiting = claims.campaigns_with_intended(connection)
     if not waiting:
         return Nothing()
-    account_after, got = take(account, limits.calls_per_second, now_s)
-    if not got:
-        return Wait(wait_s(account, limits.calls_per_second, now_s))
+    rate = limits.calls_per_second
+    account = _of_now(connection, limits.account, account, rate, now_s)
+    at_s = _due_s(account, rate, now_s + LEAD_S)
+    if at_s > now_s + AHEAD_S:
+        return Wait(at_s - now_s - AHEAD_S)
     shortest: float | None = None
     for campaign_id in waiting:
-        found = _of_campaign(connection, campaign_id, limits, now_s, now)
+        found = _of_campaign(connection, campaign_id, limits, now, at_s)
         if isinstance(found, Begun):
-            keep_bucket(connection, limits.account, account_after)
+            keep_bucket(connection, limits.account, take(account, rate, found.at_s)[0])
             return found
         if isinstance(found, Wait):
             shortest = found.for_s if shortest is None else min(shortest, found.for_s)
@@ -106,7 +117,7 @@ def begin_next(
 
 
 def _of_campaign(
-    connection: Connection, campaign_id: int, limits: Limits, now_s: float, now: datetime
+    connection: Connection, campaign_id: int, limits: Limits, now: datetime, at_s: float
 ) -> Begun | Wait | Nothing:
     campaign = claims.lock_campaign(connection, campaign_id)
     if campaign is None:
@@ -118,10 +129,14 @@ def _of_campaign(
     left: Bucket | None = None
     if campaign.state.dials and not is_stopped:
         # One that is paused takes its attempts back, whatever its pace and room.
+        now_s = now.timestamp()
+        rate = pace.calls_per_second
         bucket = lock_bucket(connection, name, now_s=now_s)
-        left, got = take(bucket, pace.calls_per_second, now_s)
-        if not got:
-            return Wait(wait_s(bucket, pace.calls_per_second, now_s))
+        bucket = _of_now(connection, name, bucket, rate, now_s)
+        at_s = _due_s(bucket, rate, at_s)
+        if at_s > now_s + AHEAD_S:
+            return Wait(at_s - now_s - AHEAD_S)
+        left, _ = take(bucket, rate, at_s)
         if not _has_room(connection, campaign_id, pace.calls_at_once, limits, now):
             return Wait(NO_ROOM_S)
     for row in claims.intended(connection, campaign_id, limit=_TAKEN_BACK):
@@ -130,9 +145,25 @@ def _of_campaign(
             keep_bucket(connection, name, left)
             lease_s = campaign.definition.ring_s + TIME_LIMIT_S + _LEASE_SPARE_S
             claims.begin(connection, row, now=now, lease_s=lease_s, asking_s=ASKING_S)
-            return Begun(row, campaign)
+            return Begun(row, campaign, at_s)
     # All of these were taken back; there may be more.
     return Wait(0.0) if claims.count_intended(connection, campaign_id) else Nothing()
+
+
+def _of_now(connection: Connection, name: str, bucket: Bucket, rate: float, now_s: float) -> Bucket:
+    """A bucket, begun anew where it is of a time that the clock has been set back from."""
+    anew, _ = take(bucket, rate, now_s, want=0)
+    if anew.at_s < bucket.at_s:
+        # Kept also where nobody may go: else it would be waited for hours.
+        keep_bucket(connection, name, anew)
+    return anew
+
+
+def _due_s(bucket: Bucket, rate: float, from_s: float) -> float:
+    """The first instant from then on at which a bucket has a token."""
+    due_s = from_s + wait_s(bucket, rate, from_s)
+    # POSIX time in a double is good to 0.2 µs: on the other side of it there is none.
+    return due_s + 1e-5 if due_s > from_s else due_s
 
 
 def _has_room(

@@ -23,7 +23,15 @@ from telephony.calls.rest import Call
 from telephony.errors import CarrierError
 from workers.campaign.model import CampaignState, IllegalMove, LineOutcome, VoicemailPolicy
 from workers.campaign.refusals import PauseCampaign, Reconcile, refused
-from workers.dialling.beginning import TIME_LIMIT_S, Begun, Limits, Nothing, Wait, begin_next
+from workers.dialling.beginning import (
+    AHEAD_S,
+    TIME_LIMIT_S,
+    Begun,
+    Limits,
+    Nothing,
+    Wait,
+    begin_next,
+)
 from workers.dialling.transactions import write
 from workers.store.campaigns import attempts
 from workers.store.campaigns.campaigns import load_by_id, move
@@ -126,7 +134,11 @@ class Pump:
                     if not isinstance(found, Begun):
                         self._room.release()
                 match found:
-                    case Begun():
+                    case Begun(at_s=at_s):
+                        # The clock may be set meanwhile.
+                        early_s = min(at_s - self._wall(), AHEAD_S)
+                        if early_s > 0:
+                            await self._sleep(early_s)
                         asking.create_task(self._ask(found, begun_at))
                     case Wait(for_s=nap_s):
                         await self._sleep(min(nap_s, left_s, LONGEST_NAP_S))
