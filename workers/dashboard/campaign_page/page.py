@@ -16,6 +16,7 @@ from workers.campaign.model import ContactState
 from workers.dashboard.call_page.figures import Figure
 from workers.dashboard.campaign_page import plots, tables
 from workers.dashboard.campaign_page.plots import quantile
+from workers.dashboard.campaign_page.reported import reported_section
 from workers.dashboard.campaign_words import percent, without_numbers
 from workers.dashboard.markup import Markup, element, escaped, joined
 from workers.dashboard.shared_style import shared_style
@@ -40,6 +41,7 @@ def render_campaign(overview: Overview) -> str:
         standing=tables.standing_bar(overview),
         over_time=plots.outcomes_plot(overview),
         outcomes=tables.outcomes_table(overview),
+        reported=reported_section(overview),
         hours=plots.hours_plot(overview),
         zones=plots.zones_table(overview),
         lengths=plots.lengths_plot(overview),

@@ -53,6 +53,7 @@ def print_campaign(out: Console, found: Overview) -> None:
     for part in (
         _contacts(found),
         outcomes_table(found.outcomes) if found.settled else None,
+        _reported(found),
         _rates(found),
         brake_table(found.brake) if campaign.started_at else None,
         events_table(found.events[-_NEWEST_EVENTS:]) if found.events else None,
@@ -112,6 +113,18 @@ def _contacts(found: Overview) -> Table | None:
         if rest:
             table.add_row("" if mine else words, f"{rest:,}", Text("other reasons", "dim"))
     return table if table.row_count else None
+
+
+def _reported(found: Overview) -> Table | None:
+    if not found.reported:
+        return None
+    table = plain_table("Reported", "Contacts", "Share", right=(1, 2))
+    for field in found.reported:
+        table.add_row(safe(field.name), f"{field.given:,}", "")
+        for value, count in field.values.items():
+            share = Text(percent(count / field.given), "dim")
+            table.add_row(safe(f"  {value}"), f"{count:,}", share)
+    return table
 
 
 def _rates(found: Overview) -> Table | None:

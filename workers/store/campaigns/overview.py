@@ -14,6 +14,7 @@ from workers.store.campaigns import braking, figures, series
 from workers.store.campaigns.braking import Offender
 from workers.store.campaigns.events import CampaignEvent, events
 from workers.store.campaigns.figures import ReasonCount, RowErrorCount, Standing
+from workers.store.campaigns.reported import Reported, reported
 from workers.store.campaigns.rows import CampaignRow
 from workers.store.campaigns.series import AnswerRates, Lengths
 
@@ -47,6 +48,8 @@ class Overview:
     """Calls asked of Twilio; buckets without any are left out."""
     rates: AnswerRates
     lengths: Lengths
+    reported: Sequence[Reported] = ()
+    """By the agents, in the order of the campaign's file."""
 
     @property
     def settled(self) -> int:
@@ -87,6 +90,7 @@ def overview(connection: Connection, campaign: CampaignRow, *, now: datetime) ->
         dials=(series.starts(connection, number, since=dialled[0], every=every) if dialled else {}),
         rates=series.answer_rates(connection, number),
         lengths=series.lengths(connection, number),
+        reported=reported(connection, number, campaign.definition.outcome),
     )
 
 

@@ -14,6 +14,7 @@ from workers.campaign.model import CampaignState, ContactState
 from workers.dashboard.campaign_page.page import headline, render_campaign
 from workers.dashboard.campaign_words import CONTACT_WORDS, OUTCOME_WORDS, percent
 from workers.store.campaigns.overview import Overview
+from workers.store.campaigns.reported import Reported
 
 _VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -164,3 +165,16 @@ def test_a_campaign_that_has_not_been_started_has_a_page(draft: Overview) -> Non
     assert "Nobody has been dialled yet." in text
     assert "No contacts have been imported." in text
     assert "The campaign has not been started." in text
+
+
+def test_what_agents_reported_is_counted(seen: Overview) -> None:
+    """Value by value where there are few; where nothing is to be reported there is no card."""
+    reported = [Reported("coming", 4, {"yes": 3, "no": 1}), Reported("note", 1, {})]
+    page = render_campaign(replace(seen, reported=reported))
+    Outline(page)
+    rows = rows_of(page)
+    assert "coming yes 3 75 %" in rows
+    assert "no 1 25 %" in rows
+    assert any(row.startswith("note given 1 ") for row in rows)
+    assert "What was reported" in page
+    assert "What was reported" not in render_campaign(replace(seen, reported=()))
