@@ -7,7 +7,9 @@ google-genai or SQLAlchemy.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
+import webbrowser
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,7 +97,7 @@ def demo(
     if campaign:
         from workers.entrypoints.demo_campaign import run_campaign_demo
 
-        sys.exit(run_campaign_demo(out))
+        sys.exit(run_campaign_demo(out, open_page=webbrowser.open if _has_desktop() else None))
     if crash:
         from workers.entrypoints.demo_crash import run_crash_demo
 
@@ -313,6 +315,13 @@ def campaign_check(file: Annotated[Path, typer.Argument(help="The campaign's YAM
 
 register_campaign_commands(app, campaign_app)
 register_campaign_looking(campaign_app)
+
+
+def _has_desktop() -> bool:
+    """Whether somebody looks, and at more than a terminal, where a browser would take it over."""
+    return sys.stdout.isatty() and (
+        sys.platform == "darwin" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
+    )
 
 
 def _silence_banner() -> None:

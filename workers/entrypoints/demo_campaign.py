@@ -54,14 +54,20 @@ _UP = ("up", "--concurrency", "3")
 _LEAVE_S = (12.0, 5.0, 5.0)
 _ASSUMED = Assumed(talk_s=15.0, answered=0.7, reached=0.8, price_per_minute=0.03)
 _WRONG_SHOWN = 8
+_REPORT = "report.html"
 
 
 class _Stopped(Exception):
     """The watch is over although the campaign is not."""
 
 
-def run_campaign_demo(out: Path) -> int:
-    """Run the campaign and leave its files in ``out``; the exit code is 0 when it went well."""
+def run_campaign_demo(out: Path, *, open_page: Callable[[str], object] | None = None) -> int:
+    """Run the campaign and leave its files in ``out``; the exit code is 0 when it went well.
+
+    Args:
+        out: a folder.
+        open_page: shows the report's address to the user; None: it is told where it lies.
+    """
     console = Console()
     out.mkdir(parents=True, exist_ok=True)
     file = out / "demo.log"
@@ -83,6 +89,8 @@ def run_campaign_demo(out: Path) -> int:
         more = "; …" if len(wrong) > _WRONG_SHOWN else ""
         told = f"The campaign did not go as planned: {'; '.join(wrong[:_WRONG_SHOWN])}{more}."
         console.print(f"{told} See {file}.", highlight=False, markup=False)
+    elif open_page is not None:
+        open_page((out / _REPORT).absolute().as_uri())
     return 1 if wrong else 0
 
 
@@ -204,7 +212,7 @@ async def _leave(operator: _Operator, out: Path, ledger: Sequence[LedgerEntry]) 
                 engine, NAME, file, as_json=as_json
             ),
         )
-    page = out / "report.html"
+    page = out / _REPORT
     await operator.does(f"campaign report {NAME} {page}", partial(run_report, name=NAME, file=page))
     recording = _recording(out / "data" / "recordings", ledger)
     if recording is not None:

@@ -48,5 +48,6 @@ async def test_campaign_demo_calls_everybody_once_and_says_what_came_of_it(tmp_p
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "+1212555" not in page
     assert "https://" not in page
+    assert "What was reported" in page
     left = [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(out / "data")]
     assert left == []
