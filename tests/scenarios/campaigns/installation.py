@@ -254,7 +254,8 @@ class Installation:
                 except ValueError:
                     continue
                 if isinstance(record, dict) and record.get("level") in ("warning", "error"):
-                    found[f"{path.stem}: {record.get('event')}"] += 1
+                    # Others' messages have several lines.
+                    found[f"{path.stem}: {str(record.get('event'))[:40].splitlines()[0]}"] += 1
         return found
 
 

@@ -156,6 +156,22 @@ async def test_answer_that_never_came_is_looked_for_and_not_asked_again(engine: 
     assert world.attempt_states(one) == ["ended", "never_placed", "ended"]
 
 
+async def test_what_twilio_never_had_is_no_attempt(engine: Engine) -> None:
+    """Refused twice where one attempt is allowed: they are still called, once."""
+    world = World(engine)
+    error = carrier_error(20429, 429)("too many", code=20429, status=429)
+    tries = itertools.count(1)
+    world.twilio.fate = lambda _number, _attempt: (
+        Fate(error=error, taken=False) if next(tries) < 3 else Fate(CallStatus.BUSY)
+    )
+    spacing = dict.fromkeys((LineOutcome.NOT_PLACED, LineOutcome.BUSY), timedelta(seconds=10))
+    one = world.add(campaign(attempts=Attempts(1, 10, spacing)), numbers(1))
+    await world.run(90)
+    assert len(world.twilio.ledger) == 1
+    assert world.attempt_states(one) == ["refused", "refused", "ended"]
+    assert world.contact_states(one) == ["exhausted"]
+
+
 async def test_process_that_dies_over_a_request_leaves_it_to_be_found(engine: Engine) -> None:
     """Before Twilio took it or after: nobody is called twice, and nobody is forgotten."""
 

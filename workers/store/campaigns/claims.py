@@ -8,10 +8,11 @@ finds nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from telephony.calls.status import CallStatus
@@ -35,6 +36,8 @@ from workers.store.campaigns.rows import (
 )
 from workers.store.rows import utc
 from workers.store.schema import UNFINISHED, calls, workers
+
+_log = structlog.get_logger(__name__)
 
 # What has been asked of Twilio and is not known to have come to nothing.
 _RANG = (
@@ -60,6 +63,8 @@ class DueContact:
     recent: tuple[datetime, ...]
     ordinal: int
     """Of its next attempt."""
+    being_called: bool = False
+    """Whether any other attempt to its number may still be going on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +83,37 @@ def dialling_campaigns(connection: Connection) -> list[CampaignRow]:
     found = connection.execute(
         select(campaigns).where(campaigns.c.state.in_(states)).order_by(campaigns.c.id)
     )
-    return [campaign_row(row) for row in found]
+    rows = []
+    for row in found:
+        try:
+            rows.append(campaign_row(row))
+        except (LookupError, TypeError, ValueError):
+            # Of another version, say: the others go on.
+            _log.exception("campaign.unreadable", campaign_id=row.id)
+    return rows
 
 
-def lock_campaign(connection: Connection, campaign_id: int) -> CampaignRow | None:
-    """A campaign, whose state nobody changes until the transaction ends; others may read it."""
+def lock_campaign(
+    connection: Connection, campaign_id: int, *, alone: bool = False
+) -> CampaignRow | None:
+    """A campaign, whose state nobody changes until the transaction ends.
+
+    Others may lock it as well, unless it is to be ours ``alone``; then nobody may add contacts to
+    it either, as these refer to it.
+    """
     row = connection.execute(
-        select(campaigns).where(campaigns.c.id == campaign_id).with_for_update(read=True)
+        select(campaigns).where(campaigns.c.id == campaign_id).with_for_update(read=not alone)
     ).one_or_none()
     return None if row is None else campaign_row(row)
+
+
+def start_anew(connection: Connection, campaign_id: int, *, now: datetime) -> None:
+    """Have a campaign count as started now: by a clock that has been set back since."""
+    connection.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.started_at > now)
+        .values(started_at=now)
+    )
 
 
 def due_contacts(
@@ -357,15 +384,25 @@ def _with_checks(
         )
     }
     recent: dict[str, list[datetime]] = {}
+    being_called: set[str] = set()
     for found in connection.execute(
-        select(attempts.c.id, attempts.c.number, attempts.c.asked_at).where(
+        select(
+            attempts.c.id,
+            attempts.c.number,
+            attempts.c.asked_at,
+            attempts.c.state,
+            attempts.c.status,
+        ).where(
             attempts.c.number.in_(numbers),
             attempts.c.asked_at > now - ATTEMPTS_WITHIN,
-            attempts.c.state.in_(_RANG),
+            # One that was looked for in vain may have had news of a call since.
+            or_(attempts.c.state.in_(_RANG), attempts.c.call_sid.is_not(None)),
         )
     ):
         if found.id != without:
             recent.setdefault(found.number, []).append(utc(found.asked_at))
+            if found.state != AttemptState.ENDED.value and found.status not in _OVER:
+                being_called.add(found.number)
     ordinals = {
         found.contact_id: found.last
         for found in connection.execute(
@@ -376,11 +413,14 @@ def _with_checks(
     }
     return [
         DueContact(
-            contact=contact_of(row),
+            # What Twilio never had is no attempt: outcomes.after goes by that, and so must whoever
+            # decides about the next one.
+            contact=replace(contact_of(row), attempts=max(0, row.attempts - row.not_placed)),
             consent=bool(row.consent),
             suppressed=suppressed.get(row.number),
             recent=tuple(recent.get(row.number, ())),
             ordinal=ordinals.get(row.id, 0) + 1,
+            being_called=row.number in being_called,
         )
         for row in rows
     ]
