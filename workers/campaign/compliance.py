@@ -13,6 +13,7 @@ The checks, in this order; the first that fails gives the reason:
 8. attempts in 24 hours, to this number
 9. not before
 10. permitted hours
+11. no other call to this number that may still be going on
 
 It fails closed: what could not be read counts as a no, for as long as it cannot be read. ``Never``
 is only said where nothing leads back, since it ends a contact. ``Later`` has a moment where waiting
@@ -80,6 +81,7 @@ class Reason(StrEnum):
     TOO_MANY_IN_24_HOURS = "too_many_in_24_hours"
     ATTEMPTS_UNREADABLE = "attempts_unreadable"
     NOT_YET = "not_yet"
+    BEING_CALLED = "being_called"
     OUT_OF_HOURS = "out_of_hours"
     NO_ZONE = "no_zone"
     UNKNOWN_ZONE = "unknown_zone"
@@ -115,6 +117,7 @@ _SENTENCES: Mapping[Reason, str] = MappingProxyType(
         Reason.TOO_MANY_IN_24_HOURS: "Their number was called as often as allowed in 24 hours.",
         Reason.ATTEMPTS_UNREADABLE: "How often their number was called could not be read.",
         Reason.NOT_YET: "The next attempt is not due yet.",
+        Reason.BEING_CALLED: "Their number is being called already.",
         Reason.OUT_OF_HOURS: "It is outside the permitted hours where they are.",
         Reason.NO_ZONE: "It is not known in which time zone they are.",
         Reason.UNKNOWN_ZONE: "Their time zone is not in this machine's time zone data.",
@@ -141,6 +144,8 @@ class Check:
     recent: tuple[datetime, ...] | Unreadable
     """When this number was asked for in the last 24 hours, for any campaign, without the attempt
     in question; those with unknown outcome included. Aware, in any order; older ones do no harm."""
+    being_called: bool = False
+    """Whether any other attempt to this number may still be ringing, or a call going on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +280,9 @@ def _timely(check: Check, now: datetime) -> Decision:
     if at is None:
         return _no_moment(check, earliest)
     # `at` is no earlier than every wait, so one that is `now` has passed them all.
-    return Call() if at <= now else Later(at, reason)
+    if at > now:
+        return Later(at, reason)
+    return Later(None, Reason.BEING_CALLED) if check.being_called else Call()
 
 
 def _number_free_at(recent: Iterable[datetime], per_day: int, now: datetime) -> datetime:

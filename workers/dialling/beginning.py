@@ -7,7 +7,7 @@ transaction, and nobody is dialled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -19,6 +19,7 @@ from workers.campaign.model import CampaignState
 from workers.campaign.pacing import Bucket, allowed, room, take, wait_s
 from workers.dialling.choosing import due_again, final_state
 from workers.dialling.finishing import finish
+from workers.dialling.transactions import FAULTS, concerns_one
 from workers.store.campaigns import claims
 from workers.store.campaigns.attempts import ASKING_S
 from workers.store.campaigns.buckets import keep_bucket, lock_bucket
@@ -84,8 +85,20 @@ class Limits:
     kept_for_inbound: int = 0
 
 
+class CampaignBroken(Exception):
+    """Something of this campaign cannot be worked with; the others can, without it."""
+
+    def __init__(self, campaign_id: int) -> None:
+        super().__init__(f"campaign {campaign_id} cannot be worked with")
+        self.campaign_id = campaign_id
+
+
 def begin_next(
-    connection: Connection, limits: Limits, wall: Callable[[], float]
+    connection: Connection,
+    limits: Limits,
+    wall: Callable[[], float],
+    *,
+    without: Collection[int] = (),
 ) -> Begun | Wait | Nothing:
     """Let the next attempt go, if one may go now.
 
@@ -93,11 +106,15 @@ def begin_next(
         connection: Within a transaction that may write.
         limits: Of the account.
         wall: POSIX seconds; read when it is our turn.
+        without: Campaigns that are left out.
+
+    Raises:
+        CampaignBroken: nothing may be committed; try again without it.
     """
     account = lock_bucket(connection, limits.account, now_s=wall())
     now_s = wall()
     now = datetime.fromtimestamp(now_s, UTC)
-    waiting = claims.campaigns_with_intended(connection)
+    waiting = [one for one in claims.campaigns_with_intended(connection) if one not in without]
     if not waiting:
         return Nothing()
     rate = limits.calls_per_second
@@ -107,7 +124,12 @@ def begin_next(
         return Wait(at_s - now_s - AHEAD_S)
     shortest: float | None = None
     for campaign_id in waiting:
-        found = _of_campaign(connection, campaign_id, limits, now, at_s)
+        try:
+            found = _of_campaign(connection, campaign_id, limits, now, at_s)
+        except FAULTS as fault:
+            if not concerns_one(fault):
+                raise
+            raise CampaignBroken(campaign_id) from fault
         if isinstance(found, Begun):
             keep_bucket(connection, limits.account, take(account, rate, found.at_s)[0])
             return found
@@ -205,6 +227,7 @@ def _may_go(
         suppressed=found.suppressed,
         consent=found.consent,
         recent=found.recent,
+        being_called=found.being_called,
     )
     decision = decide(check, now)
     if isinstance(decision, Call):

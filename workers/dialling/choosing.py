@@ -20,10 +20,10 @@ from sqlalchemy import Connection, Engine
 
 from workers.campaign.brake import Tripped, judge
 from workers.campaign.compliance import Call, Check, Later, Never, Reason, Stage, decide, explain
-from workers.campaign.model import CampaignState, ContactState, IllegalMove
-from workers.campaign.pacing import allowed
+from workers.campaign.model import CampaignState, ContactState
+from workers.campaign.pacing import SKEW_S, allowed
 from workers.dialling.finishing import finish
-from workers.dialling.transactions import write
+from workers.dialling.transactions import FAULTS, concerns_one, write
 from workers.store.campaigns import claims
 from workers.store.campaigns.braking import newest_samples
 from workers.store.campaigns.campaigns import move
@@ -41,6 +41,10 @@ PIECES: Final = 10
 """Transactions of one tick for one campaign, where most contacts are put off."""
 ASK_AGAIN: Final = timedelta(minutes=5)
 """Where nobody can say when somebody may be called."""
+CALLED_AGAIN: Final = timedelta(minutes=1)
+"""Where another call to the same number has to end before."""
+
+_SKEW: Final = timedelta(seconds=SKEW_S)
 
 _log = structlog.get_logger(__name__)
 
@@ -78,13 +82,24 @@ def tick(engine: Engine, *, now: datetime) -> Ticked:
     """
     total = Ticked()
     for campaign in write(engine, claims.dialling_campaigns):
-        if write(engine, lambda connection, one=campaign: _over(connection, one, now)):  # type: ignore[misc]
-            continue
-        for _ in range(PIECES):
-            done = choose(engine, campaign.campaign_id, now=now)
-            total += done
-            if done.put_off + done.set_aside < LOOKED_AT // 2:
-                break
+        try:
+            total += _look_after(engine, campaign, now)
+        except FAULTS as fault:
+            if not concerns_one(fault):
+                raise
+            _log.exception("campaign.broken", campaign=campaign.name)
+    return total
+
+
+def _look_after(engine: Engine, campaign: CampaignRow, now: datetime) -> Ticked:
+    total = Ticked()
+    if write(engine, lambda connection: _over(connection, campaign, now)):
+        return total
+    for _ in range(PIECES):
+        done = choose(engine, campaign.campaign_id, now=now)
+        total += done
+        if done.put_off + done.set_aside < LOOKED_AT // 2:
+            break
     return total
 
 
@@ -102,16 +117,39 @@ def final_state(reason: Reason) -> ContactState:
 
 def due_again(decision: Later, now: datetime) -> datetime:
     """When a contact is looked at again that may not be called now."""
-    return now + ASK_AGAIN if decision.at is None else max(decision.at, now)
+    if decision.at is not None:
+        return max(decision.at, now)
+    return now + (CALLED_AGAIN if decision.reason is Reason.BEING_CALLED else ASK_AGAIN)
 
 
 def _over(connection: Connection, campaign: CampaignRow, now: datetime) -> bool:
     """Pause or finish a campaign that is to go no further; whether it was."""
-    try:
-        return _end(connection, campaign, now)
-    except IllegalMove:
-        # Somebody else did meanwhile.
+    if campaign.started_at is not None and campaign.started_at > now + _SKEW:
+        # The clock has been set back since: else the brake would see no call until then.
+        claims.start_anew(connection, campaign.campaign_id, now=now)
+    if not _is_over(connection, campaign):
+        return False
+    # Seen without a lock. Whoever imports, resumes or pauses meanwhile is waited for.
+    locked = claims.lock_campaign(connection, campaign.campaign_id, alone=True)
+    if locked is None or not locked.state.dials:
         return True
+    return _end(connection, locked, now)
+
+
+def _is_over(connection: Connection, campaign: CampaignRow) -> bool:
+    return (
+        _tripped(connection, campaign) is not None
+        or not claims.has_contacts_left(connection, campaign.campaign_id)
+        or _canary_is_done(connection, campaign)
+    )
+
+
+def _canary_is_done(connection: Connection, campaign: CampaignRow) -> bool:
+    return (
+        campaign.state is CampaignState.CANARY
+        and (campaign.canary_left or 0) <= 0
+        and not claims.has_unsettled(connection, campaign.campaign_id)
+    )
 
 
 def _end(connection: Connection, campaign: CampaignRow, now: datetime) -> bool:
@@ -131,11 +169,7 @@ def _end(connection: Connection, campaign: CampaignRow, now: datetime) -> bool:
         move(connection, campaign.campaign_id, CampaignState.FINISHED, now=now)
         _log.info("campaign.finished", campaign=campaign.name)
         return True
-    if (
-        campaign.state is CampaignState.CANARY
-        and (campaign.canary_left or 0) <= 0
-        and not claims.has_unsettled(connection, campaign.campaign_id)
-    ):
+    if _canary_is_done(connection, campaign):
         reason = "The canary is done: look at what came of it, then start."
         move(connection, campaign.campaign_id, CampaignState.PAUSED, now=now, reason=reason)
         _log.info("campaign.canary_done", campaign=campaign.name)
@@ -212,6 +246,7 @@ def _check(campaign: CampaignRow, one: DueContact) -> Check:
         suppressed=one.suppressed,
         consent=one.consent,
         recent=one.recent,
+        being_called=one.being_called,
     )
 
 

@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from telephony.calls.rest import Call
 from telephony.errors import CarrierError
@@ -27,18 +26,20 @@ from workers.dialling.beginning import (
     AHEAD_S,
     TIME_LIMIT_S,
     Begun,
+    CampaignBroken,
     Limits,
     Nothing,
     Wait,
     begin_next,
 )
-from workers.dialling.transactions import write
+from workers.dialling.transactions import FAULTS, write
 from workers.store.campaigns import attempts
 from workers.store.campaigns.campaigns import load_by_id, move
 from workers.store.campaigns.switches import stopped
 from workers.store.database import reading
 
 T = TypeVar("T")
+_Clocks: TypeAlias = tuple[float, float]
 
 DOUBTED_AFTER_S: Final = 0.3
 """A decision that is older is made sure of before Twilio is asked: a campaign that was paused
@@ -109,6 +110,7 @@ class Pump:
         self._sleep = sleep
         self._room = asyncio.Semaphore(at_once)
         self._done = Pumped()
+        self._broken: set[int] = set()
 
     async def run(self, for_s: float) -> Pumped:
         """Dial for so long, or until nobody is to be dialled; then wait for what was asked.
@@ -117,17 +119,19 @@ class Pump:
             SQLAlchemyError: the database is not there. Who was asked for is looked for later.
         """
         until = self._clock() + for_s
-        failure: SQLAlchemyError | None = None
+        failure: Exception | None = None
         async with asyncio.TaskGroup() as asking:
             while (left_s := until - self._clock()) > 0:
                 await self._room.acquire()
-                begun_at = self._clock()
+                begun_at = self._clocks()
                 found: Begun | Wait | Nothing = Nothing()
                 try:
-                    found = await self._write(
-                        lambda connection: begin_next(connection, self._limits, self._wall)
-                    )
-                except SQLAlchemyError as error:
+                    found = await self._write(self._begin)
+                except CampaignBroken as error:
+                    _log.exception("campaign.broken", campaign_id=error.campaign_id)
+                    self._broken.add(error.campaign_id)
+                    found = Wait(0.0)
+                except FAULTS as error:
                     # What was asked for meanwhile still gets its answer.
                     failure = error
                 finally:
@@ -148,19 +152,22 @@ class Pump:
             raise failure
         return self._done
 
-    async def _ask(self, begun: Begun, begun_at: float) -> None:
+    def _begin(self, connection: Connection) -> Begun | Wait | Nothing:
+        return begin_next(connection, self._limits, self._wall, without=self._broken)
+
+    async def _ask(self, begun: Begun, begun_at: _Clocks) -> None:
         try:
             if await self._still_wanted(begun, begun_at):
                 await self._dial(begun)
-        except SQLAlchemyError:
-            # Callbacks tell of the call, or it is looked for.
+        except FAULTS:
+            # Callbacks tell of the call, or it is looked for; others get their answers.
             _log.exception("attempt.not_kept", attempt=begun.row.attempt.attempt_id)
         finally:
             self._room.release()
 
-    async def _still_wanted(self, begun: Begun, begun_at: float) -> bool:
+    async def _still_wanted(self, begun: Begun, begun_at: _Clocks) -> bool:
         attempt_id = begun.row.attempt.attempt_id
-        age_s = self._clock() - begun_at
+        age_s = self._age_s(begun_at)
         if age_s > STALE_AFTER_S:
             # Left in asking: whoever looks for it will not find a call.
             _log.warning("attempt.stale", attempt=attempt_id, age_s=round(age_s, 1))
@@ -169,7 +176,7 @@ class Pump:
             return True
         if await asyncio.to_thread(self._dials, begun.campaign.campaign_id):
             # Reading it has taken time as well.
-            return self._clock() - begun_at <= STALE_AFTER_S
+            return self._age_s(begun_at) <= STALE_AFTER_S
         await self._refuse(attempt_id, LineOutcome.NOT_PLACED, 0, "Paused before Twilio was asked.")
         return False
 
@@ -240,6 +247,14 @@ class Pump:
                 connection, attempt_id, outcome=outcome, code=code, reason=reason
             )
         )
+
+    def _clocks(self) -> _Clocks:
+        return self._clock(), self._wall()
+
+    def _age_s(self, since: _Clocks) -> float:
+        # While a machine is suspended its monotonic clock stands still (clock_gettime(2)); the
+        # time of day may be set. Whichever saw more time pass is right, or does no harm.
+        return max(now - then for now, then in zip(self._clocks(), since, strict=True))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall(), UTC)

@@ -22,7 +22,7 @@ from telephony.calls.status import CallStatus
 from telephony.calls.webhooks import StatusReport
 from telephony.errors import CarrierError
 from workers.campaign.model import AttemptState, LineOutcome
-from workers.dialling.transactions import write
+from workers.dialling.transactions import FAULTS, concerns_one, write
 from workers.store.campaigns import attempts
 from workers.store.campaigns.rows import AttemptRow
 
@@ -39,6 +39,8 @@ _AT_THE_SAME_TIME: Final = 5
 # Their clocks and ours; dates of the API have whole seconds.
 _SKEW: Final = timedelta(seconds=60)
 _LISTED: Final = 50
+# Before it is found out that our clock was ahead.
+_AT_MOST: Final = timedelta(hours=1)
 
 _log = structlog.get_logger(__name__)
 
@@ -92,6 +94,10 @@ async def reconcile(engine: Engine, rest: Looks, *, now: datetime) -> Reconciled
                 _log.warning(
                     "attempt.not_looked_for", attempt=row.attempt.attempt_id, error=str(error)
                 )
+            except FAULTS as fault:
+                if not concerns_one(fault):
+                    raise
+                _log.exception("attempt.not_looked_for", attempt=row.attempt.attempt_id)
 
     async with asyncio.TaskGroup() as looking:
         for row in due:
@@ -99,18 +105,21 @@ async def reconcile(engine: Engine, rest: Looks, *, now: datetime) -> Reconciled
     return done
 
 
-def matching(calls: Sequence[Call], row: AttemptRow, known: set[str]) -> Call | None:
+def matching(
+    calls: Sequence[Call], row: AttemptRow, known: set[str], *, skew: timedelta = _SKEW
+) -> Call | None:
     """The call that an attempt has become, if it is among these.
 
     Args:
         calls: To its number.
         row: The attempt.
         known: Calls that belong to other attempts.
+        skew: So far Twilio's clock may be behind the one by which it was asked for.
     """
     asked_at = row.attempt.asked_at
     if asked_at is None:
         return None
-    earliest, latest = asked_at - _SKEW, asked_at + timedelta(seconds=NEVER_PLACED_AFTER_S)
+    earliest, latest = asked_at - skew, asked_at + timedelta(seconds=NEVER_PLACED_AFTER_S)
     fits = [
         call
         for call in calls
@@ -147,11 +156,16 @@ async def _look_for(
     engine: Engine, rest: Looks, row: AttemptRow, now: datetime, done: Reconciled
 ) -> None:
     attempt = row.attempt
+    asked_at = attempt.asked_at or row.created_at
     calls = await rest.list_calls(to=attempt.number, limit=_LISTED)
+    is_ahead = asked_at > now + _SKEW
 
     def take(connection: Connection) -> Call | None:
         known = attempts.known_calls(connection, [call.sid for call in calls])
-        call = matching(calls, row, known)
+        call = matching(calls, row, known, skew=asked_at - now + _AT_MOST if is_ahead else _SKEW)
+        if is_ahead:
+            # The clock has been set back since: the wait for its call begins now.
+            attempts.asked_anew(connection, attempt.attempt_id, at=now)
         if call is not None:
             attempts.note_placed(connection, attempt.attempt_id, call.sid, None, now=now)
             _note(connection, attempt.attempt_id, call, now)
@@ -162,7 +176,6 @@ async def _look_for(
         done.found += 1
         _log.info("attempt.found", attempt=attempt.attempt_id, call_sid=found.sid)
         return
-    asked_at = attempt.asked_at or row.created_at
     if now - asked_at >= timedelta(seconds=NEVER_PLACED_AFTER_S):
         done.never_placed += 1
         _log.info("attempt.never_placed", attempt=attempt.attempt_id)

@@ -8,16 +8,19 @@ locks the row first settles it.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from telephony.calls.status import AnsweredBy, CallStatus
-from workers.campaign.model import AttemptState, ContactState, LineOutcome
+from workers.campaign.compliance import Reason
+from workers.campaign.model import AttemptState, CampaignState, ContactState, LineOutcome
 from workers.campaign.outcomes import Again, Done, Exhausted, Never, after, line_outcome
+from workers.campaign.pacing import SKEW_S
 from workers.dialling.finishing import finish
-from workers.dialling.transactions import write
+from workers.dialling.transactions import FAULTS, concerns_one, write
 from workers.store.campaign_schema import UNSETTLED, attempts, contacts
 from workers.store.campaigns import claims
 from workers.store.campaigns.rows import AttemptRow, CampaignRow, attempt_row, contact_of
@@ -27,6 +30,12 @@ GRACE_S: Final = 8.0
 """For what comes after the end of a call that was answered: callbacks overtake each other by some
 seconds (field), records are closed when the stream has ended."""
 _AT_ONCE: Final = 100
+_SKEW: Final = timedelta(seconds=SKEW_S)
+# Whoever noted that somebody opted out may have died before it was on the list.
+_SUPPRESSED: Final = {
+    LineOutcome.BAD_NUMBER: ("The number cannot be called.", "carrier"),
+    LineOutcome.OPTED_OUT: ("They asked not to be called.", "agent"),
+}
 
 _FINAL: Final = {
     Done: ContactState.DONE,
@@ -50,44 +59,60 @@ def settle(engine: Engine, *, now: datetime) -> int:
         SQLAlchemyError: the database is not there; what was committed stays.
     """
     settled = 0
-    while count := write(engine, lambda connection: _settle_some(connection, now)):
+    behind: int | None = 0
+    while behind is not None:
+        # Each time behind those before: one that cannot be settled keeps nobody waiting.
+        count, behind = write(engine, partial(_settle_some, now=now, behind=behind))
         settled += count
-        if count < _AT_ONCE:
-            break
     return settled
 
 
-def _settle_some(connection: Connection, now: datetime) -> int:
+def _settle_some(connection: Connection, *, now: datetime, behind: int) -> tuple[int, int | None]:
+    """Settle some; how many, and the contact to go on behind, None: that was all."""
     grace = now - timedelta(seconds=GRACE_S)
     over = or_(
         attempts.c.state.in_([AttemptState.REFUSED.value, AttemptState.NEVER_PLACED.value]),
         and_(
             attempts.c.state == AttemptState.ENDED.value,
-            or_(attempts.c.answered_at.is_(None), attempts.c.ended_at <= grace),
+            or_(
+                attempts.c.answered_at.is_(None),
+                attempts.c.ended_at <= grace,
+                # The clock has been set back since.
+                attempts.c.ended_at > now + _SKEW,
+            ),
         ),
     )
     found = connection.execute(
         select(attempts)
-        .where(UNSETTLED, over)
+        .where(UNSETTLED, over, attempts.c.contact_id > behind)
         .order_by(attempts.c.contact_id)
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     ).all()
-    known: dict[int, CampaignRow | None] = {}
-    for row in map(attempt_row, found):
-        campaign_id = row.attempt.campaign_id
-        if campaign_id not in known:
-            known[campaign_id] = claims.lock_campaign(connection, campaign_id)
-        campaign = known[campaign_id]
-        if campaign is not None:
-            _settle_one(connection, campaign, row, now)
-    return len(found)
+    known: dict[int, CampaignRow] = {}
+    settled = 0
+    for one in found:
+        try:
+            with connection.begin_nested():
+                _settle_one(connection, known, attempt_row(one), now)
+            settled += 1
+        except FAULTS as fault:
+            if not concerns_one(fault):
+                raise
+            _log.exception("attempt.not_settled", attempt=one.id)
+    return settled, found[-1].contact_id if len(found) == _AT_ONCE else None
 
 
 def _settle_one(
-    connection: Connection, campaign: CampaignRow, row: AttemptRow, now: datetime
+    connection: Connection, known: dict[int, CampaignRow], row: AttemptRow, now: datetime
 ) -> None:
     attempt = row.attempt
+    campaign = known.get(attempt.campaign_id)
+    if campaign is None:
+        campaign = claims.lock_campaign(connection, attempt.campaign_id)
+        if campaign is None:
+            return
+        known[attempt.campaign_id] = campaign
     outcome = attempt.outcome or _outcome(row)
     connection.execute(
         update(attempts)
@@ -99,6 +124,10 @@ def _settle_one(
     ).one()
     contact = contact_of(found)
     not_placed = outcome is LineOutcome.NOT_PLACED
+    before = found.not_placed
+    if before + not_placed > contact.attempts:
+        # They do not add up: fewer calls than allowed rather than more.
+        before = 0
     connection.execute(
         update(contacts)
         .where(contacts.c.id == contact.contact_id)
@@ -109,15 +138,15 @@ def _settle_one(
         outcome,
         campaign.definition.attempts,
         now,
-        not_placed_before=found.not_placed,
+        not_placed_before=before,
     )
-    if outcome is LineOutcome.BAD_NUMBER:
-        reason = row.reason or "The number cannot be called."
+    if (listed := _SUPPRESSED.get(outcome)) is not None:
+        reason, source = listed
         suppress(
             connection,
             contact.number,
-            reason=reason,
-            source="carrier",
+            reason=row.reason or reason,
+            source=source,
             now=now,
             call_sid=attempt.call_sid,
         )
@@ -125,6 +154,11 @@ def _settle_one(
         # Set aside, or cancelled, while the call was under way.
         return
     _log.info("attempt.settled", attempt=attempt.attempt_id, outcome=outcome.value)
+    if isinstance(comes_next, Again) and campaign.state is CampaignState.CANCELLED:
+        why = Reason.CAMPAIGN_CANCELLED.sentence
+        gone = ContactState.CANCELLED
+        finish(connection, campaign, [contact.contact_id], gone, reason=why, now=now)
+        return
     if isinstance(comes_next, Again):
         connection.execute(
             update(contacts)

@@ -131,6 +131,7 @@ CASES: list[tuple[Check, Decision]] = [
         Later(datetime(2026, 5, 5, 8, tzinfo=UTC), Reason.TOO_MANY_IN_24_HOURS),
     ),
     (replace(GOOD, recent=UNREADABLE), Later(None, Reason.ATTEMPTS_UNREADABLE)),
+    (replace(GOOD, being_called=True), Later(None, Reason.BEING_CALLED)),
     (with_contact(not_before=NOON + HOUR), Later(NOON + HOUR, Reason.NOT_YET)),
     # 18:00 in Berlin is too late.
     (with_contact(not_before=NOON + 4 * HOUR), Later(TUESDAY_AT_NINE, Reason.NOT_YET)),

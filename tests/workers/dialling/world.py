@@ -194,6 +194,10 @@ class FakeTwilio:
             _at, _order, happen = heapq.heappop(self._queue)
             happen()
 
+    def set_back(self, by_s: float) -> None:
+        """Our clock was wrong by so much, and is not any more; calls go on as they were."""
+        self._queue = [(at_s - by_s, order, happen) for at_s, order, happen in self._queue]
+
     @staticmethod
     def _over(call: Call) -> bool:
         return call.status is not None and call.status.terminal
@@ -332,6 +336,11 @@ class World:
                 if report.answered_by is not None:
                     note_answered_by(connection, attempt_id, report.answered_by, now=self.now)
         self.most_running = max(self.most_running, self.twilio.running())
+
+    def set_back(self, by_s: float) -> None:
+        """Set the clock back; what is under way goes on."""
+        self.now_s -= by_s
+        self.twilio.set_back(by_s)
 
     async def dial(self, for_s: float = 1.0) -> Pumped:
         """Dial for so long."""

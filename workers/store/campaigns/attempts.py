@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, select, update
+import structlog
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from telephony.calls.status import AnsweredBy, CallStatus, advance
 from telephony.calls.webhooks import StatusReport
-from workers.campaign.model import AttemptState, LineOutcome, advance_attempt
-from workers.store.campaign_schema import UNSETTLED, attempts
+from workers.campaign.model import AttemptState, ContactState, LineOutcome, advance_attempt
+from workers.store.campaign_schema import UNSETTLED, WAITING, attempts, contacts
 from workers.store.campaigns.rows import AttemptRow, attempt_row
 
 ASKING_S: Final = 45.0
@@ -24,6 +25,11 @@ NEWS_RINGING_S: Final = 90.0
 """Without news for so long an attempt that was placed is looked for: it rings for some 25 s."""
 NEWS_ANSWERED_S: Final = 300.0
 """And one that was answered, whose call may well last."""
+ALIVE_S: Final = 2 * NEWS_ANSWERED_S
+"""A call of which there is news keeps its slot for so long at least: until there is more news."""
+_log = structlog.get_logger(__name__)
+
+_LONGEST_WAIT: Final = timedelta(seconds=2 * NEWS_ANSWERED_S)
 
 
 def load_attempt(connection: Connection, attempt_id: int) -> AttemptRow | None:
@@ -49,7 +55,7 @@ def note_placed(
     Returns:
         False where the attempt is known by another call already: then there are two.
     """
-    row = _locked(connection, attempt_id)
+    row = _taken_up(connection, attempt_id)
     if row is None or row.attempt.call_sid not in (None, call_sid):
         return False
     state = advance_attempt(row.attempt.state, AttemptState.PLACED)
@@ -111,7 +117,7 @@ def note_status(
     Returns:
         False where it is about another call than the one that the attempt is known by.
     """
-    row = _locked(connection, attempt_id)
+    row = _taken_up(connection, attempt_id)
     if row is None or row.attempt.call_sid not in (None, report.call_sid):
         return False
     before = CallStatus(row.status) if row.status else CallStatus.QUEUED
@@ -133,6 +139,8 @@ def note_status(
             answered = status is CallStatus.IN_PROGRESS
             news_s = NEWS_ANSWERED_S if answered else NEWS_RINGING_S
             values["look_at"] = now + timedelta(seconds=news_s)
+            alive_until = now + timedelta(seconds=ALIVE_S)
+            values["lease_until"] = max(row.lease_until or alive_until, alive_until)
     values["state"] = state.value
     _write(connection, attempt_id, values)
     return True
@@ -204,6 +212,11 @@ def look_later(connection: Connection, attempt_ids: list[int], *, at: datetime) 
     connection.execute(update(attempts).where(attempts.c.id.in_(attempt_ids)).values(look_at=at))
 
 
+def asked_anew(connection: Connection, attempt_id: int, *, at: datetime) -> None:
+    """Have an attempt count as asked for at ``at``: by a clock that has been set back since."""
+    _write(connection, attempt_id, {"asked_at": at})
+
+
 def known_calls(connection: Connection, call_sids: list[str]) -> set[str]:
     """Which of these calls belong to an attempt already."""
     found = connection.execute(
@@ -229,12 +242,48 @@ def _due(
 ) -> list[AttemptRow]:
     found = connection.execute(
         select(attempts)
-        .where(UNSETTLED, attempts.c.state == state.value, attempts.c.look_at <= now)
+        .where(
+            UNSETTLED,
+            attempts.c.state == state.value,
+            # Nothing waits for longer: the clock has been set back since.
+            or_(attempts.c.look_at <= now, attempts.c.look_at > now + _LONGEST_WAIT),
+        )
         .order_by(attempts.c.look_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return [attempt_row(row) for row in found]
+
+
+def _taken_up(connection: Connection, attempt_id: int) -> AttemptRow | None:
+    """An attempt that there is news of, locked.
+
+    One that was looked for in vain and whose call shows up after all (a request that was on its
+    way for longer than anybody thought; another machine's clock) is under way again, if its
+    contact can wait for it: else they would be called while it rings.
+    """
+    row = _locked(connection, attempt_id)
+    if row is None or row.attempt.state is not AttemptState.NEVER_PLACED:
+        return row
+    if row.settled_at is not None:
+        taken = connection.execute(
+            update(contacts)
+            .where(contacts.c.id == row.attempt.contact_id, WAITING, contacts.c.not_placed > 0)
+            .values(
+                state=ContactState.IN_HAND.value, not_placed=contacts.c.not_placed - 1, reason=""
+            )
+        )
+        if not taken.rowcount:
+            return row
+    values = {
+        "state": AttemptState.UNKNOWN.value,
+        "outcome": None,
+        "settled_at": None,
+        "reason": "",
+    }
+    _write(connection, attempt_id, values)
+    _log.warning("attempt.shown_up", attempt=attempt_id)
+    return _locked(connection, attempt_id)
 
 
 def _locked(connection: Connection, attempt_id: int) -> AttemptRow | None:
