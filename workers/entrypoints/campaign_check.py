@@ -17,10 +17,10 @@ from pathlib import Path
 import typer
 
 from agent.errors import AgentSpecError
-from workers.campaign.campaign_file import load_campaign
 from workers.campaign.compliance import Call, Check, Decision, Later, Never, Stage, decide
 from workers.campaign.contacts import ContactFileError, Folding, Row, RowError, read_rows
 from workers.campaign.model import Campaign, CampaignState, Contact
+from workers.entrypoints.campaign.usable import load_usable
 
 SHOWN_ERRORS = 10
 
@@ -46,7 +46,7 @@ class Tally:
 def run_campaign_check(file: Path, *, now: datetime) -> int:
     """Print what was found and return the exit code: 0 when the campaign can be used, else 1."""
     try:
-        campaign = load_campaign(file)
+        campaign = load_usable(file)
         tally = count(campaign, now)
     except AgentSpecError as error:
         for issue in error.issues:

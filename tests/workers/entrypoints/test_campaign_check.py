@@ -37,7 +37,7 @@ phone,who,tz
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "agent.yaml").write_text("name: agent\n")
+    (tmp_path / "agent.yaml").write_text("name: agent\nsystem_instruction: Be brief.\n")
     (tmp_path / "people.csv").write_text(PEOPLE)
     (tmp_path / "campaign.yaml").write_text(CAMPAIGN)
     return tmp_path
@@ -108,6 +108,6 @@ def test_example_of_the_readme_is_good(folder: Path) -> None:
         block for block in readme.read_text().split("```") if block.startswith("yaml\nname: june")
     )
     (folder / "campaign.yaml").write_text(example.removeprefix("yaml\n"))
-    (folder / "bakery.yaml").write_text("")
+    (folder / "bakery.yaml").write_text("name: bakery\nsystem_instruction: Be brief.\n")
     (folder / "people.csv").write_text("Phone;Name;Time zone;Consent;Appointment\n")
     assert run_campaign_check(folder / "campaign.yaml", now=NOW) == 0

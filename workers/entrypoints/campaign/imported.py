@@ -15,18 +15,19 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from sqlalchemy import Connection, Engine
 
 from agent.errors import AgentSpecError
-from workers.campaign.campaign_file import load_campaign
 from workers.campaign.contacts import ContactFileError, RowError, preview
 from workers.campaign.model import Campaign, CampaignState
 from workers.dialling.importing import Imported, import_contacts
 from workers.dialling.transactions import write
 from workers.entrypoints.campaign.opened import (
+    INTERRUPTED,
     Failed,
     campaign_named,
     console,
     plural,
     read_campaign,
 )
+from workers.entrypoints.campaign.usable import load_usable
 from workers.store.campaigns.campaigns import create, load, look_again, redefine
 from workers.store.campaigns.contacts import errors_page
 from workers.store.campaigns.rows import CampaignRow
@@ -60,8 +61,15 @@ def run_import(engine: Engine, file: Path, *, now: datetime) -> None:
             size = Path(source).stat().st_size
             with _bar(size, data.tell) as on_progress:
                 done = import_contacts(engine, campaign, data, now=now, on_progress=on_progress)
-    except (ContactFileError, OSError) as error:
+    except ContactFileError as error:
         raise Failed(str(error)) from None
+    except OSError as error:
+        raise Failed(f"{error.filename or source}: {error.strerror or error}") from None
+    except KeyboardInterrupt:
+        raise Failed(
+            "Interrupted: what was read so far may be kept; import the file again for the rest.",
+            code=INTERRUPTED,
+        ) from None
     if campaign.definition == definition:
         while write(engine, partial(look_again, campaign_id=campaign.campaign_id, now=now)):
             pass
@@ -90,7 +98,7 @@ def _errors(engine: Engine, campaign_id: int) -> Iterator[RowError]:
 
 def _read(file: Path) -> Campaign:
     try:
-        return load_campaign(file)
+        return load_usable(file)
     except AgentSpecError as error:
         lines = [str(issue) for issue in error.issues]
         raise Failed("\n".join([*lines, plural(len(lines), "problem")])) from None

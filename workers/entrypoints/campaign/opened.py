@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from workers.entrypoints.complaint import complain
@@ -25,7 +26,8 @@ from workers.store.database import open_engine, reading, writing
 from workers.store.migrate import HEAD, migrate, version
 
 UNSEEN_WIDTH = 100
-_INTERRUPTED = 130
+INTERRUPTED = 130
+"""Exit code, as a shell has it."""
 
 
 class Failed(Exception):
@@ -44,8 +46,10 @@ def run(command: Callable[[Engine], None], *, make: bool = False) -> int:
         make: whether a database that is not there is made.
     """
     logs = start_logs("ERROR", stream=sys.stderr)
+    settings: WorkerSettings | None = None
     try:
-        with opened_engine(load_settings(), make=make) as engine:
+        settings = load_settings()
+        with opened_engine(settings, make=make) as engine:
             command(engine)
         sys.stdout.flush()
     except SettingsError as error:
@@ -57,13 +61,18 @@ def run(command: Callable[[Engine], None], *, make: bool = False) -> int:
         typer.echo(f"The store is away: {error.name} is not installed", err=True)
         return 1
     except SQLAlchemyError as error:
-        typer.echo(f"The store is away: {_why(error)}", err=True)
+        typer.echo(f"The store is away: {_why(error)}{_where(settings)}", err=True)
         return 1
     except BrokenPipeError:
         # Whoever read it, such as `head`, has had enough; Python would complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        # Its folder cannot be made, or what is printed goes to a disk that is full.
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"{place}{error.strerror or error}{_where(settings)}", err=True)
+        return 1
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     finally:
         logs.close()
     return 0
@@ -100,7 +109,9 @@ def campaign_named(connection: Connection, name: str) -> CampaignRow:
     """
     found = load(connection, name.strip())
     if found is None:
-        raise Failed(f"There is no campaign {name.strip()}.")
+        raise Failed(
+            f"There is no campaign {name.strip()}; evercall campaign list names those there are."
+        )
     return found
 
 
@@ -119,6 +130,15 @@ def console() -> Console:
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 contact``, ``2,000 contacts``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _where(settings: WorkerSettings | None) -> str:
+    """Which setting has led there; a database's address may hold a password."""
+    if settings is None:
+        return ""
+    if settings.database_url is None:
+        return f" (EVERCALL_DATA_DIR is {settings.data_dir.absolute()})"
+    return f" (EVERCALL_DATABASE_URL is {make_url(settings.database).render_as_string()})"
 
 
 def _why(error: SQLAlchemyError) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
@@ -16,6 +15,7 @@ from workers.campaign.contacts import ContactFileError, RowError
 from workers.campaign.numbers import is_region, parse_number
 from workers.dialling.transactions import write
 from workers.entrypoints.campaign.opened import Failed, plural
+from workers.entrypoints.campaign.written import is_no_file, whole_file
 from workers.store.campaigns.suppressions import (
     Suppression,
     import_batches,
@@ -122,24 +122,9 @@ def run_export(engine: Engine, file: Path) -> None:
                 written += len(found)
                 after = found[-1].number
 
-    try:
-        if file.exists() and not file.is_file():
-            # A pipe or /dev/stdout, which nothing must take the place of.
-            with file.open("wb") as data:
-                suppression_file.write_suppressions(rows(), data)
-            return
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            # For its owner alone: it is full of numbers.
-            beside.touch(0o600)
-            with beside.open("wb") as data:
-                suppression_file.write_suppressions(rows(), data)
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise Failed(f"{file}: {error.strerror or error}") from None
-    typer.echo(f"{file}: {plural(written, 'number')}")
+    with whole_file(file) as data:
+        suppression_file.write_suppressions(rows(), data)
+    typer.echo(f"{file}: {plural(written, 'number')}", err=is_no_file(file))
 
 
 def _number(text: str, region: str | None) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from shutil import copyfileobj
+from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import BinaryIO, cast
 
 import typer
@@ -26,7 +27,7 @@ def run_export(engine: Engine, name: str, file: Path, *, as_json: bool) -> None:
     Raises:
         Failed: there is no such campaign, or the file cannot be written.
     """
-    with reading(engine) as connection, whole_file(file) as out:
+    with whole_file(file) as out, reading(engine) as connection:
         campaign = campaign_named(connection, name)
         rows = exported(connection, campaign.campaign_id)
         if as_json:
@@ -34,7 +35,8 @@ def run_export(engine: Engine, name: str, file: Path, *, as_json: bool) -> None:
         else:
             most = most_attempts(connection, campaign.campaign_id)
             count = write_csv(rows, campaign.definition, out, most_attempts=most)
-    typer.echo(f"{file}: {plural(count, 'contact')}")
+    # Not behind the contacts, where they go to whatever reads our output.
+    typer.echo(f"{file}: {plural(count, 'contact')}", err=is_no_file(file))
 
 
 def run_report(engine: Engine, name: str, file: Path, *, now: datetime) -> None:
@@ -48,24 +50,40 @@ def run_report(engine: Engine, name: str, file: Path, *, now: datetime) -> None:
     page = render_campaign(found).encode()
     with whole_file(file) as out:
         out.write(page)
-    typer.echo(f"{file.absolute()}: open it in a browser")
+    if not is_no_file(file):
+        typer.echo(f"{file.absolute()}: open it in a browser")
+
+
+def is_no_file(file: Path) -> bool:
+    """Whether it is a pipe, a terminal or a device: what it is written to is not kept there."""
+    return file.exists() and not file.is_file() and not file.is_dir()
 
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[BinaryIO]:
     """A file that is there whole in the end, or as it was before.
 
-    Nobody but its owner can read it.
+    Nobody but its owner can read it. A pipe, a terminal or ``/dev/stdout`` is written to: nothing
+    must take the place of those.
 
     Raises:
         Failed: it cannot be written.
     """
     try:
-        with NamedTemporaryFile("wb", dir=file.absolute().parent, delete=False) as data:
+        if is_no_file(file):
+            # Not at once: PostgreSQL ends a transaction that waits for whoever reads slowly.
+            with TemporaryFile("w+b") as kept, file.open("wb") as data:
+                yield cast("BinaryIO", kept)
+                kept.seek(0)
+                copyfileobj(kept, data)
+            return
+        # Where a link leads, such as /dev/stdout to a file: else the link would be gone.
+        place = file.resolve()
+        with NamedTemporaryFile("wb", dir=place.parent, delete=False) as data:
             try:
                 yield cast("BinaryIO", data)
                 data.close()
-                Path(data.name).replace(file)
+                Path(data.name).replace(place)
             except BaseException:
                 with suppress(OSError):
                     Path(data.name).unlink()

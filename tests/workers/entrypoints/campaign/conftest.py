@@ -38,7 +38,7 @@ phone,who,tz
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where commands run; the database is not there yet."""
-    (tmp_path / "agent.yaml").write_text("name: agent\n")
+    (tmp_path / "agent.yaml").write_text("name: agent\nsystem_instruction: Be brief.\n")
     (tmp_path / "people.csv").write_text(PEOPLE)
     (tmp_path / "campaign.yaml").write_text(CAMPAIGN)
     monkeypatch.chdir(tmp_path)

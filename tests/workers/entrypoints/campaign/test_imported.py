@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine
 
 from tests.workers.entrypoints.campaign.conftest import CAMPAIGN, PEOPLE, Evercall
@@ -83,7 +84,10 @@ def test_mistakes_are_named_and_nothing_is_made(evercall: Evercall, folder: Path
     assert done.exit_code == 1
     assert "there is no column 'zone'" in done.stderr
     done = evercall("campaign", "start", "reminders")
-    assert done.stderr == "There is no campaign reminders.\n"
+    assert (
+        done.stderr
+        == "There is no campaign reminders; evercall campaign list names those there are.\n"
+    )
 
 
 def test_many_bad_rows_are_counted_and_kept(evercall: Evercall, folder: Path) -> None:
@@ -108,3 +112,32 @@ def test_suppressed_contacts_are_told(evercall: Evercall) -> None:
     assert evercall("suppress", "add", "+12125550124").exit_code == 0
     done = evercall("campaign", "import", "campaign.yaml")
     assert "1 of the new are on the suppression list: never called." in done.stdout
+
+
+def test_data_folder_that_cannot_be_made_is_one_line(
+    evercall: Evercall, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the setting that has led there."""
+    (folder / "taken").write_text("")
+    monkeypatch.setenv("EVERCALL_DATA_DIR", str(folder / "taken"))
+    done = evercall("campaign", "import", "campaign.yaml")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"{folder / 'taken'}: File exists (EVERCALL_DATA_DIR is {folder / 'taken'})\n"
+    )
+
+
+def test_import_that_is_interrupted_says_how_to_go_on(
+    evercall: Evercall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file again takes in the rest."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.entrypoints.campaign.imported.import_contacts", interrupted)
+        done = evercall("campaign", "import", "campaign.yaml")
+    assert done.exit_code == 130
+    assert "import the file again for the rest" in done.stderr
+    assert "2 new contacts" in evercall("campaign", "import", "campaign.yaml").stdout

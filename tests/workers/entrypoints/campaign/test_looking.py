@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,10 @@ def test_a_campaign_that_is_not_there_is_said_in_a_line(folder: Path, command: s
     more = ["out.file"] if command in ("export", "report") else []
     result = run(command, "nobody", *more)
     assert result.exit_code == 1
-    assert result.stderr == "There is no campaign nobody.\n"
+    assert (
+        result.stderr
+        == "There is no campaign nobody; evercall campaign list names those there are.\n"
+    )
     assert sorted(path.name for path in folder.iterdir() if "sqlite" not in path.name) == []
 
 
@@ -114,3 +119,24 @@ def test_without_a_database_the_setting_is_named(
     assert result.exit_code == 2
     assert result.stderr.startswith("EVERCALL_DATABASE_URL: there is no database")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["export", "report"])
+def test_what_is_no_file_is_written_to_and_stays(folder: Path, command: str) -> None:
+    """A pipe, or /dev/stdout: a file in its place would take it from everybody else."""
+    os.mkfifo(folder / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit((folder / "pipe").read_bytes)
+        result = run(command, "spring-reminders", "pipe")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert len(read.result(10)) > 1_000
+    assert stat.S_ISFIFO((folder / "pipe").stat().st_mode)
+
+
+def test_link_stays_one(folder: Path) -> None:
+    """What it leads to is written, as /dev/stdout may lead to a file."""
+    (folder / "there.csv").write_text("old")
+    (folder / "link.csv").symlink_to("there.csv")
+    assert run("export", "spring-reminders", "link.csv").exit_code == 0
+    assert (folder / "link.csv").is_symlink()
+    assert len((folder / "there.csv").read_bytes()) > 1_000

@@ -75,7 +75,10 @@ def test_impossible_move_says_what_is_possible(evercall: Evercall) -> None:
 def test_campaign_that_is_not_there(evercall: Evercall) -> None:
     """One line."""
     done = evercall("campaign", "start", "other")
-    assert (done.exit_code, done.stderr) == (1, "There is no campaign other.\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "There is no campaign other; evercall campaign list names those there are.\n",
+    )
 
 
 def test_campaign_without_contacts_is_not_started(evercall: Evercall, folder: Path) -> None:

@@ -40,7 +40,9 @@ def commands(text: str) -> list[list[str]]:
 def example(folder: Path) -> Path:
     (folder / "campaign.yaml").write_text(next(blocks(SECTION, "yaml")), encoding="utf-8")
     (folder / "people.csv").write_text(PEOPLE, encoding="utf-8")
-    (folder / "bakery.yaml").write_text("name: bakery\n", encoding="utf-8")
+    (folder / "bakery.yaml").write_text(
+        "name: bakery\nsystem_instruction: Be brief.\n", encoding="utf-8"
+    )
     (folder / "do-not-call.csv").write_text("number\n+12125550143\n", encoding="utf-8")
     return folder
 

@@ -131,7 +131,10 @@ def test_command_rehearses(evercall: Evercall) -> None:
     assert "last 30 s each" in done.stdout
     assert "All calls are stopped at present" in done.stdout
     done = evercall("campaign", "rehearse", "other")
-    assert (done.exit_code, done.stderr) == (1, "There is no campaign other.\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "There is no campaign other; evercall campaign list names those there are.\n",
+    )
 
 
 @pytest.mark.usefixtures("people")
