@@ -48,7 +48,7 @@ _MACHINE = CalleeBehaviour.machine(
 )
 _BUSY = CalleeBehaviour("busy", after_s=1.0)
 # The network gives up before our own time is over.
-_NOBODY = CalleeBehaviour("no-answer", after_s=5.0)
+_NOBODY = CalleeBehaviour("no-answer", after_s=4.0)
 _NO_NETWORK = CalleeBehaviour("failed", after_s=1.0, sip_code=503)
 _NO_SUCH = CalleeBehaviour("failed", after_s=1.0, sip_code=404)
 _INVALID = CalleeBehaviour(refusal=21211)
@@ -69,6 +69,8 @@ _NOTES_NO = _hears(
     "caller_orders_no", CallTool("report_outcome", {"coming": False}), "agent_orders_no"
 )
 _NOTES_STOP = _hears("caller_orders_stop", CallTool("opt_out"), "agent_orders_stop")
+# It says what it is asked to say (agent.conversation.prompt.ask_for_greeting).
+_GREETS = TextRule("(?s)wait for an answer: (.+)", (Say("{1}"),))
 _HEARS_KEY = LiveScript(
     texts=(TextRule("pressed 9 on", (CallTool("end_call"), Say("agent_orders_stop"))),)
 )
@@ -163,10 +165,9 @@ def model(_number: int, setup: Mapping[str, Any]) -> LiveScript:
     instruction = json.dumps(setup, ensure_ascii=False)
     for number, name in names().items():
         if f"call {name} for" in instruction:
-            # Others say what they are asked to say.
-            greeting = (Say("agent_orders_nora"),) if number == RECORDED else None
-            return replace(FATES[number].model or LiveScript(), opening=greeting)
-    return LiveScript()
+            hears = FATES[number].model or LiveScript()
+            return replace(hears, texts=(*hears.texts, _GREETS))
+    return LiveScript(texts=(_GREETS,))
 
 
 @cache

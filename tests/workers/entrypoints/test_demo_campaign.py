@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
 import wave
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,16 @@ import pytest
 from tests.workers.entrypoints.test_demo import run
 
 pytestmark = [pytest.mark.real_time, pytest.mark.alone, pytest.mark.timeout(240)]
+
+
+def first_words(database: Path) -> list[str]:
+    """What the agent said first, call by call, as far as it was heard for long."""
+    with closing(sqlite3.connect(database)) as connection:
+        found = [
+            json.loads(row[0]) for row in connection.execute("select record from call_records")
+        ]
+    turns = [record["turns"] for record in found if record["end_reason"] == "agent_hung_up"]
+    return [next(turn["heard"] for turn in each if turn["speaker"] == "agent") for each in turns]
 
 
 async def test_campaign_demo_calls_everybody_once_and_says_what_came_of_it(tmp_path: Path) -> None:
@@ -49,5 +61,10 @@ async def test_campaign_demo_calls_everybody_once_and_says_what_came_of_it(tmp_p
     assert "+1212555" not in page
     assert "https://" not in page
     assert "What was reported" in page
+    greetings = first_words(out / "data" / "evercall.sqlite3")
+    assert len(greetings) >= 14
+    for words in greetings:
+        assert words.startswith("Corner Bakery's automatic assistant, on a recorded line. Hello ")
+    assert any("Hello Nora Whitfield, your birthday cake is ready" in words for words in greetings)
     left = [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(out / "data")]
     assert left == []
