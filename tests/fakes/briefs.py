@@ -33,7 +33,9 @@ class MemoryBriefs:
     flags: list[tuple[int, str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
-    async def for_attempt(self, attempt_id: int, *, deadline_s: float = 1.0) -> Brief | None:
+    async def for_attempt(
+        self, attempt_id: int, call_sid: str, *, deadline_s: float = 1.0
+    ) -> Brief | None:
         await self._read("attempt", deadline_s)
         return self.by_attempt.get(attempt_id)
 
@@ -72,14 +74,17 @@ class MemoryBriefs:
         self.statuses.append((attempt_id, report))
 
     async def note_answered_by(
-        self, attempt_id: int, answered_by: AnsweredBy, *, deadline_s: float = 2.0
-    ) -> None:
+        self, attempt_id: int, call_sid: str, answered_by: AnsweredBy, *, deadline_s: float = 2.0
+    ) -> bool:
         await self._write(deadline_s)
+        new = (attempt_id, answered_by) not in self.verdicts
         self.verdicts.append((attempt_id, answered_by))
+        return new
 
     async def note_flags(
         self,
         attempt_id: int,
+        call_sid: str,
         *,
         message_left: bool = False,
         opted_out: bool = False,

@@ -21,8 +21,10 @@ _ALWAYS: Final = ("opt_out", "end_call")
 class Briefs(Protocol):
     """Campaigns, as far as a call needs them. All of it may fail, and is bounded."""
 
-    async def for_attempt(self, attempt_id: int, *, deadline_s: float = 1.0) -> Brief | None:
-        """The brief of a call that an attempt has placed; None: there is no such attempt.
+    async def for_attempt(
+        self, attempt_id: int, call_sid: str, *, deadline_s: float = 1.0
+    ) -> Brief | None:
+        """The brief of a call that an attempt has placed; None: there is no such attempt of it.
 
         Raises:
             StoreUnavailable: no answer by the deadline.
@@ -84,9 +86,9 @@ class Briefs(Protocol):
         ...
 
     async def note_answered_by(
-        self, attempt_id: int, answered_by: AnsweredBy, *, deadline_s: float = 2.0
-    ) -> None:
-        """Note detection's verdict.
+        self, attempt_id: int, call_sid: str, answered_by: AnsweredBy, *, deadline_s: float = 2.0
+    ) -> bool:
+        """Note detection's verdict on an attempt's call; False: it was known before.
 
         Raises:
             StoreUnavailable: it was not written by the deadline.
@@ -96,6 +98,7 @@ class Briefs(Protocol):
     async def note_flags(
         self,
         attempt_id: int,
+        call_sid: str,
         *,
         message_left: bool = False,
         opted_out: bool = False,
@@ -103,7 +106,7 @@ class Briefs(Protocol):
         abandoned: bool = False,
         deadline_s: float = 2.0,
     ) -> None:
-        """Note what happened in the call; what was noted before stays.
+        """Note what happened in an attempt's call; what was noted before stays.
 
         Raises:
             StoreUnavailable: it was not written by the deadline.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -34,14 +35,18 @@ AGENT_DEADLINE_S: Final = 4.0
 """For the first call of a campaign, whose agent's modules may be large."""
 WRITE_DEADLINE_S: Final = 2.0
 RETRY_FOR_S: Final = 600.0
-"""How long what could not be written is tried again."""
+"""How long what could not be written is tried again; an opt-out without an end."""
 _RETRY_AFTER_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 """The last one from then on."""
-# Bound: with so many waiting the database has been away for long; the newest is given up.
+# Bound: with so many waiting the database has been away for long; the newest is given up, unless it
+# is an opt-out.
 MAX_WAITING: Final = 2_000
 ABANDONED_AFTER_S: Final = 2.0
 """16 CFR 310.4(b)(4)(i): a person who answers is to hear somebody within two seconds."""
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}")
+# What stands for a number that is withheld, as a keypad spells it: ANONYMOUS, RESTRICTED, UNKNOWN,
+# UNAVAILABLE, BLOCKED (Twilio's help: "Why am I getting calls from these strange numbers?").
+_WITHHELD: Final = frozenset({"+266696687", "+7378742833", "+8656696", "+86282452253", "+2562533"})
 _MACHINES: Final = frozenset(AnsweredBy) - {AnsweredBy.HUMAN, AnsweredBy.UNKNOWN}
 
 Source = Literal["agent", "keypad"]
@@ -105,6 +110,9 @@ class CampaignCalls:
         if entry.briefed:
             return True
         outbound = entry.direction.startswith("outbound")
+        if not outbound:
+            # No attempt has placed it, whatever its address says.
+            attempt_id = None
         if outbound and announced and attempt_id is None:
             entry.briefed = True
             return True
@@ -136,7 +144,9 @@ class CampaignCalls:
         self, entry: CallEntry, attempt_id: int | None, *, outbound: bool
     ) -> Brief | None:
         if attempt_id is not None:
-            return await self.briefs.for_attempt(attempt_id, deadline_s=OUTBOUND_DEADLINE_S)
+            return await self.briefs.for_attempt(
+                attempt_id, entry.call_sid, deadline_s=OUTBOUND_DEADLINE_S
+            )
         if outbound:
             return await self.briefs.for_call(entry.call_sid, deadline_s=OUTBOUND_DEADLINE_S)
         return await self.briefs.for_inbound(
@@ -163,7 +173,7 @@ class CampaignCalls:
         if entry.brief is not None and (attempt_id := entry.brief.attempt_id) is not None:
             flagged = self.later(self._flag(attempt_id, entry.call_sid, opted_out=True))
         # Withheld, or a SIP address: there is nothing that a list of numbers could hold.
-        known = _NUMBER.fullmatch(number) is not None
+        known = _NUMBER.fullmatch(number) is not None and number not in _WITHHELD
         written = known and await self.note(
             "suppress",
             lambda: self.briefs.suppress(
@@ -214,7 +224,9 @@ class CampaignCalls:
     async def _flag(self, attempt_id: int, call_sid: str, **flags: bool) -> bool:
         return await self.note(
             "flags",
-            lambda: self.briefs.note_flags(attempt_id, deadline_s=WRITE_DEADLINE_S, **flags),
+            lambda: self.briefs.note_flags(
+                attempt_id, call_sid, deadline_s=WRITE_DEADLINE_S, **flags
+            ),
             call_sid,
         )
 
@@ -270,10 +282,12 @@ class CampaignCalls:
             await asyncio.wait(left)
 
     async def _again(self, what: Note, write: Callable[[], Awaitable[None]], call_sid: str) -> bool:
-        if len(self._waiting) > MAX_WAITING:
+        if len(self._waiting) > MAX_WAITING and what != "suppress":
             _log.error("campaign.given_up", what=what, call_sid=call_sid)
             return False
-        until, tries = self._clock() + RETRY_FOR_S, 0
+        # Nobody else knows of an opt-out: that is tried for as long as the worker runs.
+        until = math.inf if what == "suppress" else self._clock() + RETRY_FOR_S
+        tries = 0
         while True:
             # A worker that stops tries once more.
             last = self._closing.is_set()

@@ -20,7 +20,7 @@ from agent.spec import AgentSpec, load_agent
 from telephony.calls.status import AnsweredBy
 from telephony.calls.webhooks import StatusReport
 from workers.campaign.brief import Brief, BriefUnusable
-from workers.campaign.model import Campaign, Contact
+from workers.campaign.model import AttemptState, Campaign, Contact
 from workers.store.asking import Asker
 from workers.store.campaigns import attempts, campaigns, reports, suppressions
 from workers.store.campaigns.rows import AttemptRow
@@ -31,6 +31,9 @@ _KEPT_FILES: Final = 64
 _log = structlog.get_logger(__name__)
 
 _Stamp = tuple[int, int]
+_UNASKED: Final = frozenset({AttemptState.INTENDED, AttemptState.WITHDRAWN})
+# More is no id of PostgreSQL's INTEGER, which would refuse the statement.
+_MOST_ID: Final = 2**31 - 1
 
 
 class SqlBriefs:
@@ -48,11 +51,13 @@ class SqlBriefs:
         self._now = now
         self._files = AgentFiles()
 
-    async def for_attempt(self, attempt_id: int, *, deadline_s: float = 1.0) -> Brief | None:
+    async def for_attempt(
+        self, attempt_id: int, call_sid: str, *, deadline_s: float = 1.0
+    ) -> Brief | None:
         """The brief of a call that an attempt has placed."""
 
         def read(connection: Connection) -> Brief | None:
-            return self._of_attempt(connection, attempts.load_attempt(connection, attempt_id))
+            return self._of_attempt(connection, _attempt_of(connection, attempt_id, call_sid))
 
         return await self._asker.read(read, deadline_s)
 
@@ -104,29 +109,37 @@ class SqlBriefs:
         self, attempt_id: int, report: StatusReport, *, deadline_s: float = 2.0
     ) -> None:
         """Note what Twilio says of an attempt's call."""
-        noted = await self._asker.write(
-            lambda connection: attempts.note_status(
-                connection, attempt_id, report, now=self._now()
-            ),
-            deadline_s,
-        )
-        if not noted:
+
+        def note(connection: Connection) -> bool:
+            # An address that outlives its database names somebody else's attempt.
+            if _attempt_of(connection, attempt_id, report.call_sid) is None:
+                return True
+            return attempts.note_status(connection, attempt_id, report, now=self._now())
+
+        if not await self._asker.write(note, deadline_s):
             _log.error("campaign.other_call", attempt=attempt_id, call_sid=report.call_sid)
 
     async def note_answered_by(
-        self, attempt_id: int, answered_by: AnsweredBy, *, deadline_s: float = 2.0
-    ) -> None:
-        """Note detection's verdict."""
-        await self._asker.write(
-            lambda connection: attempts.note_answered_by(
-                connection, attempt_id, answered_by, now=self._now()
-            ),
-            deadline_s,
-        )
+        self, attempt_id: int, call_sid: str, answered_by: AnsweredBy, *, deadline_s: float = 2.0
+    ) -> bool:
+        """Note detection's verdict on an attempt's call; False: it was known before."""
+
+        def note(connection: Connection) -> bool:
+            if _attempt_of(connection, attempt_id, call_sid) is None:
+                return False
+            before = attempts.note_answered_by(connection, attempt_id, answered_by, now=self._now())
+            # As ``attempts.note_answered_by``: the first one stays, unless it was only the start.
+            open_to_it = (None, AnsweredBy.MACHINE_START.value)
+            return before is not None and (
+                before.answered_by in open_to_it and before.answered_by != answered_by.value
+            )
+
+        return await self._asker.write(note, deadline_s)
 
     async def note_flags(
         self,
         attempt_id: int,
+        call_sid: str,
         *,
         message_left: bool = False,
         opted_out: bool = False,
@@ -134,18 +147,20 @@ class SqlBriefs:
         abandoned: bool = False,
         deadline_s: float = 2.0,
     ) -> None:
-        """Note what happened in the call."""
-        await self._asker.write(
-            lambda connection: attempts.note_flags(
-                connection,
-                attempt_id,
-                message_left=message_left,
-                opted_out=opted_out,
-                machine=machine,
-                abandoned=abandoned,
-            ),
-            deadline_s,
-        )
+        """Note what happened in an attempt's call."""
+
+        def note(connection: Connection) -> None:
+            if _attempt_of(connection, attempt_id, call_sid) is not None:
+                attempts.note_flags(
+                    connection,
+                    attempt_id,
+                    message_left=message_left,
+                    opted_out=opted_out,
+                    machine=machine,
+                    abandoned=abandoned,
+                )
+
+        await self._asker.write(note, deadline_s)
 
     def _of_attempt(self, connection: Connection, row: AttemptRow | None) -> Brief | None:
         if row is None:
@@ -172,8 +187,24 @@ class SqlBriefs:
         )
 
 
+def _attempt_of(connection: Connection, attempt_id: int, call_sid: str) -> AttemptRow | None:
+    """The attempt if this may be its call: a stale address must not write another's outcome."""
+    row = attempts.load_attempt(connection, attempt_id) if attempt_id <= _MOST_ID else None
+    if row is not None:
+        known = row.attempt.call_sid
+        # A callback may come before the answer to the request, but not before the request.
+        if known == call_sid or (known is None and row.attempt.state not in _UNASKED):
+            return row
+    _log.error("campaign.other_call", attempt=attempt_id, call_sid=call_sid)
+    return None
+
+
 class AgentFiles:
-    """Agents by path, read again when their file has changed. Several threads may ask."""
+    """Agents by path, read again when their file has changed. Several threads may ask.
+
+    While a file is gone, or wrong after a change, those who are called meanwhile get the agent
+    that was read last: to them it is better than an apology.
+    """
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[_Stamp, AgentSpec]] = {}
@@ -182,19 +213,23 @@ class AgentFiles:
         """The agent of a file, the same object as long as the file is the same.
 
         Raises:
-            BriefUnusable: it cannot be read, or is wrong.
+            BriefUnusable: it cannot be read, or is wrong, and never was good.
         """
+        known = self._read.get(path)
         try:
             found = Path(path).stat()
             stamp = found.st_mtime_ns, found.st_size
-            known = self._read.get(path)
             if known is not None and known[0] == stamp:
                 return known[1]
             spec = load_agent(path)
-        except OSError as error:
-            raise BriefUnusable(f"{path}: {error.strerror or error}") from error
-        except AgentSpecError as error:
-            raise BriefUnusable(str(error)) from error
+        except (OSError, AgentSpecError) as error:
+            why = str(error)
+            if isinstance(error, OSError):
+                why = f"{path}: {error.strerror or error}"
+            if known is None:
+                raise BriefUnusable(why) from error
+            _log.error("campaign.agent_file_unusable", why=why)
+            return known[1]
         if len(self._read) >= _KEPT_FILES:
             self._read.clear()
         self._read[path] = stamp, spec

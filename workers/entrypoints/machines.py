@@ -50,11 +50,21 @@ _WITH_THE_AGENT: Final = frozenset(
 _log = structlog.get_logger(__name__)
 
 
+NO_ATTEMPT: Final = 0
+"""An attempt that there never is."""
+
+
 def attempt_of(request: Request) -> int | None:
-    """The attempt that an address of ours names; signed, so it is what we have put there."""
-    text = request.query_params.get(twiml.ATTEMPT_QUERY, "")
-    # Ten digits: what an INTEGER of PostgreSQL may hold.
-    return int(text) if text.isdecimal() and len(text) <= 10 else None
+    """The attempt that an address of ours names; None: it names none.
+
+    Signed, so it is what we have put there; if it is not, it is ``NO_ATTEMPT``, and the call none
+    of those that may be served without one.
+    """
+    text = request.query_params.get(twiml.ATTEMPT_QUERY)
+    if text is None:
+        return None
+    # As many digits as an INTEGER of PostgreSQL may have.
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else NO_ATTEMPT
 
 
 class MachineWebhooks:
@@ -73,14 +83,17 @@ class MachineWebhooks:
             entry.answered_by = report.answered_by
         if attempt_id is not None:
             campaigns = services.campaigns
-            await campaigns.once(
-                "answered_by",
-                lambda: campaigns.briefs.note_answered_by(
-                    attempt_id, report.answered_by, deadline_s=WRITE_DEADLINE_S
-                ),
-                call_sid,
-            )
-            if report.answered_by not in _PEOPLE:
+            known: list[bool] = []
+
+            async def write() -> None:
+                new = await campaigns.briefs.note_answered_by(
+                    attempt_id, call_sid, report.answered_by, deadline_s=WRITE_DEADLINE_S
+                )
+                known.append(not new)
+
+            await campaigns.once("answered_by", write, call_sid)
+            # Twice the same would begin a message anew; of what was not written nobody knows.
+            if report.answered_by not in _PEOPLE and not any(known):
                 campaigns.later(self._act(attempt_id, call_sid, report.answered_by))
         return Response(status_code=204)
 
@@ -92,7 +105,7 @@ class MachineWebhooks:
             await campaigns.note(
                 "flags",
                 lambda: campaigns.briefs.note_flags(
-                    attempt_id, message_left=True, deadline_s=WRITE_DEADLINE_S
+                    attempt_id, asked.call_sid, message_left=True, deadline_s=WRITE_DEADLINE_S
                 ),
                 asked.call_sid,
             )
@@ -118,7 +131,7 @@ class MachineWebhooks:
             await campaigns.note(
                 "flags",
                 lambda: campaigns.briefs.note_flags(
-                    attempt_id, machine=True, deadline_s=WRITE_DEADLINE_S
+                    attempt_id, call_sid, machine=True, deadline_s=WRITE_DEADLINE_S
                 ),
                 call_sid,
             )
@@ -130,7 +143,7 @@ class MachineWebhooks:
         if entry is not None and entry.brief is not None:
             return entry.brief
         try:
-            return await self._services.campaigns.briefs.for_attempt(attempt_id)
+            return await self._services.campaigns.briefs.for_attempt(attempt_id, call_sid)
         except (StoreUnavailable, BriefUnusable) as error:
             _log.warning("campaign.no_brief", call_sid=call_sid, why=str(error))
             return None

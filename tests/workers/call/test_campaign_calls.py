@@ -176,15 +176,18 @@ async def test_caller_without_a_campaign_is_suppressed_too(world: World) -> None
     assert world.briefs.suppressed == [(THEIRS, "agent", "CA1")]
 
 
-async def test_withheld_number_cannot_be_promised(world: World) -> None:
+@pytest.mark.parametrize(
+    "number", ["anonymous", "+266696687", "+7378742833", "+86282452253", "sip:anna@example.com"]
+)
+async def test_withheld_number_cannot_be_promised(world: World, number: str) -> None:
     """It is on the call's history, and nothing else is written."""
-    assert not await world.calls.opt_out(inbound("anonymous"), "agent")
+    assert not await world.calls.opt_out(inbound(number), "agent")
     assert world.briefs.suppressed == []
     assert await world.events("suppressed") == [{"written": False, "known": False}]
 
 
 async def test_opt_out_is_written_when_the_database_is_back(world: World) -> None:
-    """Tried again for some minutes, also when the call is over; the history tells both."""
+    """Tried again, also when the call is over; the history tells both."""
     world.briefs.fail_writes = 4
     assert not await world.calls.opt_out(inbound(), "agent")
     assert world.briefs.suppressed == []
@@ -194,13 +197,28 @@ async def test_opt_out_is_written_when_the_database_is_back(world: World) -> Non
     assert [event["written"] for event in await world.events("suppressed")] == [False, True]
 
 
-async def test_opt_out_is_given_up_only_after_minutes(world: World) -> None:
-    """Nothing is tried for ever; what is not written is not said to be."""
-    world.briefs.failing = True
+async def test_opt_out_outlives_a_long_outage(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else knows of it, and they would be called again: it is never one too many either."""
+    monkeypatch.setattr("workers.call.campaign_calls.MAX_WAITING", 0)
+    world.briefs.fail_writes = 200
     assert not await world.calls.opt_out(inbound(), "agent")
     await world.calls.settled()
+    assert sum(world.slept) > 3_600
+    assert world.briefs.suppressed == [(THEIRS, "agent", "CA1")]
+
+
+async def test_report_is_given_up_after_minutes(world: World) -> None:
+    """It is not tried for ever."""
+    entry = outbound()
+    await world.calls.brief(entry, 17, announced=True)
+    world.briefs.failing = True
+    assert not await world.calls.report(entry, {"coming": True})
+    await world.calls.settled()
     assert 600 <= sum(world.slept) < 640
-    assert [event["written"] for event in await world.events("suppressed")] == [False]
+    world.briefs.failing = False
+    assert world.briefs.reports == []
 
 
 async def test_worker_that_stops_tries_once_more_at_once(world: World) -> None:

@@ -87,7 +87,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 async def test_brief_is_the_campaigns_and_the_contacts(world: World) -> None:
     """By attempt or by call; what a call needs of the file is in it."""
-    brief = await world.briefs.for_attempt(world.attempt_id)
+    brief = await world.briefs.for_attempt(world.attempt_id, CALL)
     assert brief is not None
     assert brief == await world.briefs.for_call(CALL)
     assert (brief.attempt_id, brief.contact_id) == (world.attempt_id, world.contact_id)
@@ -99,7 +99,7 @@ async def test_brief_is_the_campaigns_and_the_contacts(world: World) -> None:
         VoicemailPolicy.LEAVE_MESSAGE,
         "Call us.",
     )
-    assert await world.briefs.for_attempt(10_000) is None
+    assert await world.briefs.for_attempt(10_000, CALL) is None
     assert await world.briefs.for_call("CA-other") is None
 
 
@@ -115,10 +115,10 @@ async def test_agent_that_cannot_be_read_is_named(world: World) -> None:
     """With file and line, or that it is not there."""
     world.agent.write_text("name: caller\n")
     with pytest.raises(BriefUnusable, match=r"agent\.yaml.*system_instruction"):
-        await world.briefs.for_attempt(world.attempt_id)
+        await world.briefs.for_attempt(world.attempt_id, CALL)
     world.agent.unlink()
     with pytest.raises(BriefUnusable, match=r"agent\.yaml"):
-        await world.briefs.for_attempt(world.attempt_id)
+        await world.briefs.for_attempt(world.attempt_id, CALL)
 
 
 def test_agents_file_is_read_again_when_it_has_changed(world: World) -> None:
@@ -138,8 +138,8 @@ async def test_results_are_written_where_they_belong(world: World) -> None:
     await briefs.suppress(number(1), reason="They asked.", source="keypad", call_sid=CALL)
     report = StatusReport(CALL, CallStatus.IN_PROGRESS, 2, None, None, None)
     await briefs.note_status(attempt, report)
-    await briefs.note_answered_by(attempt, AnsweredBy.HUMAN)
-    await briefs.note_flags(attempt, opted_out=True, abandoned=True)
+    await briefs.note_answered_by(attempt, CALL, AnsweredBy.HUMAN)
+    await briefs.note_flags(attempt, CALL, opted_out=True, abandoned=True)
     assert world.one(contacts)["report"] == '{"coming":true}'
     kept = world.one(suppressions)
     assert (kept["number"], kept["source"], kept["call_sid"]) == (number(1), "keypad", CALL)
@@ -148,8 +148,68 @@ async def test_results_are_written_where_they_belong(world: World) -> None:
     assert (row["opted_out"], row["abandoned"], row["machine"]) == (True, True, False)
 
 
+async def test_other_call_neither_learns_nor_writes(world: World) -> None:
+    """Nor does one whose attempt was never asked for: that address is older than its database."""
+    briefs, attempt = world.briefs, world.attempt_id
+
+    async def tried(attempt: int, call_sid: str) -> None:
+        assert await briefs.for_attempt(attempt, call_sid) is None
+        assert not await briefs.note_answered_by(attempt, call_sid, AnsweredBy.FAX)
+        await briefs.note_flags(attempt, call_sid, message_left=True, opted_out=True)
+        await briefs.note_status(
+            attempt, StatusReport(call_sid, CallStatus.COMPLETED, 9, 1, None, None)
+        )
+
+    before = world.one(attempts)
+    await tried(attempt, "CA-other")
+    for odd in (0, 2**31, 9_999_999_999):
+        await tried(odd, CALL)
+    assert world.one(attempts) == before
+    for state in (AttemptState.INTENDED, AttemptState.WITHDRAWN):
+        with writing(world.engine) as connection:
+            connection.execute(attempts.update().values(call_sid=None, state=state.value))
+        before = world.one(attempts)
+        await tried(attempt, CALL)
+        assert world.one(attempts) == before
+
+
+async def test_callback_may_come_before_the_answer_to_the_request(world: World) -> None:
+    """Nobody knows the call's SID yet."""
+    with writing(world.engine) as connection:
+        asking = AttemptState.ASKING.value
+        connection.execute(attempts.update().values(call_sid=None, state=asking))
+    assert await world.briefs.for_attempt(world.attempt_id, CALL) is not None
+    report = StatusReport(CALL, CallStatus.RINGING, 1, None, None, None)
+    await world.briefs.note_status(world.attempt_id, report)
+    assert world.one(attempts)["call_sid"] == CALL
+
+
+async def test_verdict_is_new_once(world: World) -> None:
+    """Its start gives way to its end; nothing else gives way to anything."""
+    told = [
+        await world.briefs.note_answered_by(world.attempt_id, CALL, AnsweredBy(text))
+        for text in ("machine_start", "machine_start", "machine_end_beep", "human", "fax")
+    ]
+    assert told == [True, False, True, False, False]
+    assert world.one(attempts)["answered_by"] == "machine_end_beep"
+
+
+async def test_agents_file_that_breaks_while_it_is_used_costs_no_call(world: World) -> None:
+    """What was read last goes on, and what is read when it is mended."""
+    before = await world.briefs.for_attempt(world.attempt_id, CALL)
+    assert before is not None
+    good = world.agent.read_text()
+    for break_it in (lambda: world.agent.write_text("name: caller\n"), world.agent.unlink):
+        break_it()
+        assert await world.briefs.for_attempt(world.attempt_id, CALL) == before
+    world.agent.write_text(good.replace("name: caller", "name: mended"))
+    after = await world.briefs.for_attempt(world.attempt_id, CALL)
+    assert after is not None
+    assert after.spec.name == "mended"
+
+
 async def test_database_that_is_away_is_unavailable(world: World) -> None:
     """Within the deadline, and nothing is written afterwards."""
     with writing(world.engine), pytest.raises(StoreUnavailable):
-        await world.briefs.note_flags(world.attempt_id, machine=True, deadline_s=0.05)
+        await world.briefs.note_flags(world.attempt_id, CALL, machine=True, deadline_s=0.05)
     assert world.one(attempts)["machine"] is False

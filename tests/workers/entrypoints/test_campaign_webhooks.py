@@ -124,8 +124,15 @@ async def test_apology_is_the_campaigns_own(app: App) -> None:
 @pytest.mark.parametrize(
     "query", ["?attempt=", "?attempt=x", "?attempt=-1", f"?attempt={'9' * 11}"]
 )
-async def test_odd_attempt_is_none(app: App, query: str) -> None:
-    """The call is then served as any other."""
+async def test_odd_attempt_is_nobodys(app: App, query: str) -> None:
+    """Who was called hears the apology rather than an agent that is not meant for them."""
+    answer = await app.post("/voice", query=query, Direction="outbound-api")
+    assert verbs(answer) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize("query", ["?attempt=", "?attempt=x", "?attempt=17"])
+async def test_who_calls_us_has_no_attempt(app: App, query: str) -> None:
+    """Whatever the address says."""
     assert verbs(await app.post("/voice", query=query)) == ["Connect", "Redirect"]
     assert app.briefs.asked == ["inbound"]
 
@@ -226,6 +233,7 @@ async def test_verdict_after_the_call_is_only_noted(app: App) -> None:
     for state in (CallState.TRANSFER, CallState.FINISHED, CallState.APOLOGY):
         entry.state = state
         await verdict(app, END_BEEP)
+        app.briefs.verdicts.clear()
     await app.post("/voice/status", query=QUERY, CallStatus="completed")
     app.store.rows[CALL] = (
         replace(app.store.rows[CALL][0], state="finished"),
@@ -233,7 +241,7 @@ async def test_verdict_after_the_call_is_only_noted(app: App) -> None:
     )
     await verdict(app, END_BEEP)
     assert app.rest.asked == []
-    assert len(app.briefs.verdicts) == 4
+    assert len(app.briefs.verdicts) == 1
     assert app.counted("evercall_campaign_machines_total", done="late") == 4
 
 
@@ -241,6 +249,7 @@ async def test_call_of_another_worker_is_ended_too(app: App) -> None:
     """Unless the store says that it is with somebody else."""
     await verdict(app, END_BEEP)
     assert [what for what, *_ in app.rest.asked] == ["redirect"]
+    app.briefs.verdicts.clear()
     app.store.save_call(
         CallRow(CALL, ACCOUNT, "outbound-api", "", "", "transfer", "in-progress", fence=2)
     )
@@ -254,6 +263,14 @@ async def test_twilio_that_refuses_costs_no_call(app: App) -> None:
     app.rest.error = CallAlreadyOver("it is over")
     await verdict(app, END_BEEP)
     assert app.announced().undecided
+
+
+async def test_verdict_that_comes_twice_begins_no_message_anew(app: App) -> None:
+    """Whichever worker gets it."""
+    await answered(app)
+    await verdict(app, END_BEEP)
+    await verdict(app, END_BEEP)
+    assert [what for what, *_ in app.rest.asked] == ["redirect"]
 
 
 async def test_verdict_without_an_attempt_is_in_the_history_only(app: App) -> None:
