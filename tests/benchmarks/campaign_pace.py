@@ -139,7 +139,7 @@ async def run(
             watch = Watch()
             with suppress(TimeoutError):
                 await asyncio.wait_for(watch.run(), WARM_S + asked.seconds)
-            until_s = time.time()
+            until_s, ledger = time.time(), list(it.twilio.ledger)
             if asked.keep is not None:
                 for log in it.folder.glob("*.log"):
                     name = f"{rate:g}-{workers}-{log.name}"
@@ -147,12 +147,12 @@ async def run(
                 decided = await asyncio.to_thread(it.decided_at)
                 lines = [
                     f"{entry.asked_at:.6f} {decided[int(entry.query['attempt'])]:.6f}\n"
-                    for entry in it.twilio.ledger
+                    for entry in ledger
                 ]
                 await asyncio.to_thread(
                     (asked.keep / f"{rate:g}-{workers}-ledger.txt").write_text, "".join(lines)
                 )
-            found = judge(list(it.twilio.ledger), rate, until_s)
+            found = judge(ledger, rate, until_s)
             return replace(found, judge_late_s=watch.late_s, load=watch.load)
 
 
