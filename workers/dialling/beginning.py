@@ -46,6 +46,8 @@ TIME_LIMIT_S: Final = 3600
 _LEASE_SPARE_S: Final = 60.0
 # Attempts of one campaign that one transaction takes back, where it may not dial.
 _TAKEN_BACK: Final = 50
+# And that one looks at, where it may.
+_LOOKED_AT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,9 @@ def _of_campaign(
         left, _ = take(bucket, rate, at_s)
         if not _has_room(connection, campaign_id, pace.calls_at_once, limits, now):
             return Wait(NO_ROOM_S)
-    for row in claims.intended(connection, campaign_id, limit=_TAKEN_BACK):
+    # Each is read and locked: where one may go, that is the first, mostly.
+    looked_at = _TAKEN_BACK if left is None else _LOOKED_AT
+    for row in claims.intended(connection, campaign_id, limit=looked_at):
         if _may_go(connection, campaign, row, is_stopped=is_stopped, now=now):
             assert left is not None  # nobody may go where it is paused
             keep_bucket(connection, name, left)

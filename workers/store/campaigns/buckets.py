@@ -17,17 +17,21 @@ def lock_bucket(connection: Connection, name: str, *, now_s: float) -> Bucket:
         name: An account SID, or ``campaign:<id>``.
         now_s: POSIX time, for a new one.
     """
-    module = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(
-        module.insert(pace_buckets)
-        .values(name=name, tokens=1.0, at_s=now_s)
-        .on_conflict_do_nothing(index_elements=["name"])
-    )
-    found = connection.execute(
+    locked = (
         select(pace_buckets.c.tokens, pace_buckets.c.at_s)
         .where(pace_buckets.c.name == name)
         .with_for_update()
-    ).one()
+    )
+    found = connection.execute(locked).one_or_none()
+    if found is None:
+        # Whoever else makes it meanwhile is waited for; then it is there to be locked.
+        module = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(
+            module.insert(pace_buckets)
+            .values(name=name, tokens=1.0, at_s=now_s)
+            .on_conflict_do_nothing(index_elements=["name"])
+        )
+        found = connection.execute(locked).one()
     return Bucket(found.tokens, found.at_s)
 
 
