@@ -85,7 +85,8 @@ def _schema(field: OutcomeField) -> types.Schema:
 def _adapter(field: OutcomeField) -> TypeAdapter[Any]:
     kinds: Mapping[str, Any] = {
         "text": Annotated[str, Field(min_length=1, max_length=MAX_CHARS)],
-        "integer": int,
+        # More is kept by no JSON of ours.
+        "integer": Annotated[int, Field(ge=-(2**63), lt=2**63)],
         "number": Annotated[float, AllowInfNan(False)],
         "boolean": StrictBool,
         "date": Annotated[str, AfterValidator(_day)],

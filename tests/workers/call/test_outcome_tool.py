@@ -82,6 +82,8 @@ async def test_good_report_is_kept_as_json_knows_it() -> None:
         ("coming", "perhaps"),
         ("coming", 1),
         ("people", 2.5),
+        ("people", 2**63),
+        ("people", -(10**30)),
         ("price", "cheap"),
         ("price", float("nan")),
         ("answer", "maybe"),
