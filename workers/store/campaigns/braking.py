@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, or_, select
+from sqlalchemy import Connection, FromClause, Select, and_, or_, select
 
 from workers.campaign.brake import Measured, Sample, measure, sample
 from workers.campaign.model import AttemptState, BrakeLimits, LineOutcome
 from workers.store.campaign_schema import attempts, contacts
 from workers.store.campaigns.rows import moment
 
+SEARCHED: Final = 5_000
+"""Where hardly a person answers, looking for as many of them as the limits want would read every
+attempt since the start, each second."""
 _PEOPLE = (LineOutcome.HUMAN, LineOutcome.OPTED_OUT)
 
 
@@ -52,21 +55,26 @@ def newest_samples(
 ) -> list[Sample]:
     """What ``workers.campaign.brake.judge`` wants: newest first, settled after ``since``.
 
-    As many calls as the limits look at, and as many that a person answered.
+    As many calls as the limits look at, and as many that a person answered, among the newest
+    ``SEARCHED`` attempts (twice as many as the limits look at, if that is more).
     """
-    mine = and_(
-        attempts.c.campaign_id == campaign_id,
-        attempts.c.settled_at > since,
-        attempts.c.outcome.is_not(None),
-        attempts.c.outcome != LineOutcome.CANCELED,
+    mine = (
+        _newest(attempts, max(SEARCHED, 2 * limits.calls))
+        .add_columns(attempts.c.state)
+        .where(attempts.c.campaign_id == campaign_id, attempts.c.settled_at > since)
+        .subquery()
+    )
+    counts = and_(
+        mine.c.outcome.is_not(None),
+        mine.c.outcome != LineOutcome.CANCELED,
         # What Twilio only put off (workers.campaign.brake.sample).
         or_(
-            attempts.c.state != AttemptState.REFUSED,
-            attempts.c.outcome != LineOutcome.NOT_PLACED,
+            mine.c.state != AttemptState.REFUSED,
+            mine.c.outcome != LineOutcome.NOT_PLACED,
         ),
     )
-    newest = _newest(limits.calls).where(mine)
-    people = _newest(limits.calls).where(mine, attempts.c.outcome.in_(_PEOPLE))
+    newest = _newest(mine, limits.calls).where(counts)
+    people = _newest(mine, limits.calls).where(counts, mine.c.outcome.in_(_PEOPLE))
     rows = {row.id: row for query in (newest, people) for row in connection.execute(query)}
     seen = (
         sample(row.id, LineOutcome(row.outcome), abandoned=bool(row.abandoned))
@@ -105,9 +113,9 @@ def offenders(connection: Connection, attempt_ids: Sequence[int]) -> list[Offend
     return [by_id[one] for one in attempt_ids if one in by_id]
 
 
-def _newest(most: int) -> Select[Any]:
+def _newest(rows: FromClause, most: int) -> Select[Any]:
     return (
-        select(attempts.c.id, attempts.c.outcome, attempts.c.abandoned, attempts.c.settled_at)
-        .order_by(attempts.c.settled_at.desc(), attempts.c.id.desc())
+        select(rows.c.id, rows.c.outcome, rows.c.abandoned, rows.c.settled_at)
+        .order_by(rows.c.settled_at.desc(), rows.c.id.desc())
         .limit(most)
     )

@@ -320,13 +320,12 @@ def has_unsettled(connection: Connection, campaign_id: int) -> bool:
 
 def has_contacts_left(connection: Connection, campaign_id: int) -> bool:
     """Whether anybody of a campaign is still to be called, or in hand."""
-    states = (ContactState.WAITING.value, ContactState.IN_HAND.value)
-    found = connection.execute(
-        select(contacts.c.id)
-        .where(contacts.c.campaign_id == campaign_id, contacts.c.state.in_(states))
-        .limit(1)
-    )
-    return found.one_or_none() is not None
+    mine = select(contacts.c.id).where(contacts.c.campaign_id == campaign_id).limit(1)
+    # Each by an index of its own. Asked for both, PostgreSQL reads the table from its beginning,
+    # where those lie who are done with.
+    waiting = mine.where(WAITING).order_by(contacts.c.due_at)
+    in_hand = mine.where(contacts.c.state == ContactState.IN_HAND.value)
+    return any(connection.execute(one).first() is not None for one in (waiting, in_hand))
 
 
 def capacity(connection: Connection, *, now: datetime, seen_within_s: float) -> Capacity:

@@ -53,6 +53,23 @@ def test_the_newest_calls_since_the_start_are_seen(filled: tuple[Connection, Fil
     assert len(found) > 30
 
 
+def test_people_are_looked_for_among_the_newest_attempts_alone(
+    filled: tuple[Connection, Filled], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where hardly anybody answers, not every attempt since the start is read each second."""
+    connection, written = filled
+    monkeypatch.setattr(braking, "SEARCHED", 30)
+    limits = replace(CAMPAIGN.brake, calls=10)
+    newest = sorted(
+        (call for call in written.settled if call["settled_at"] > RESUMED),
+        key=lambda call: (call["settled_at"], call["id"]),
+        reverse=True,
+    )
+    found = braking.newest_samples(connection, written.campaign_id, limits, RESUMED)
+    assert found
+    assert {one.attempt_id for one in found} <= {call["id"] for call in newest[:30]}
+
+
 def test_what_twilio_put_off_is_no_failure(filled: tuple[Connection, Filled]) -> None:
     """What it never had, though it was asked, is one."""
     connection, written = filled
