@@ -111,8 +111,13 @@ def _broker(settings: WorkerSettings) -> dict[str, Any]:
             },
         }
     url = settings.broker_url.get_secret_value()
-    amqp = url.startswith("amqp")
-    return {"broker_url": url, "broker_transport_options": {**(_AMQP if amqp else _REDIS)}}
+    if url.startswith("amqp"):
+        return {"broker_url": url, "broker_transport_options": {**_AMQP}}
+    # Imports Redis' client, which nobody else needs.
+    from workers.dialling import redis_broker
+
+    redis_broker.register()
+    return {"broker_url": url, "broker_transport_options": {**_REDIS}}
 
 
 def _queue(name: str) -> Queue:

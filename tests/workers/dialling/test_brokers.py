@@ -44,3 +44,22 @@ def test_ticks_come_through_whatever_is_killed(kind: str, tmp_path: Path) -> Non
             rig.wait_for("tick", more=2)
         assert worker.poll() is None
         assert "task.database_away" in rig.log.read_text(), "other tasks ran and did not fail"
+
+
+@pytest.mark.parametrize("kind", ["redis", "rabbitmq"])
+def test_worker_outlives_its_broker_with_a_task_in_hand(kind: str, tmp_path: Path) -> None:
+    """What it has in hand it cannot give back, and goes on all the same."""
+    with rigged(kind, tmp_path) as rig:
+        assert rig.broker is not None
+        worker = rig.worker()
+        rig.beat()
+        rig.wait_for("tick")
+        settings = load_settings(None, data_dir=tmp_path / "data", broker_url=rig.broker.url)
+        sender = make_app(settings, lambda: build_context(settings))
+        sender.send_task(probe_app.HOLD, queue=CAMPAIGNS, expires=30)
+        rig.wait_for("hold")
+        rig.broker.kill()
+        rig.broker.start()
+        rig.wait_for("tick", more=4)
+        assert worker.poll() is None
+        assert "Unrecoverable error" not in rig.log.read_text()

@@ -64,7 +64,7 @@ def test_it_waits_for_a_broker_for_good() -> None:
     ("url", "transport"),
     [
         (None, "workers.dialling.embedded"),
-        ("redis://127.0.0.1:6379/1", "kombu.transport.redis"),
+        ("redis://127.0.0.1:6379/1", "workers.dialling.redis_broker"),
         ("amqp://guest@127.0.0.1//", "kombu.transport.pyamqp"),
     ],
 )
