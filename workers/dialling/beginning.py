@@ -32,7 +32,7 @@ by the others within ``FleetWatch``'s limit, which is shorter."""
 ASKED_WITHIN: Final = timedelta(seconds=15)
 """Between the decision and Twilio's having the request: what the pump lets a decision grow old
 (``STALE_AFTER_S``), and what a request may last (``TwilioSettings.rest_timeout_s``)."""
-LEAD_S: Final = 0.03
+LEAD_S: Final = 0.08
 """Between the decision and the request at the least: what the commit takes, and coming back from
 it, on a machine that has other things to do. The pace is kept at Twilio, where a request must not
 be late by chance, or there are too many in the second after it."""

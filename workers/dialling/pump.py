@@ -41,7 +41,7 @@ from workers.store.database import reading
 T = TypeVar("T")
 _Clocks: TypeAlias = tuple[float, float]
 
-DOUBTED_AFTER_S: Final = 0.3
+DOUBTED_AFTER_S: Final = 0.5
 """A decision that is older is made sure of before Twilio is asked: a campaign that was paused
 meanwhile dials nobody a second later."""
 STALE_AFTER_S: Final = 5.0
