@@ -10,8 +10,9 @@ from sqlalchemy import Engine
 
 from workers.dashboard.campaign_words import percent
 from workers.entrypoints.campaign.opened import console
-from workers.entrypoints.campaign.tables import STATES, plain_table, safe
+from workers.entrypoints.campaign.tables import STATES, plain_table, safe, stop_text
 from workers.store.campaigns.figures import Listed, listed
+from workers.store.campaigns.switches import stopped
 from workers.store.database import reading
 
 
@@ -19,7 +20,11 @@ def run_list(engine: Engine) -> None:
     """Print all campaigns, the newest first."""
     with reading(engine) as connection:
         found = listed(connection)
-    print_list(console(), found)
+        stop = stop_text(stopped(connection))
+    out = console()
+    print_list(out, found)
+    if stop is not None:
+        out.print(stop)
 
 
 def print_list(out: Console, found: Sequence[Listed]) -> None:

@@ -21,9 +21,11 @@ from workers.entrypoints.campaign.tables import (
     outcomes_table,
     plain_table,
     safe,
+    stop_text,
 )
 from workers.store.campaigns.overview import Overview, overview
 from workers.store.campaigns.series import PEOPLE, REACHED_NETWORK
+from workers.store.campaigns.switches import stopped
 from workers.store.database import reading
 
 _NEWEST_EVENTS = 10
@@ -38,7 +40,11 @@ def run_show(engine: Engine, name: str, *, now: datetime) -> None:
     """
     with reading(engine) as connection:
         found = overview(connection, campaign_named(connection, name), now=now)
-    print_campaign(console(), found)
+        stop = stop_text(stopped(connection))
+    out = console()
+    if stop is not None:
+        out.print(stop)
+    print_campaign(out, found)
 
 
 def print_campaign(out: Console, found: Overview) -> None:

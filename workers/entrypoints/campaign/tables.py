@@ -55,6 +55,15 @@ def safe(text: str, style: str = "") -> Text:
     return Text(one_line(without_numbers(text)), style)
 
 
+def stop_text(stopped: str | None) -> Text | None:
+    """That nobody is dialled for any campaign, as ``stop-all`` has it; None: it is not so."""
+    if stopped is None:
+        return None
+    why = f" ({one_line(without_numbers(stopped))})" if stopped else ""
+    words = f"All calls are stopped{why}: nobody is dialled before evercall allow-all."
+    return Text(words, "bold red")
+
+
 def outcomes_table(outcomes: Mapping[LineOutcome, int]) -> Table:
     """How many attempts ended how."""
     table = plain_table("Outcome", "Calls", "Share", right=(1, 2))

@@ -32,11 +32,13 @@ from workers.entrypoints.campaign.tables import (
     events_table,
     outcomes_table,
     safe,
+    stop_text,
 )
 from workers.store.campaigns import braking, figures
 from workers.store.campaigns.events import CampaignEvent
 from workers.store.campaigns.figures import Standing
 from workers.store.campaigns.rows import CampaignRow
+from workers.store.campaigns.switches import stopped
 from workers.store.database import reading
 
 SCREEN_S = 1.0
@@ -72,6 +74,8 @@ class Watched:
     """What the ramp allows; None: it does not dial."""
     brake: Sequence[Measured]
     events: Sequence[CampaignEvent]
+    stopped: str | None = None
+    """Why nobody is dialled for any campaign; None: it is not so."""
 
     @property
     def over(self) -> bool:
@@ -150,6 +154,7 @@ class Watcher:
                 ),
                 brake=braking.shares(connection, number, campaign.definition.brake, since),
                 events=figures.newest_events(connection, number, most=_EVENTS),
+                stopped=stopped(connection),
             )
 
 
@@ -192,6 +197,8 @@ def screen(seen: Watched) -> RenderableType:
     parts: list[RenderableType] = [head]
     if campaign.reason:
         parts.append(safe(campaign.reason))
+    if (stop := stop_text(seen.stopped)) is not None:
+        parts.append(stop)
     parts += [bar, Text(), _now(seen)]
     # Side by side where there is room: a screen has few lines.
     tables = [outcomes_table(seen.counts.outcomes)] if seen.counts.outcomes else []
@@ -213,6 +220,8 @@ def line(seen: Watched) -> str:
         f"{calls} in progress",
         _pace_words(seen),
     ]
+    if (stop := stop_text(seen.stopped)) is not None:
+        parts.append(stop.plain)
     reached = [one.measure for one in seen.brake if one.reached]
     if reached:
         parts.append(f"brake: {', '.join(reached)}")

@@ -55,3 +55,21 @@ def test_database_that_is_away_is_one_line(
     assert done.stderr.startswith("The store is away: ")
     assert done.stderr.count("\n") == 1
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "reminders"], ["watch", "reminders"]])
+def test_who_looks_is_told_of_the_stop(
+    evercall: Evercall, engine: Engine, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A campaign that is running and dials nobody must say why; no longer than that."""
+
+    def once(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", once)
+    words = "All calls are stopped (Fire.): nobody is dialled before evercall allow-all."
+    evercall("campaign", "start", "reminders")
+    evercall("stop-all", "--reason", "Fire.")
+    assert words in evercall("campaign", *command).stdout
+    evercall("allow-all")
+    assert "stopped" not in evercall("campaign", *command).stdout
