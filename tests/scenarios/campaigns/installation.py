@@ -238,6 +238,11 @@ class Installation:
                 if state not in final
             ),
             *(f"{path.name} holds a number" for path in self.logs() if _holds_number(path)),
+            *(
+                f"{process.log_file.stem} ended by itself"
+                for process in (*self.celery, self.beat, self.server)
+                if process.has_ended
+            ),
             *(["the ledger is not whole"] if self.twilio.ledger.dropped else []),
         ]
 

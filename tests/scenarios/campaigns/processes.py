@@ -44,6 +44,8 @@ class Process:
         self._environment = environment
         self.log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
+        self.ended = 0
+        """How often it was found to have ended without having been killed."""
 
     @property
     def runs(self) -> bool:
@@ -70,10 +72,16 @@ class Process:
     def kill(self) -> None:
         """SIGKILL to all of it, as when a machine goes."""
         if self._process is not None:
+            self.ended += self._process.poll() is not None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
             self._process = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself, now or before."""
+        return self.ended > 0 or (self._process is not None and self._process.poll() is not None)
 
     def kill_child(self, dice: Random) -> bool:
         """SIGKILL to one of its children, as when memory runs out; False: it has none."""
