@@ -27,11 +27,11 @@ from workers.dialling.settling import settle
 from workers.settings import SettingsError
 from workers.store.database import is_away, is_conflict
 
-DIAL_S: Final = 5.0
-"""After so long a process is free for something else, and a worker can stop."""
-PUMPS: Final = 2
-"""At once on one machine. The second goes on while the first waits for its last answers; more
-would only keep processes from everything else."""
+DIAL_S: Final = (5.0, 7.0)
+"""After so long a process is free for something else, and a worker can stop. So many dial at once
+on one machine: one goes on while the other waits for its last answers, and more would only keep
+processes from everything else. Not equally long, or both would end at once and nobody dial until
+the next message."""
 DELIVER_S: Final = 5.0
 CAMPAIGNS: Final = "campaigns"
 """The queue of all that dialling needs."""
@@ -65,7 +65,7 @@ def run_tick(context: Context) -> object:
 def run_dial(context: Context) -> object:
     """Dial for some seconds, unless enough of this machine's processes do."""
 
-    async def dial() -> Pumped:
+    async def dial(for_s: float) -> Pumped:
         async with context.rest() as rest:
             pump = Pump(
                 context.engine,
@@ -75,10 +75,10 @@ def run_dial(context: Context) -> object:
                 clock=context.clock,
                 sleep=context.sleep,
             )
-            return await pump.run(DIAL_S)
+            return await pump.run(for_s)
 
-    with _one_of(context.locks, "dial", PUMPS) as free:
-        return asyncio.run(dial()) if free else None
+    with _one_of(context.locks, "dial", len(DIAL_S)) as place:
+        return None if place is None else asyncio.run(dial(DIAL_S[place]))
 
 
 def run_reconcile(context: Context) -> object:
@@ -88,8 +88,8 @@ def run_reconcile(context: Context) -> object:
         async with context.rest() as rest:
             return await reconcile(context.engine, rest, now=_now(context))
 
-    with _one_of(context.locks, "reconcile", 1) as free:
-        return asyncio.run(look()) if free else None
+    with _one_of(context.locks, "reconcile", 1) as place:
+        return None if place is None else asyncio.run(look())
 
 
 def run_settle(context: Context) -> object:
@@ -110,14 +110,14 @@ def run_deliver(context: Context) -> object:
                 for_s=DELIVER_S,
             )
 
-    with _one_of(context.locks, "deliver", 1) as free:
-        return asyncio.run(tell()) if free else None
+    with _one_of(context.locks, "deliver", 1) as place:
+        return None if place is None else asyncio.run(tell())
 
 
 # A request to Twilio ends within 10 s or so (TwilioSettings.rest_timeout_s), whatever happens.
 PERIODIC: Final = (
     Periodic("evercall.tick", run_tick, 1.0, CAMPAIGNS, 30.0, 40.0),
-    Periodic("evercall.dial", run_dial, 1.0, CAMPAIGNS, DIAL_S + 30.0, DIAL_S + 40.0),
+    Periodic("evercall.dial", run_dial, 1.0, CAMPAIGNS, max(DIAL_S) + 30.0, max(DIAL_S) + 40.0),
     Periodic("evercall.reconcile", run_reconcile, 5.0, CAMPAIGNS, 60.0, 75.0),
     Periodic("evercall.settle", run_settle, 1.0, CAMPAIGNS, 30.0, 40.0),
     Periodic(
@@ -167,15 +167,15 @@ def _guarded(periodic: Periodic, context_of: Callable[[], Context]) -> Callable[
 
 
 @contextmanager
-def _one_of(folder: Path, name: str, most: int) -> Iterator[bool]:
-    """Whether fewer than ``most`` processes of this machine are in here; a killed one is not."""
+def _one_of(folder: Path, name: str, most: int) -> Iterator[int | None]:
+    """A place of ``most`` on this machine, from 0 on; None: all are taken, by processes alive."""
     with ExitStack() as held:
         for number in range(most):
             file = held.enter_context((folder / f"{name}-{number}").open("wb"))
             if _locked(file):
-                yield True
+                yield number
                 return
-        yield False
+        yield None
 
 
 def _locked(file: BinaryIO) -> bool:
