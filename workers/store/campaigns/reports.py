@@ -52,7 +52,12 @@ def contact_who_calls(
     if len(found) > 1:
         newest = connection.execute(
             select(attempts.c.contact_id)
-            .where(attempts.c.number == caller, attempts.c.caller == called)
+            .where(
+                attempts.c.number == caller,
+                attempts.c.caller == called,
+                # Not a campaign's that is cancelled by now.
+                attempts.c.contact_id.in_([contact.contact_id for _, contact in found]),
+            )
             .order_by(nulls_last(desc(attempts.c.asked_at)))
             .limit(1)
         ).scalar_one_or_none()

@@ -81,6 +81,14 @@ def test_campaign_that_called_last_is_meant(engine: Engine) -> None:
         called(connection, second, 1, hours_ago=5)
         called(connection, first, 1, hours_ago=2)
     assert meant() == "first"
+    with writing(engine) as connection:
+        third = running(connection, campaign("third"), 1)
+        over = running(connection, campaign("over"), 1)
+        called(connection, over, 1, hours_ago=1)
+        over_now = update(campaigns).where(campaigns.c.id == over).values(state="cancelled")
+        connection.execute(over_now)
+    assert third > first
+    assert meant() == "first", "not the one that came last"
 
 
 def test_campaign_that_calls_nobody_is_not_meant(engine: Engine) -> None:
