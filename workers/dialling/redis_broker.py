@@ -1,11 +1,11 @@
 """Redis as a broker, without what kills a worker when Redis goes away.
 
 Kombu gives back what a worker has in hand when its connection is closed, also where it is closed
-because it was lost: then there is nothing to give it back by, the ``AttributeError`` is taken for a
-mistake of the worker's own ("Unrecoverable error"), and the worker ends (observed with kombu 5.7.0,
-whenever a task ran; celery/kombu #582 is the same in another place). Ours gives nothing back.
-What a worker had in hand is in Redis until its visibility time-out, has expired by then, and only
-said "look".
+because it was lost, and acknowledges by a closed channel what was done meanwhile. Neither has a
+connection any more; the ``AttributeError`` is taken for a mistake of the worker's own
+("Unrecoverable error"), and the worker ends (observed with kombu 5.7.0, whenever a task ran;
+celery/kombu #582 is the same in another place). Ours does neither. What a worker had in hand is in
+Redis until its visibility time-out, has expired by then, and only said "look".
 """
 
 from __future__ import annotations
@@ -18,9 +18,19 @@ _SCHEMES: Final = ("redis", "rediss")
 
 
 class Channel(redis.Channel):
-    """Gives nothing back."""
+    """Gives nothing back, and is silent once it is closed."""
 
     do_restore = False
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Say that a message is done with."""
+        if not self.closed:
+            super().basic_ack(delivery_tag, multiple=multiple)  # type: ignore[no-untyped-call]  # Kombu's
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Say that nobody here does it."""
+        if not self.closed:
+            super().basic_reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]  # Kombu's
 
 
 class Transport(redis.Transport):

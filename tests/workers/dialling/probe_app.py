@@ -16,6 +16,8 @@ from workers.store.database import open_engine
 TRACES = "PROBE_TRACES"
 HOLD = "probe.hold"
 HOLD_S = 60.0
+NAP = "probe.nap"
+NAP_S = 3.0
 
 
 def trace(word: str) -> None:
@@ -45,3 +47,11 @@ def hold() -> None:
     """Take long, so that whoever runs it is killed in the midst of it."""
     trace("hold")
     time.sleep(HOLD_S)
+
+
+@app.task(name=NAP, shared=False)  # type: ignore[untyped-decorator]  # Celery's
+def nap() -> None:
+    """Take a little longer than it takes to kill a broker."""
+    trace("nap")
+    time.sleep(NAP_S)
+    trace("woke")
