@@ -129,12 +129,12 @@ def measure(engine: Engine, count: int, past: int, runs: int) -> dict[str, list[
     world, campaign_id = fill(engine, count, past)
     limits = Limits(ACCOUNT, 1_000_000.0)
     took: dict[str, list[float]] = {
-        "choose 60": [],
+        "choose, 100 seen": [],
         "begin one": [],
         "settle one": [],
     }
     for _ in range(runs):
-        took["choose 60"].append(timed(lambda: choose(engine, campaign_id, now=world.now)))
+        took["choose, 100 seen"].append(timed(lambda: choose(engine, campaign_id, now=world.now)))
         for _ in range(20):
             world.pass_s(0.06)
 

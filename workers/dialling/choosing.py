@@ -35,9 +35,9 @@ from workers.store.campaigns.switches import stopped
 AHEAD_S: Final = 3.0
 """Attempts are written down for so long at a campaign's pace: enough that whoever dials never
 waits for a tick, little enough that what is decided here is fresh."""
-LOOKED_AT: Final = 200
+LOOKED_AT: Final = 100
 """Contacts that one transaction looks at."""
-PIECES: Final = 10
+PIECES: Final = 20
 """Transactions of one tick for one campaign, where most contacts are put off."""
 ASK_AGAIN: Final = timedelta(minutes=5)
 """Where nobody can say when somebody may be called."""

@@ -27,6 +27,7 @@ from workers.store.campaign_schema import (
     contacts,
     suppressions,
 )
+from workers.store.campaigns.among import among
 from workers.store.campaigns.rows import (
     AttemptRow,
     CampaignRow,
@@ -61,8 +62,6 @@ class DueContact:
     consent: bool
     suppressed: str | None
     recent: tuple[datetime, ...]
-    ordinal: int
-    """Of its next attempt."""
     being_called: bool = False
     """Whether any other attempt to its number may still be going on."""
 
@@ -161,7 +160,7 @@ def put_off(
     """Look at these contacts again at ``due_at``."""
     connection.execute(
         update(contacts)
-        .where(contacts.c.id.in_(contact_ids))
+        .where(among(connection, contacts.c.id, contact_ids))
         .values(state=ContactState.WAITING.value, due_at=due_at, reason=reason)
     )
 
@@ -177,7 +176,7 @@ def set_aside(
     """These contacts are done with."""
     connection.execute(
         update(contacts)
-        .where(contacts.c.id.in_(contact_ids))
+        .where(among(connection, contacts.c.id, contact_ids))
         .values(state=state.value, reason=reason, finished_at=now)
     )
 
@@ -193,11 +192,13 @@ def intend(
     """Write down that these contacts are to be dialled, from one of ``callers``."""
     if not chosen:
         return
+    ids = [one.contact.contact_id for one in chosen]
     connection.execute(
         update(contacts)
-        .where(contacts.c.id.in_([one.contact.contact_id for one in chosen]))
+        .where(among(connection, contacts.c.id, ids))
         .values(state=ContactState.IN_HAND.value, reason="")
     )
+    ordinals = _newest_ordinals(connection, ids)
     connection.execute(
         insert(attempts),
         [
@@ -206,7 +207,7 @@ def intend(
                 "campaign_id": campaign_id,
                 "number": one.contact.number,
                 "caller": caller_for(one.contact.number, callers),
-                "ordinal": one.ordinal,
+                "ordinal": ordinals.get(one.contact.contact_id, 0) + 1,
                 "state": AttemptState.INTENDED.value,
                 "created_at": now,
             }
@@ -367,6 +368,15 @@ def _count(connection: Connection, where: Any) -> int:
     ).scalar_one()
 
 
+def _newest_ordinals(connection: Connection, contact_ids: Collection[int]) -> dict[int, int]:
+    found = connection.execute(
+        select(attempts.c.contact_id, func.max(attempts.c.ordinal).label("newest"))
+        .where(among(connection, attempts.c.contact_id, contact_ids))
+        .group_by(attempts.c.contact_id)
+    )
+    return {row.contact_id: row.newest for row in found}
+
+
 def _with_checks(
     connection: Connection, rows: Sequence[Any], *, now: datetime, without: int | None = None
 ) -> list[DueContact]:
@@ -378,7 +388,7 @@ def _with_checks(
         found.number: found.reason
         for found in connection.execute(
             select(suppressions.c.number, suppressions.c.reason).where(
-                suppressions.c.number.in_(numbers)
+                among(connection, suppressions.c.number, numbers)
             )
         )
     }
@@ -392,7 +402,7 @@ def _with_checks(
             attempts.c.state,
             attempts.c.status,
         ).where(
-            attempts.c.number.in_(numbers),
+            among(connection, attempts.c.number, numbers),
             attempts.c.asked_at > now - ATTEMPTS_WITHIN,
             # One that was looked for in vain may have had news of a call since.
             or_(attempts.c.state.in_(_RANG), attempts.c.call_sid.is_not(None)),
@@ -402,14 +412,6 @@ def _with_checks(
             recent.setdefault(found.number, []).append(utc(found.asked_at))
             if found.state != AttemptState.ENDED.value and found.status not in _OVER:
                 being_called.add(found.number)
-    ordinals = {
-        found.contact_id: found.last
-        for found in connection.execute(
-            select(attempts.c.contact_id, func.max(attempts.c.ordinal).label("last"))
-            .where(attempts.c.contact_id.in_([row.id for row in rows]))
-            .group_by(attempts.c.contact_id)
-        )
-    }
     return [
         DueContact(
             # What Twilio never had is no attempt: outcomes.after goes by that, and so must whoever
@@ -418,7 +420,6 @@ def _with_checks(
             consent=bool(row.consent),
             suppressed=suppressed.get(row.number),
             recent=tuple(recent.get(row.number, ())),
-            ordinal=ordinals.get(row.id, 0) + 1,
             being_called=row.number in being_called,
         )
         for row in rows
