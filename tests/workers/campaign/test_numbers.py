@@ -4,11 +4,12 @@ import re
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import timezone
 from phonenumbers.tzdata import TIMEZONE_DATA
 
+from workers.campaign import numbers
 from workers.campaign.numbers import (
     is_region,
     is_zone,
@@ -192,3 +193,27 @@ def test_real_zones_and_regions_are_known() -> None:
     assert is_region("GB")
     assert not is_region("UK")
     assert not is_region("us")
+
+
+@given(
+    country=st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)),
+    national=st.integers(min_value=1_000, max_value=99_999_999_999),
+)
+@settings(max_examples=3_000)
+def test_kind_is_the_library_s(country: int, national: int) -> None:
+    """Of whatever digits behind every country code, shared ones among them."""
+    number = phonenumbers.PhoneNumber(country_code=country, national_number=national)
+    assert numbers._kind(number) == phonenumbers.number_type(number)
+
+
+def test_kind_is_the_library_s_for_shared_country_codes() -> None:
+    """Every area of +1, +44, +7 and the like, in which random digits rarely fall."""
+    regions_of = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    shared = [code for code, regions in regions_of.items() if len(regions) > 1]
+    for country in shared:
+        for head in range(100, 1_000):
+            for tail in (2_000_000, 5_550_123):
+                number = phonenumbers.PhoneNumber(
+                    country_code=country, national_number=head * 10**7 + tail
+                )
+                assert numbers._kind(number) == phonenumbers.number_type(number), number
