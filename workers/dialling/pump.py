@@ -138,11 +138,7 @@ class Pump:
                     if not isinstance(found, Begun):
                         self._room.release()
                 match found:
-                    case Begun(at_s=at_s):
-                        # The clock may be set meanwhile.
-                        early_s = min(at_s - self._wall(), AHEAD_S)
-                        if early_s > 0:
-                            await self._sleep(early_s)
+                    case Begun():
                         asking.create_task(self._ask(found, begun_at))
                     case Wait(for_s=nap_s):
                         await self._sleep(min(nap_s, left_s, LONGEST_NAP_S))
@@ -157,6 +153,10 @@ class Pump:
 
     async def _ask(self, begun: Begun, begun_at: _Clocks) -> None:
         try:
+            # Others are begun meanwhile. The clock may be set.
+            early_s = min(begun.at_s - self._wall(), AHEAD_S)
+            if early_s > 0:
+                await self._sleep(early_s)
             if await self._still_wanted(begun, begun_at):
                 await self._dial(begun)
         except FAULTS:

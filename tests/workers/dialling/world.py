@@ -256,6 +256,7 @@ class World:
     now_s: float = field(init=False)
     pumped: Pumped = field(default_factory=Pumped)
     most_running: int = 0
+    _sleepers: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.now_s = self.start.timestamp()
@@ -322,8 +323,18 @@ class World:
                 )
 
     async def sleep(self, for_s: float) -> None:
-        self.pass_s(max(for_s, 0.001))
-        await asyncio.sleep(0)
+        """Time passes when all who are awake sleep, up to who wakes first."""
+        until = self.now_s + max(for_s, 0.001)
+        heapq.heappush(self._sleepers, until)
+        while self.now_s < until:
+            # Whoever is at the database, in a thread, is awake; one may be about to be.
+            await asyncio.sleep(0.0005)
+            if self.engine.pool.checkedout():  # type: ignore[attr-defined]  # it is a QueuePool
+                continue
+            while self._sleepers and self._sleepers[0] <= self.now_s:
+                heapq.heappop(self._sleepers)
+            if self._sleepers:
+                self.pass_s(self._sleepers[0] - self.now_s)
 
     def pass_s(self, for_s: float) -> None:
         """Let time pass, and callbacks arrive."""
