@@ -27,11 +27,14 @@ from workers.dialling.settling import settle
 from workers.settings import SettingsError
 from workers.store.database import is_away, is_conflict
 
-DIAL_S: Final = (5.0, 7.0)
-"""After so long a process is free for something else, and a worker can stop. So many dial at once
-on one machine: one goes on while the other waits for its last answers, and more would only keep
-processes from everything else. Not equally long, or both would end at once and nobody dial until
-the next message."""
+DIAL_S: Final = 5.0
+"""After so long a process is free for something else, and a worker can stop."""
+PUMPS: Final = 2
+"""At once on one machine: one goes on while the other waits for its last answers, and more would
+only keep processes from everything else."""
+OVERLAP_S: Final = 1.5
+"""Where no other process dials, one goes on for longer than it takes until the next message comes:
+else nobody would dial in between."""
 DELIVER_S: Final = 5.0
 CAMPAIGNS: Final = "campaigns"
 """The queue of all that dialling needs."""
@@ -65,7 +68,7 @@ def run_tick(context: Context) -> object:
 def run_dial(context: Context) -> object:
     """Dial for some seconds, unless enough of this machine's processes do."""
 
-    async def dial(for_s: float) -> Pumped:
+    async def dial(others: Callable[[], bool]) -> Pumped:
         async with context.rest() as rest:
             pump = Pump(
                 context.engine,
@@ -75,10 +78,16 @@ def run_dial(context: Context) -> object:
                 clock=context.clock,
                 sleep=context.sleep,
             )
-            return await pump.run(for_s)
+            done = await pump.run(DIAL_S)
+            return done if others() else await pump.run(OVERLAP_S)
 
-    with _one_of(context.locks, "dial", len(DIAL_S)) as place:
-        return None if place is None else asyncio.run(dial(DIAL_S[place]))
+    def others() -> bool:
+        # All places are taken: ours is one of them.
+        with _one_of(context.locks, "dial", PUMPS) as place:
+            return place is None
+
+    with _one_of(context.locks, "dial", PUMPS) as place:
+        return None if place is None else asyncio.run(dial(others))
 
 
 def run_reconcile(context: Context) -> object:
@@ -117,7 +126,7 @@ def run_deliver(context: Context) -> object:
 # A request to Twilio ends within 10 s or so (TwilioSettings.rest_timeout_s), whatever happens.
 PERIODIC: Final = (
     Periodic("evercall.tick", run_tick, 1.0, CAMPAIGNS, 30.0, 40.0),
-    Periodic("evercall.dial", run_dial, 1.0, CAMPAIGNS, max(DIAL_S) + 30.0, max(DIAL_S) + 40.0),
+    Periodic("evercall.dial", run_dial, 1.0, CAMPAIGNS, DIAL_S + 40.0, DIAL_S + 50.0),
     Periodic("evercall.reconcile", run_reconcile, 5.0, CAMPAIGNS, 60.0, 75.0),
     Periodic("evercall.settle", run_settle, 1.0, CAMPAIGNS, 30.0, 40.0),
     Periodic(
