@@ -36,7 +36,7 @@ LEAD_S: Final = 0.08
 """Between the decision and the request at the least: what the commit takes, and coming back from
 it, on a machine that has other things to do. The pace is kept at Twilio, where a request must not
 be late by chance, or there are too many in the second after it."""
-AHEAD_S: Final = 0.2
+AHEAD_S: Final = 0.15
 """And at the most: a token is given for the instant at which it is due, so that waiting for the
 database costs no pace. What is paused meanwhile is still dialled, within that."""
 NO_ROOM_S: Final = 0.25

@@ -29,7 +29,7 @@ from workers.store.campaigns.suppressions import suppress
 GRACE_S: Final = 8.0
 """For what comes after the end of a call that was answered: callbacks overtake each other by some
 seconds (field), records are closed when the stream has ended."""
-_AT_ONCE: Final = 100
+_AT_ONCE: Final = 20
 _SKEW: Final = timedelta(seconds=SKEW_S)
 # Whoever noted that somebody opted out may have died before it was on the list.
 _SUPPRESSED: Final = {
