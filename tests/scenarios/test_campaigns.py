@@ -20,8 +20,8 @@ import pytest
 from tests.scenarios.campaigns.installation import Kind, installation, shown
 
 KINDS = [Kind("sqlite", "embedded"), Kind("postgresql", "redis"), Kind("postgresql", "rabbitmq")]
-CONTACTS = int(os.environ.get("EVERCALL_TEST_CONTACTS", "800"))
-KILLS = int(os.environ.get("EVERCALL_TEST_KILLS", "25"))
+CONTACTS = int(os.environ.get("EVERCALL_TEST_CONTACTS", "120"))
+KILLS = int(os.environ.get("EVERCALL_TEST_KILLS", "10"))
 SEED = int(os.environ.get("EVERCALL_TEST_SEED", "0")) or SystemRandom().randrange(1, 1 << 31)
 _DIALS_PER_CONTACT = 1.3
 """A little fewer than there are, so that the last kill comes before the end."""
