@@ -465,6 +465,9 @@ class Dialogue:
     # -- silence and ends ----------------------------------------------------------------------
 
     def _answer_slow(self, _event: SessionEvent) -> None:
+        if self.tools_pending:
+            # The model waits for us.
+            return
         text = CUT_OFF if self._cut_short else WAITING
         self._cut_short = False
         # Not to be said again elsewhere: it asks for what is said again anyway.

@@ -170,6 +170,13 @@ def test_caller_audio_waits_for_a_pending_tool_on_2_5() -> None:
     assert take_all(life) == LOUD
 
 
+def test_model_that_waits_for_a_function_is_not_nudged() -> None:
+    """It is we who are slow."""
+    life = serving()
+    life.receive(events.ToolCallsRequested((CALL,)), 1.0)
+    assert life.receive(AnswerSlow(), 4.0) == []
+
+
 def test_barge_in_clears_the_playout() -> None:
     """``interrupted`` alone is enough; no turn end needs to follow."""
     life = serving()
