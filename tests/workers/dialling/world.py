@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from random import Random
+from typing import TypeVar
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from telephony.calls.rest import Call
 from telephony.calls.status import AnsweredBy, CallStatus
@@ -43,6 +44,8 @@ from workers.store.campaigns.attempts import note_answered_by, note_status
 from workers.store.campaigns.rows import CampaignRow
 from workers.store.database import reading, writing
 from workers.store.schema import workers
+
+T = TypeVar("T")
 
 ACCOUNT = "AC" + "0" * 32
 CALLER = "+15550100001"
@@ -256,6 +259,8 @@ class World:
     now_s: float = field(init=False)
     pumped: Pumped = field(default_factory=Pumped)
     most_running: int = 0
+    at_database: int = 0
+    """How many transactions of whoever dials are under way; no time passes meanwhile."""
     _sleepers: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -329,7 +334,7 @@ class World:
         while self.now_s < until:
             # Whoever is at the database, in a thread, is awake; one may be about to be.
             await asyncio.sleep(0.0005)
-            if self.engine.pool.checkedout():  # type: ignore[attr-defined]  # it is a QueuePool
+            if self.at_database:
                 continue
             while self._sleepers and self._sleepers[0] <= self.now_s:
                 heapq.heappop(self._sleepers)
@@ -355,9 +360,7 @@ class World:
 
     async def dial(self, for_s: float = 1.0) -> Pumped:
         """Dial for so long."""
-        pump = Pump(
-            self.engine, self.twilio, self.limits, wall=self.wall, clock=self.wall, sleep=self.sleep
-        )
+        pump = _WatchedPump(self)
         return await pump.run(for_s)
 
     async def round(self, step_s: float = 1.0) -> None:
@@ -393,6 +396,28 @@ class World:
                 .order_by(attempts.c.id)
             )
             return list(found.scalars())
+
+
+class _WatchedPump(Pump):
+    """Tells its world when it is at the database, in a thread."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(
+            world.engine,
+            world.twilio,
+            world.limits,
+            wall=world.wall,
+            clock=world.wall,
+            sleep=world.sleep,
+        )
+        self._world = world
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        self._world.at_database += 1
+        try:
+            return await super()._write(work)
+        finally:
+            self._world.at_database -= 1
 
 
 def numbers(count: int) -> list[str]:
