@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from workers.campaign.compliance import Call, Check, Later, Never, Stage, decide, explain
+from workers.campaign.compliance import Call, Later, Never, Stage, decide, explain
 from workers.campaign.model import CampaignState
 from workers.campaign.pacing import Bucket, allowed, room, take, wait_s
 from workers.dialling.choosing import due_again, final_state
@@ -222,17 +222,7 @@ def _may_go(
     if found is None:
         claims.withdraw(connection, attempt.attempt_id, reason="The contact is gone.", now=now)
         return False
-    check = Check(
-        stage=Stage.DIALLING,
-        stopped=is_stopped,
-        campaign_state=campaign.state,
-        campaign=campaign.definition,
-        contact=found.contact,
-        suppressed=found.suppressed,
-        consent=found.consent,
-        recent=found.recent,
-        being_called=found.being_called,
-    )
+    check = found.check(Stage.DIALLING, campaign.definition, campaign.state, stopped=is_stopped)
     decision = decide(check, now)
     if isinstance(decision, Call):
         # Their hours must not end while Twilio is being asked.

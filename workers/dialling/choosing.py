@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from workers.campaign.brake import Tripped, judge
-from workers.campaign.compliance import Call, Check, Later, Never, Reason, Stage, decide, explain
+from workers.campaign.compliance import Call, Later, Never, Reason, Stage, decide, explain
 from workers.campaign.model import CampaignState, ContactState
 from workers.campaign.pacing import SKEW_S, allowed
 from workers.dialling.finishing import finish
@@ -203,7 +203,7 @@ def _choose(connection: Connection, campaign_id: int, now: datetime) -> Ticked:
         # Nobody decides about two calls to one number at once.
         if contact.number in in_hand:
             continue
-        decision = decide(_check(campaign, one), now)
+        decision = decide(one.check(Stage.SCHEDULING, campaign.definition, campaign.state), now)
         match decision:
             case Call():
                 chosen.append(one)
@@ -234,20 +234,6 @@ def _wanted(connection: Connection, campaign: CampaignRow, now: datetime) -> int
     if campaign.state is CampaignState.CANARY:
         want = min(want, campaign.canary_left or 0)
     return want
-
-
-def _check(campaign: CampaignRow, one: DueContact) -> Check:
-    return Check(
-        stage=Stage.SCHEDULING,
-        stopped=False,
-        campaign_state=campaign.state,
-        campaign=campaign.definition,
-        contact=one.contact,
-        suppressed=one.suppressed,
-        consent=one.consent,
-        recent=one.recent,
-        being_called=one.being_called,
-    )
 
 
 def _total(groups: Iterable[list[int]]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import typer
@@ -211,16 +211,9 @@ def _add(done: Rehearsal, one: DueContact, decision: Decision, now: datetime) ->
 
 
 def _check(campaign: Campaign, one: DueContact) -> Check:
-    return Check(
-        stage=Stage.SCHEDULING,
-        stopped=False,
-        campaign_state=CampaignState.RUNNING,
-        campaign=campaign,
-        contact=one.contact,
-        suppressed=one.suppressed,
-        consent=one.consent,
-        recent=one.recent,
-    )
+    # Whoever is being called is free again in minutes: it is hours and days that are asked about.
+    free = replace(one, being_called=False)
+    return free.check(Stage.SCHEDULING, campaign, CampaignState.RUNNING)
 
 
 def _grained(at: datetime) -> datetime:

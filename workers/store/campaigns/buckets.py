@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from workers.campaign.pacing import Bucket
 from workers.store.campaign_schema import pace_buckets
+from workers.store.campaigns.inserting import insert_into
 
 
 def lock_bucket(connection: Connection, name: str, *, now_s: float) -> Bucket:
@@ -25,12 +25,8 @@ def lock_bucket(connection: Connection, name: str, *, now_s: float) -> Bucket:
     found = connection.execute(locked).one_or_none()
     if found is None:
         # Whoever else makes it meanwhile is waited for; then it is there to be locked.
-        module = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(
-            module.insert(pace_buckets)
-            .values(name=name, tokens=1.0, at_s=now_s)
-            .on_conflict_do_nothing(index_elements=["name"])
-        )
+        insert = insert_into(connection, pace_buckets).values(name=name, tokens=1.0, at_s=now_s)
+        connection.execute(insert.on_conflict_do_nothing(index_elements=["name"]))
         found = connection.execute(locked).one()
     return Bucket(found.tokens, found.at_s)
 

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, and_, func, insert, or_, select, update
 
 from telephony.calls.status import CallStatus
 from workers.campaign.callers import caller_for
-from workers.campaign.compliance import ATTEMPTS_WITHIN
-from workers.campaign.model import AttemptState, CampaignState, Contact, ContactState
+from workers.campaign.compliance import ATTEMPTS_WITHIN, Check, Stage
+from workers.campaign.model import AttemptState, Campaign, CampaignState, Contact, ContactState
 from workers.store.campaign_schema import (
     UNSETTLED,
     WAITING,
@@ -64,6 +64,22 @@ class DueContact:
     recent: tuple[datetime, ...]
     being_called: bool = False
     """Whether any other attempt to its number may still be going on."""
+
+    def check(
+        self, stage: Stage, campaign: Campaign, state: CampaignState, *, stopped: bool = False
+    ) -> Check:
+        """What ``workers.campaign.compliance.decide`` looks at, with its campaign in this state."""
+        return Check(
+            stage=stage,
+            stopped=stopped,
+            campaign_state=state,
+            campaign=campaign,
+            contact=self.contact,
+            suppressed=self.suppressed,
+            consent=self.consent,
+            recent=self.recent,
+            being_called=self.being_called,
+        )
 
 
 @dataclass(frozen=True, slots=True)
