@@ -1,7 +1,8 @@
 """The statements behind messages for the agent: each takes a connection and does one thing.
 
-A message is taken by whoever updates its row first: both databases look at the row again once a
-rival's transaction is over (SQLite has one writer; PostgreSQL, "Transaction Isolation", 13.2.1).
+A message is taken by whoever locks its row first: SQLite has one writer, and on PostgreSQL rivals
+pass over rows that somebody has locked ("The Locking Clause", SELECT). They do not wait for them:
+two that change several rows find them in orders of their own, and would wait for each other.
 
 A text stays no longer than it may be taken: whoever leaves it does not know what the agent's file
 wants redacted.
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, or_, select
 
 from workers.store.messages import (
     MESSAGE_LIFE_S,
@@ -39,7 +40,7 @@ def leave(
     )
 
     def write(connection: Connection) -> int:
-        connection.execute(messages.update().where(*void).values(text=_GONE))
+        connection.execute(messages.update().where(_free(*void)).values(text=_GONE))
         done = connection.execute(messages.insert().values(values))
         assert done.inserted_primary_key is not None
         return int(done.inserted_primary_key[0])
@@ -76,7 +77,7 @@ def take(
         connection.rollback()
         taken = connection.execute(
             messages.update()
-            .where(messages.c.id.in_(found), *mine)
+            .where(_free(messages.c.id.in_(found), *mine))
             .values(taken_by=taker, taken_at=at)
             .returning(messages.c.id, messages.c.call_sid, messages.c.kind, messages.c.text)
         ).all()
@@ -87,6 +88,12 @@ def take(
         )
 
     return write
+
+
+def _free(*wanted: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Those of the wanted that nobody else is changing just now."""
+    rows = select(messages.c.id).where(*wanted).with_for_update(skip_locked=True)
+    return messages.c.id.in_(rows)
 
 
 def settle(number: int, outcome: MessageOutcome, detail: str, *, at: datetime) -> Write:

@@ -198,6 +198,25 @@ async def test_rivals_never_take_the_same(database: str) -> None:
             await store.close()
 
 
+async def test_row_that_another_changes_is_passed_over(database: str) -> None:
+    """Nobody waits for it: two that waited for each other's rows would both lose."""
+    if database.startswith("sqlite"):
+        pytest.skip("one writer at a time")
+    store = SqlCallStore(database)
+    assert await store.flush()
+    try:
+        held = await leave(store, "held")
+        await leave(store, "free")
+        with store._engine.begin() as connection:
+            connection.execute(
+                text("SELECT id FROM call_messages WHERE id = :id FOR UPDATE"), {"id": held}
+            )
+            assert await take(store) == ["free"]
+        assert await take(store) == ["held", "free"]
+    finally:
+        await store.close()
+
+
 async def test_idle_question_is_one_read(database: str) -> None:
     """A poll that finds nothing, the usual one, is a single SELECT however many calls there are."""
     store = SqlCallStore(database)
