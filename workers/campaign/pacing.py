@@ -18,6 +18,9 @@ from workers.campaign.model import Pace
 SKEW_S = 60.0
 """Further than this no worker's clock is behind another's: whatever is, has been set."""
 
+LEAST_LATE_S = 0.02
+"""What a process that is not alone on its machine may be late by at any time."""
+
 _MOST_SPARE = 0.5
 # Keeps sums of floats on the safe side of a whole call; POSIX time in a double is good to 0.2 µs.
 _MARGIN = 1e-3
@@ -100,6 +103,19 @@ def poll_s(rate: float) -> float:
     """
     # Later than this by an interval, a call costs the next one more than 2 % of its time.
     return (_spare(rate) + 0.015) / rate
+
+
+def late_s(rate: float) -> float:
+    """How late a call may start with its token, and no second sees more than ``take`` says.
+
+    A second that follows calls that were so late sees ``rate`` times that more, beside what a
+    bucket may have saved. Not less than ``LEAST_LATE_S``, which is more than that allows at high
+    rates.
+
+    Raises:
+        ValueError: ``rate`` is not above 0 and finite.
+    """
+    return max(LEAST_LATE_S, (0.9 - rate % 1.0 - _spare(rate)) / rate)
 
 
 def _spare(rate: float) -> float:

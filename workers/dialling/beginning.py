@@ -8,7 +8,7 @@ transaction, and nobody is dialled.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from workers.campaign.compliance import Call, Later, Never, Stage, decide, explain
 from workers.campaign.model import CampaignState
-from workers.campaign.pacing import Bucket, allowed, room, take, wait_s
+from workers.campaign.pacing import Allowed, Bucket, allowed, late_s, room, take, wait_s
 from workers.dialling.choosing import due_again, final_state
 from workers.dialling.finishing import finish
 from workers.dialling.transactions import FAULTS, concerns_one
@@ -58,6 +58,9 @@ class Begun:
     campaign: CampaignRow
     at_s: float
     """POSIX seconds, not further away than ``AHEAD_S``."""
+    by_s: float
+    """Whoever has not asked by then needs another instant (``place_anew``): what stood still and
+    then asks for everything at once would be faster than the pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,32 @@ def begin_next(
     return Nothing() if shortest is None else Wait(shortest)
 
 
+def place_anew(
+    connection: Connection, limits: Limits, begun: Begun, wall: Callable[[], float]
+) -> Begun:
+    """Another instant for one that has missed its own, whose token is lost.
+
+    Args:
+        connection: Within a transaction that may write.
+        limits: Of the account.
+        begun: What was let go.
+        wall: POSIX seconds; read when it is our turn.
+    """
+    account = lock_bucket(connection, limits.account, now_s=wall())
+    now_s = wall()
+    account = _of_now(connection, limits.account, account, limits.calls_per_second, now_s)
+    name = _bucket_of(begun.campaign.campaign_id)
+    pace = _pace(begun.campaign, datetime.fromtimestamp(now_s, UTC))
+    own = _of_now(
+        connection, name, lock_bucket(connection, name, now_s=now_s), pace.calls_per_second, now_s
+    )
+    at_s = _due_s(account, limits.calls_per_second, now_s + LEAD_S)
+    at_s = _due_s(own, pace.calls_per_second, at_s)
+    keep_bucket(connection, limits.account, take(account, limits.calls_per_second, at_s)[0])
+    keep_bucket(connection, name, take(own, pace.calls_per_second, at_s)[0])
+    return replace(begun, at_s=at_s, by_s=at_s + _late_s(limits, pace))
+
+
 def _of_campaign(
     connection: Connection, campaign_id: int, limits: Limits, now: datetime, at_s: float
 ) -> Begun | Wait | Nothing:
@@ -147,9 +176,8 @@ def _of_campaign(
     if campaign is None:
         return Nothing()
     is_stopped = stopped(connection) is not None
-    since = now - (campaign.started_at or campaign.state_at)
-    pace = allowed(campaign.definition.pace, since)
-    name = f"campaign:{campaign_id}"
+    pace = _pace(campaign, now)
+    name = _bucket_of(campaign_id)
     left: Bucket | None = None
     if campaign.state.dials and not is_stopped:
         # One that is paused takes its attempts back, whatever its pace and room.
@@ -171,9 +199,21 @@ def _of_campaign(
             keep_bucket(connection, name, left)
             lease_s = campaign.definition.ring_s + TIME_LIMIT_S + _LEASE_SPARE_S
             claims.begin(connection, row, now=now, lease_s=lease_s, asking_s=ASKING_S)
-            return Begun(row, campaign, at_s)
+            return Begun(row, campaign, at_s, at_s + _late_s(limits, pace))
     # All of these were taken back; there may be more.
     return Wait(0.0) if claims.count_intended(connection, campaign_id) else Nothing()
+
+
+def _bucket_of(campaign_id: int) -> str:
+    return f"campaign:{campaign_id}"
+
+
+def _pace(campaign: CampaignRow, now: datetime) -> Allowed:
+    return allowed(campaign.definition.pace, now - (campaign.started_at or campaign.state_at))
+
+
+def _late_s(limits: Limits, pace: Allowed) -> float:
+    return late_s(min(limits.calls_per_second, pace.calls_per_second))
 
 
 def _of_now(connection: Connection, name: str, bucket: Bucket, rate: float, now_s: float) -> Bucket:

@@ -31,6 +31,7 @@ from workers.dialling.beginning import (
     Nothing,
     Wait,
     begin_next,
+    place_anew,
 )
 from workers.dialling.transactions import FAULTS, write
 from workers.store.campaigns import attempts
@@ -48,6 +49,8 @@ STALE_AFTER_S: Final = 5.0
 """One that is older is not acted upon at all: this process was stopped, and by now somebody may
 be looking for the call."""
 LONGEST_NAP_S: Final = 0.5
+_INSTANTS: Final = 20
+"""Of one attempt, which it misses one after the other: the decision is stale by then, or nearly."""
 
 _log = structlog.get_logger(__name__)
 
@@ -153,10 +156,7 @@ class Pump:
 
     async def _ask(self, begun: Begun, begun_at: _Clocks) -> None:
         try:
-            # Others are begun meanwhile. The clock may be set.
-            early_s = min(begun.at_s - self._wall(), AHEAD_S)
-            if early_s > 0:
-                await self._sleep(early_s)
+            begun = await self._at_its_instant(begun)
             if await self._still_wanted(begun, begun_at):
                 await self._dial(begun)
         except FAULTS:
@@ -164,6 +164,21 @@ class Pump:
             _log.exception("attempt.not_kept", attempt=begun.row.attempt.attempt_id)
         finally:
             self._room.release()
+
+    async def _at_its_instant(self, begun: Begun) -> Begun:
+        """Wait until one may be asked for; others are begun meanwhile."""
+        for _ in range(_INSTANTS):
+            # The clock may be set.
+            early_s = min(begun.at_s - self._wall(), AHEAD_S)
+            if early_s > 0:
+                await self._sleep(early_s)
+            if self._wall() <= begun.by_s:
+                break
+            begun = await self._write(partial(self._place_anew, begun))
+        return begun
+
+    def _place_anew(self, begun: Begun, connection: Connection) -> Begun:
+        return place_anew(connection, self._limits, begun, self._wall)
 
     async def _still_wanted(self, begun: Begun, begun_at: _Clocks) -> bool:
         attempt_id = begun.row.attempt.attempt_id

@@ -21,6 +21,7 @@ from workers.campaign.pacing import (
     Lease,
     alive,
     allowed,
+    late_s,
     poll_s,
     renew,
     room,
@@ -153,6 +154,20 @@ def test_a_clock_set_back_by_a_little_is_waited_for() -> None:
     assert (bucket, got) == (Bucket(1.0, T0_S), 0)
     assert wait_s(bucket, 2.0, T0_S - 30.0) == 30.0
     assert take(bucket, 2.0, T0_S)[1] == 1
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 1.0, 2.5, 5.0, 10.0, 19.0])
+def test_calls_as_late_as_they_may_be_crowd_no_second(rate: float) -> None:
+    """The worst: all of a time late by that, and the next ones in time."""
+    bucket, now_s, at = Bucket(1.0, T0_S), T0_S, []
+    while now_s < T0_S + 60 / rate:
+        now_s += wait_s(bucket, rate, now_s) + 1e-5
+        bucket, got = take(bucket, rate, now_s)
+        assert got == 1
+        at.append(now_s)
+    turn_s = T0_S + 30 / rate
+    started = [when if when > turn_s else min(when + late_s(rate), turn_s) for when in at]
+    assert max(sum(one <= other < one + 1 for other in started) for one in started) <= rate + 1
 
 
 @given(

@@ -7,7 +7,15 @@ from sqlalchemy import Engine
 
 from tests.workers.dialling.world import NO_RAMP, World, campaign
 from workers.campaign.model import Pace
-from workers.dialling.beginning import AHEAD_S, LEAD_S, Begun, Nothing, Wait, begin_next
+from workers.dialling.beginning import (
+    AHEAD_S,
+    LEAD_S,
+    Begun,
+    Nothing,
+    Wait,
+    begin_next,
+    place_anew,
+)
 from workers.dialling.choosing import tick
 from workers.store.database import writing
 
@@ -74,3 +82,22 @@ def test_clock_that_was_set_back_by_hours_holds_nobody_up(world: World) -> None:
         world.pass_s(max(found.for_s, 0.01))
         found = begin(world)
     assert isinstance(found, Begun)
+
+
+def test_missed_instant_is_lost_and_the_next_one_is_everybodys(world: World) -> None:
+    """Those who missed theirs do not share one; whoever is let go later comes after them."""
+    missed = [one for one in (begin(world), begin(world)) if isinstance(one, Begun)]
+    assert len(missed) == 2
+    world.pass_s(missed[-1].by_s - world.now_s + 0.001)
+    instants = []
+    for one in missed:
+        with writing(world.engine) as connection:
+            anew = place_anew(connection, world.limits, one, world.wall)
+        assert (anew.row, anew.campaign) == (one.row, one.campaign)
+        instants.append(anew.at_s)
+    assert instants[0] >= world.now_s + LEAD_S
+    assert instants[1] - instants[0] == pytest.approx(1 / RATE, abs=0.06)
+    world.pass_s(1 / RATE + 0.05)
+    after = begin(world)
+    assert isinstance(after, Begun)
+    assert after.at_s - instants[1] == pytest.approx(1 / RATE, abs=1e-3)

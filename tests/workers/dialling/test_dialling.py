@@ -64,6 +64,26 @@ async def test_pace_is_kept_within_any_second_and_over_a_minute(engine: Engine) 
     assert 294 <= in_minute <= 306
 
 
+async def test_process_that_stood_still_does_not_dial_all_at_once(engine: Engine) -> None:
+    """What it missed meanwhile comes at the pace, from then on."""
+
+    class Oversleeping(World):
+        naps = itertools.count(1)
+
+        async def sleep(self, for_s: float) -> None:
+            await super().sleep(for_s)
+            if next(self.naps) % 40 == 0:
+                self.pass_s(0.3)
+
+    world = Oversleeping(engine)
+    pace = Pace(calls_per_second=10.0, calls_at_once=10_000, ramp=NO_RAMP)
+    world.add(campaign(pace=pace), numbers(300))
+    await world.run(40)
+    at = [dialled.at_s for dialled in world.twilio.ledger]
+    assert len(at) == 300
+    assert max(sum(first <= other < first + 1.0 for other in at) for first in at) <= 11
+
+
 async def test_account_holds_several_campaigns_back(engine: Engine) -> None:
     """Two campaigns share what the account may do, and both get on."""
     world = World(engine)
