@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from telephony.calls.rest import TwilioRest
 from workers.dialling.beginning import Limits
 from workers.settings import WorkerSettings, secret_named
-from workers.store.database import open_engine, writing
+from workers.store.database import clock_ahead_s, open_engine, writing
 from workers.store.migrate import migrate
 
 
@@ -40,6 +40,8 @@ class Context:
     """Monotonic seconds, as fast as ``wall``."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     """Lets seconds of both pass."""
+    ahead_s: Callable[[], float] = lambda: 0.0
+    """How far ``wall`` is ahead of the clock that all hosts have in common."""
 
 
 def build_context(settings: WorkerSettings) -> Context:
@@ -70,6 +72,7 @@ def build_context(settings: WorkerSettings) -> Context:
         ),
         secret_of=secret_named,
         locks=locks,
+        ahead_s=lambda: clock_ahead_s(engine, time.time),
     )
 
 

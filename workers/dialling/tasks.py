@@ -43,6 +43,10 @@ AFTER: Final = "after"
 EXPIRES_S: Final = 30
 """Of every periodic message. The clocks of beat and worker must not be further apart."""
 
+MOST_APART_S: Final = 20.0
+"""Of our clock and the database's. What one host has asked Twilio for another must find by the time
+at which that was; of two that are further apart than ``pacing.SKEW_S`` it would not."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -155,7 +159,12 @@ def register(app: Any, context_of: Callable[[], Context]) -> None:
 def _guarded(periodic: Periodic, context_of: Callable[[], Context]) -> Callable[[], None]:
     def run() -> None:
         try:
-            done = periodic.work(context_of())
+            context = context_of()
+            ahead_s = context.ahead_s()
+            if abs(ahead_s) > MOST_APART_S:
+                _log.error("task.clock_wrong", task=periodic.name, ahead_s=round(ahead_s, 1))
+                return
+            done = periodic.work(context)
         except SettingsError as error:
             _log.error("task.settings", task=periodic.name, error=str(error))
         except Exception as error:  # noqa: BLE001  the edge of a task

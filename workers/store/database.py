@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -80,6 +80,25 @@ def reading(engine: Engine) -> Iterator[Connection]:
         else:
             connection = connection.execution_options(isolation_level="REPEATABLE READ")
         yield connection
+
+
+def clock_ahead_s(engine: Engine, wall: Callable[[], float]) -> float:
+    """How far a clock is ahead of the database server's; of SQLite's file it is the machine's own.
+
+    Args:
+        engine: Of the database.
+        wall: POSIX seconds.
+
+    Raises:
+        SQLAlchemyError: the database is not there.
+    """
+    if engine.dialect.name == "sqlite":
+        return 0.0
+    with engine.connect() as connection:
+        asked_s = wall()
+        # Of now, not of when the transaction began, as ``now()`` is.
+        theirs_s = connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
+        return (asked_s + wall()) / 2 - float(theirs_s)
 
 
 def is_away(error: BaseException) -> bool:

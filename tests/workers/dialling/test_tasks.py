@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ from workers.dialling import tasks
 from workers.dialling.beginning import Limits
 from workers.dialling.celery_app import make_app
 from workers.dialling.context import Context, OfThisProcess, build_context
-from workers.dialling.tasks import PERIODIC
+from workers.dialling.tasks import MOST_APART_S, PERIODIC
 from workers.settings import SettingsError, load_settings
-from workers.store.database import open_engine, writing
+from workers.store.database import clock_ahead_s, open_engine, writing
 from workers.store.migrate import migrate
 
 TWILIO = TwilioSettings(
@@ -74,6 +76,26 @@ def test_a_database_that_is_away_fails_no_task(tmp_path: Path) -> None:
     logs = run_all(lambda: ours)
     assert {log["event"] for log in logs} == {"task.database_away"}
     assert {log["task"] for log in logs} == {each.name for each in PERIODIC}
+
+
+@pytest.mark.parametrize("ahead_s", [-MOST_APART_S - 1, MOST_APART_S + 1])
+def test_host_whose_clock_is_wrong_does_nothing(tmp_path: Path, ahead_s: float) -> None:
+    """It would dial outside of hours, and not find what others have asked Twilio for."""
+    ours = replace(context(tmp_path, tables=False), ahead_s=lambda: ahead_s)
+    logs = run_all(lambda: ours)
+    assert [(log["event"], log["ahead_s"]) for log in logs] == [
+        ("task.clock_wrong", ahead_s) for _ in PERIODIC
+    ]
+
+
+def test_clock_is_held_against_that_of_the_database(engine: Engine) -> None:
+    """PostgreSQL has one of its own; SQLite is on this machine."""
+    on_time_s = clock_ahead_s(engine, time.time)
+    assert abs(on_time_s) < MOST_APART_S
+    ahead_s = clock_ahead_s(engine, lambda: time.time() + 600)
+    assert ahead_s - on_time_s == pytest.approx(
+        0 if engine.dialect.name == "sqlite" else 600, abs=MOST_APART_S
+    )
 
 
 def test_a_defect_fails_no_task_either() -> None:
