@@ -50,8 +50,8 @@ class RabbitMQ:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and not killed since."""
-        return self._process is not None
+        """Whether it has been started, all of it, and not killed since."""
+        return self._ready
 
     def start(self) -> None:
         """Start it and wait until it talks AMQP; what it kept on disk is there again."""
@@ -82,9 +82,11 @@ class RabbitMQ:
                 self.kill()
                 raise RuntimeError("RabbitMQ does not start: " + (self._home / "log").read_text())
             time.sleep(0.1)
+        self._ready = True
 
     def kill(self) -> None:
         """Take it away at once (SIGKILL), with all of its processes."""
+        self._ready = False
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -37,8 +37,8 @@ class Redis:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and not killed since."""
-        return self._process is not None
+        """Whether it has been started, all of it, and not killed since."""
+        return self._ready
 
     def start(self) -> None:
         """Start it, empty, and wait until it answers."""
@@ -60,9 +60,11 @@ class Redis:
                 self.kill()
                 raise RuntimeError("Redis does not start: " + (self._home / "log").read_text())
             time.sleep(0.02)
+        self._ready = True
 
     def kill(self) -> None:
         """Take it away at once (SIGKILL); what it held is gone."""
+        self._ready = False
         if self._process is not None:
             self._process.kill()
             self._process.wait(_STOP_S)
