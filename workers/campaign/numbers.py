@@ -11,6 +11,7 @@ groups are looked up without it; what the shortcut is not sure of goes the long 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from zoneinfo import available_timezones
 
@@ -27,7 +28,6 @@ from phonenumbers import (
     parse,
 )
 from phonenumbers.phonenumberutil import (
-    _number_type_helper,
     is_number_type_geographical,
     national_significant_number,
 )
@@ -46,6 +46,11 @@ _COUNTRY_OF = {
     for region in regions
     if region in SUPPORTED_REGIONS
 }
+# What a number is taken for before it is taken for a line's or a mobile's, in the library's order.
+_BEFORE_LINES = (
+    *("premium_rate", "toll_free", "shared_cost", "voip"),
+    *("personal_number", "pager", "uan", "voicemail"),
+)
 _LONGEST = 64
 """Characters; no number with all its brackets and blanks needs as many."""
 
@@ -126,20 +131,60 @@ def _read(text: str, region: str | None) -> tuple[str, PhoneNumber, int]:
 
 
 def _kind(number: PhoneNumber) -> int:
-    """As ``number_type``, which asks the first region of a shared country code (+1, +44) twice.
+    """As ``number_type``, which takes half of what a row of an import costs.
 
-    Once to find out the number's region, once for its type: a third of what a row of an import
-    costs. Behind a region that goes by leading digits the library's own way is taken.
+    It finds out the number's region first, which for the main one of a shared country code (+1,
+    +44) is to find out the type. Behind a region that goes by leading digits its own way is taken.
     """
     regions = COUNTRY_CODE_TO_REGION_CODE.get(number.country_code or 0, ())
-    if len(regions) > 1:
-        main = PhoneMetadata.metadata_for_region(regions[0], None)
-        if main is not None and main.leading_digits is None:
-            kind: int = _number_type_helper(national_significant_number(number), main)
-            if kind != PhoneNumberType.UNKNOWN:
+    if regions and _goes_by_type(regions[0]):
+        national = national_significant_number(number)
+        for matches, kind in _patterns(regions[0], len(national)):
+            if matches(national):
                 return kind
+        if len(regions) == 1:
+            return PhoneNumberType.UNKNOWN
     found: int = number_type(number)
     return found
+
+
+@cache
+def _goes_by_type(region: str) -> bool:
+    """Whether a number of a main region is whatever has a type there."""
+    metadata = PhoneMetadata.metadata_for_region(region, None)
+    return metadata is not None and metadata.leading_digits is None
+
+
+@cache
+def _patterns(region: str, digits: int) -> list[tuple[Callable[[str], object], int]]:
+    """What tells the types of a region's numbers of so many digits, in the library's order.
+
+    The library looks each pattern up and matches it twice, also those for other lengths.
+    """
+    metadata = PhoneMetadata.metadata_for_region(region)
+    assert metadata is not None
+
+    def pattern(name: str) -> str:
+        described = getattr(metadata, name)
+        if described is None or digits not in (described.possible_length or (digits,)):
+            return ""
+        written = described.national_number_pattern
+        return f"(?:{written})" if written else ""
+
+    fixed, mobile = pattern("fixed_line"), pattern("mobile")
+    both = fixed and mobile and f"(?={mobile}$){fixed}"
+    if metadata.same_mobile_and_fixed_line_pattern:
+        both, fixed, mobile = fixed, "", ""
+    tests = [(pattern(name), getattr(PhoneNumberType, name.upper())) for name in _BEFORE_LINES]
+    tests.append((both, PhoneNumberType.FIXED_LINE_OR_MOBILE))
+    tests.append((fixed, PhoneNumberType.FIXED_LINE))
+    tests.append((mobile, PhoneNumberType.MOBILE))
+    general = pattern("general_desc")
+    return [
+        (re.compile(f"(?={general}$){each}").fullmatch, kind)
+        for each, kind in tests
+        if general and each
+    ]
 
 
 def _parse(text: str, region: str | None) -> PhoneNumber:

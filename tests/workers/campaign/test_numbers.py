@@ -217,3 +217,22 @@ def test_kind_is_the_library_s_for_shared_country_codes() -> None:
                     country_code=country, national_number=head * 10**7 + tail
                 )
                 assert numbers._kind(number) == phonenumbers.number_type(number), number
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_kind_is_the_library_s_for_every_kind_there_is(region: str) -> None:
+    """Each region's examples, and what becomes of them with one digit changed or missing."""
+    for kind in phonenumbers.PhoneNumberType.values():
+        example = phonenumbers.example_number_for_type(region, kind)
+        if example is None:
+            continue
+        assert numbers._kind(example) == phonenumbers.number_type(example)
+        digits = str(example.national_number)
+        for place in range(len(digits)):
+            for other in ("", *"0123456789"):
+                number = phonenumbers.PhoneNumber(
+                    country_code=example.country_code,
+                    national_number=int(digits[:place] + other + digits[place + 1 :]),
+                    italian_leading_zero=example.italian_leading_zero,
+                )
+                assert numbers._kind(number) == phonenumbers.number_type(number), number
