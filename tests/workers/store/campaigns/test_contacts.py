@@ -19,7 +19,7 @@ from workers.store.campaigns.contacts import (
     keep_errors,
     page,
 )
-from workers.store.campaigns.suppressions import suppress
+from workers.store.campaigns.suppressions import MOST, suppress
 from workers.store.database import reading, writing
 
 
@@ -48,6 +48,18 @@ def test_rows_become_waiting_contacts(engine: Engine, campaign_id: int) -> None:
     assert (first.line, first.consent, first.due_at, first.finished_at) == (1, "form", NOW, None)
     assert (second.contact.name, second.contact.zones) == (odd.name, odd.zones)
     assert (second.key, second.consent) == ("{a,b}", "")
+
+
+def test_full_batch_is_taken_in_by_one_call(engine: Engine, campaign_id: int) -> None:
+    """In the order in which it was given, however many values that are; then none is new."""
+    batch = [row(n) for n in range(MOST)]
+    with writing(engine) as connection:
+        assert add_contacts(connection, campaign_id, batch, now=NOW) == Added(new=MOST)
+    with writing(engine) as connection:
+        assert add_contacts(connection, campaign_id, batch, now=NOW) == Added(known=MOST)
+    with reading(engine) as connection:
+        lines = [each.line for each in page(connection, campaign_id, most=MOST)]
+    assert lines == [each.line for each in batch]
 
 
 def test_contact_is_taken_in_once(engine: Engine, campaign_id: int) -> None:
