@@ -131,7 +131,7 @@ def _read(text: str, region: str | None) -> tuple[str, PhoneNumber, int]:
 
 
 def _kind(number: PhoneNumber) -> int:
-    """As ``number_type``, which takes half of what a row of an import costs.
+    """As ``number_type``, which takes half of the time in which a row is read.
 
     It finds out the number's region first, which for the main one of a shared country code (+1,
     +44) is to find out the type. Behind a region that goes by leading digits its own way is taken.

@@ -40,6 +40,10 @@ _POSTGRESQL: Final = text(
 )
 
 
+# SQLite takes 32,766 values (sqlite.org/limits.html), of which each row has 9.
+_PIECE: Final = 3_000
+
+
 # Full batches are of one size.
 @lru_cache(maxsize=4)
 def _sqlite(rows: int) -> str:
@@ -67,7 +71,6 @@ def insert_rows(
     """Insert those that the campaign does not have; how many that were.
 
     ``reasons`` has one for each row. Contacts in a final state are finished at ``now``, in UTC.
-    There may be ``suppressions.MOST`` rows: SQLite takes 32,766 values, and each row has 9.
     """
     if not rows:
         return 0
@@ -76,8 +79,12 @@ def insert_rows(
     if connection.dialect.name == "sqlite":
         at = _as_kept(connection, now)
         same = (campaign_id, state.value, at, None if finished_at is None else at)
-        values = (*same, *chain.from_iterable(given))
-        return connection.exec_driver_sql(_sqlite(len(given)), values).rowcount
+        return sum(
+            connection.exec_driver_sql(
+                _sqlite(len(piece)), (*same, *chain.from_iterable(piece))
+            ).rowcount
+            for piece in (given[at : at + _PIECE] for at in range(0, len(given), _PIECE))
+        )
     named = {
         "given": orjson.dumps([(each[0].hex(), *each[1:]) for each in given]).decode(),
         "campaign_id": campaign_id,

@@ -19,8 +19,11 @@ from workers.store.campaigns.contacts import (
     keep_errors,
     page,
 )
-from workers.store.campaigns.suppressions import MOST, suppress
+from workers.store.campaigns.suppressions import suppress
 from workers.store.database import reading, writing
+
+MANY = 7_001
+"""More values than SQLite takes in one statement."""
 
 
 def test_rows_become_waiting_contacts(engine: Engine, campaign_id: int) -> None:
@@ -50,15 +53,15 @@ def test_rows_become_waiting_contacts(engine: Engine, campaign_id: int) -> None:
     assert (second.key, second.consent) == ("{a,b}", "")
 
 
-def test_full_batch_is_taken_in_by_one_call(engine: Engine, campaign_id: int) -> None:
+def test_many_are_taken_in_at_once(engine: Engine, campaign_id: int) -> None:
     """In the order in which it was given, however many values that are; then none is new."""
-    batch = [row(n) for n in range(MOST)]
+    batch = [row(n) for n in range(MANY)]
     with writing(engine) as connection:
-        assert add_contacts(connection, campaign_id, batch, now=NOW) == Added(new=MOST)
+        assert add_contacts(connection, campaign_id, batch, now=NOW) == Added(new=MANY)
     with writing(engine) as connection:
-        assert add_contacts(connection, campaign_id, batch, now=NOW) == Added(known=MOST)
+        assert add_contacts(connection, campaign_id, batch, now=NOW) == Added(known=MANY)
     with reading(engine) as connection:
-        lines = [each.line for each in page(connection, campaign_id, most=MOST)]
+        lines = [each.line for each in page(connection, campaign_id, most=MANY)]
     assert lines == [each.line for each in batch]
 
 
