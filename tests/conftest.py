@@ -8,6 +8,26 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.databases import (
+    database,
+    empty_database,
+    engine,
+    postgresql_url,
+    shared_postgresql,
+    sqlite_file,
+    sqlite_url,
+)
+
+__all__ = [
+    "database",
+    "empty_database",
+    "engine",
+    "postgresql_url",
+    "shared_postgresql",
+    "sqlite_file",
+    "sqlite_url",
+]
+
 # numpy, which nothing has imported yet. A second thread of its waits for work by spinning: one of
 # two processors was busy with nothing while the twin looked for position codes (observed).
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Iterator
 from io import BytesIO, StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +15,12 @@ from tests.workers.store.campaigns.filled import CAMPAIGN, Filled, fill
 from workers.dashboard.campaign_export import write_csv, write_json
 from workers.store.campaigns.exporting import exported, most_attempts
 from workers.store.database import open_engine, reading, writing
-from workers.store.migrate import migrate
 
 
 @pytest.fixture
-def filled(tmp_path: Path) -> Iterator[tuple[Connection, Filled]]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'campaigns.sqlite3'}")
+def filled(sqlite_url: str) -> Iterator[tuple[Connection, Filled]]:
+    engine = open_engine(sqlite_url)
     with writing(engine) as connection:
-        migrate(connection)
         written = fill(connection)
     with reading(engine) as connection:
         yield connection, written

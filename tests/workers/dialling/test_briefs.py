@@ -24,7 +24,6 @@ from workers.store.campaign_schema import attempts, campaigns, contacts, suppres
 from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
 from workers.store.database import open_engine, reading, writing
-from workers.store.migrate import migrate
 
 OURS, CALL = "+12125550100", "CA1"
 
@@ -44,10 +43,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(sqlite_url: str, tmp_path: Path) -> Iterator[World]:
     agent = tmp_path / "agent.yaml"
     agent.write_text("name: caller\nsystem_instruction: You call people.\n")
-    engine = open_engine(f"sqlite:///{tmp_path / 'evercall.sqlite3'}")
+    engine = open_engine(sqlite_url)
     definition = replace(
         campaign(),
         agent=str(agent),
@@ -58,7 +57,6 @@ def world(tmp_path: Path) -> Iterator[World]:
         voicemail_message="Call us.",
     )
     with writing(engine) as connection:
-        migrate(connection)
         made = create(connection, definition, now=NOW)
         add_contacts(connection, made, [row(1)], now=NOW)
         connection.execute(campaigns.update().values(state="running"))

@@ -8,7 +8,6 @@ import hmac
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -23,7 +22,6 @@ from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
 from workers.store.campaigns.outbox import NEVER, put
 from workers.store.database import open_engine, writing
-from workers.store.migrate import migrate
 from workers.store.rows import utc
 
 SECRET = "whsec_" + base64.b64encode(b"sesame" * 4).decode()
@@ -88,11 +86,8 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    engine = open_engine(f"sqlite:///{tmp_path}/db.sqlite3")
-    with writing(engine) as connection:
-        migrate(connection)
-    return Shop(engine)
+def shop(sqlite_url: str) -> Shop:
+    return Shop(open_engine(sqlite_url))
 
 
 async def test_a_system_that_fails_twice_is_told_at_the_third_try(

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine
 
 from tests.workers.store.campaigns.samples import LATER, NOW, campaign
-from tests.workers.store.conftest import database as database
-from tests.workers.store.conftest import postgresql_url as postgresql_url
 from workers.campaign.contacts import ContactFileError
 from workers.campaign.model import Columns, ContactState, Source
 from workers.dialling import importing
@@ -21,8 +18,7 @@ from workers.store.campaigns.contacts import counts, errors_page, page
 from workers.store.campaigns.events import IMPORTED, events
 from workers.store.campaigns.rows import CampaignRow
 from workers.store.campaigns.suppressions import suppress
-from workers.store.database import open_engine, reading, writing
-from workers.store.migrate import migrate
+from workers.store.database import reading, writing
 
 SOURCE = Source("people.csv", Columns(number="phone", name="who", variables={"order": "no"}))
 HEAD = "phone,who,no\n"
@@ -34,15 +30,6 @@ def number(n: int) -> str:
 
 def people(*places: int) -> str:
     return "".join(f"{number(n)},Person {n},{n}\n" for n in places)
-
-
-@pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = open_engine(database)
-    with writing(engine) as connection:
-        migrate(connection)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

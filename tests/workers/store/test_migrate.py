@@ -29,8 +29,8 @@ from workers.store.sql import SqlCallStore
 
 
 @pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = open_engine(database)
+def engine(empty_database: str) -> Iterator[Engine]:
+    engine = open_engine(empty_database)
     yield engine
     engine.dispose()
 
@@ -115,11 +115,11 @@ def test_migrations_are_packaged() -> None:
     assert MIGRATIONS.resolve() == root / "infra" / "migrations"
 
 
-async def test_old_database_keeps_what_it_holds(database: str, engine: Engine) -> None:
+async def test_old_database_keeps_what_it_holds(empty_database: str, engine: Engine) -> None:
     """Its calls are found with their records, and the release before can go on writing."""
     make_old(engine)
     assert differences(engine) != []
-    store = SqlCallStore(database)
+    store = SqlCallStore(empty_database)
     assert await store.flush()
     assert store.lost == 0
     assert differences(engine) == []
@@ -133,13 +133,13 @@ async def test_old_database_keeps_what_it_holds(database: str, engine: Engine) -
     await store.close()
 
 
-async def test_calls_of_the_past_are_finished(database: str, engine: Engine) -> None:
+async def test_calls_of_the_past_are_finished(empty_database: str, engine: Engine) -> None:
     """Whoever looks after calls that nobody serves does not find years of them."""
     make_old(engine)
     insert_as_the_release_before_does(engine, "CA2", status="completed")
     insert_as_the_release_before_does(engine, "CA3", age=timedelta(days=2))
     insert_as_the_release_before_does(engine, "CA4", state="ringing", age=timedelta(hours=2))
-    store = SqlCallStore(database)
+    store = SqlCallStore(empty_database)
     assert await store.flush()
     states = {call.row.call_sid: call.row.state for call in await store.list_calls()}
     assert states == {
@@ -164,7 +164,7 @@ def test_database_older_than_messages_is_completed(engine: Engine) -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_processes_that_start_at_once_wait_for_each_other(
-    database: str, engine: Engine, monkeypatch: pytest.MonkeyPatch, *, old: bool
+    empty_database: str, engine: Engine, monkeypatch: pytest.MonkeyPatch, *, old: bool
 ) -> None:
     """By the database's own means: nothing in a process keeps them apart."""
     if old:
@@ -187,7 +187,7 @@ def test_processes_that_start_at_once_wait_for_each_other(
     together = threading.Barrier(4)
 
     def start(_number: int) -> None:
-        mine = open_engine(database)
+        mine = open_engine(empty_database)
         together.wait(10)
         up(mine)
         mine.dispose()
@@ -197,9 +197,9 @@ def test_processes_that_start_at_once_wait_for_each_other(
     assert (differences(engine), done) == ([], [1])
 
 
-async def test_stores_that_start_at_once_lose_nothing(database: str) -> None:
+async def test_stores_that_start_at_once_lose_nothing(empty_database: str) -> None:
     """What is handed over before there are tables waits for them; so does who asks."""
-    stores = [SqlCallStore(database) for _ in range(4)]
+    stores = [SqlCallStore(empty_database) for _ in range(4)]
     for number, store in enumerate(stores):
         store.save_call(row(f"CA{number}"))
         assert await store.list_workers(deadline_s=15) == []
@@ -239,8 +239,8 @@ def test_tables_of_a_later_release_are_left_alone(engine: Engine) -> None:
     assert at(engine) == "9999"
 
 
-def test_probe_migrates_as_a_worker_does(database: str, engine: Engine) -> None:
+def test_probe_migrates_as_a_worker_does(empty_database: str, engine: Engine) -> None:
     """What makes the tables is one thing."""
-    assert probe_database(database) == engine.dialect.name
+    assert probe_database(empty_database) == engine.dialect.name
     assert at(engine) == HEAD
     assert differences(engine) == []

@@ -15,17 +15,14 @@ from typer.testing import CliRunner, Result
 from tests.workers.store.campaigns.filled import fill
 from workers.entrypoints.cli import app
 from workers.store.database import open_engine, writing
-from workers.store.migrate import migrate
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    url = f"sqlite:///{tmp_path / 'campaigns.sqlite3'}"
+def folder(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EVERCALL_DATABASE_URL", url)
-    engine = open_engine(url)
+    monkeypatch.setenv("EVERCALL_DATABASE_URL", sqlite_url)
+    engine = open_engine(sqlite_url)
     with writing(engine) as connection:
-        migrate(connection)
         fill(connection)
     engine.dispose()
     return tmp_path

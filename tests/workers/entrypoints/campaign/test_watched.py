@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -25,14 +24,12 @@ from workers.entrypoints.campaign.watched import (
 )
 from workers.store.campaign_schema import campaigns, contacts
 from workers.store.database import open_engine, writing
-from workers.store.migrate import migrate
 
 
 @pytest.fixture
-def filled(tmp_path: Path) -> Iterator[tuple[Engine, Filled]]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'campaigns.sqlite3'}")
+def filled(sqlite_url: str) -> Iterator[tuple[Engine, Filled]]:
+    engine = open_engine(sqlite_url)
     with writing(engine) as connection:
-        migrate(connection)
         written = fill(connection)
     yield engine, written
     engine.dispose()
