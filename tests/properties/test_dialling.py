@@ -2,7 +2,8 @@
 
 Each schedule is a campaign against a Twilio whose answers, callbacks and callees are thrown by a
 seed, while processes die in mid-request and operators pause, resume, stop and suppress. Judged by
-that Twilio's ledger. ``DIALLING_SEED`` repeats a run, ``DIALLING_SCHEDULES`` sets how many.
+that Twilio's ledger. ``DIALLING_SEED`` repeats a run, ``DIALLING_SCHEDULES`` sets how many there
+are with the long tests; the first few run with all the others.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import os
 from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from random import Random, SystemRandom
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import and_, or_, select
 
 from telephony.calls.status import AnsweredBy, CallStatus
 from telephony.errors import carrier_error
@@ -42,17 +43,19 @@ from workers.campaign.model import (
     Window,
 )
 from workers.dialling.beginning import Limits
+from workers.store.campaign_schema import contacts
 from workers.store.campaigns.suppressions import suppress
 from workers.store.campaigns.switches import allow_all, stop_all
-from workers.store.database import open_engine, writing
-from workers.store.migrate import migrate
+from workers.store.database import open_engine, reading, writing
 
-SCHEDULES = int(os.environ.get("DIALLING_SCHEDULES", "8"))
+SCHEDULES = int(os.environ.get("DIALLING_SCHEDULES", "12"))
+ALWAYS = 4
 CONTACTS = 40
 RATE = 3.0
 AT_ONCE = 8
 HOURS = Hours({day: (Window(time(8), time(20)),) for day in Weekday})
 ZONES = ("Europe/London", "Europe/London,Europe/Athens", "America/New_York")
+NIGHT_S = 1_800.0
 FINAL = {ContactState.DONE, ContactState.EXHAUSTED, ContactState.NEVER}
 
 
@@ -68,15 +71,19 @@ def seed() -> int:
     return chosen
 
 
-@pytest.mark.parametrize("number", range(SCHEDULES))
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=[pytest.mark.long] if number >= ALWAYS else [])
+        for number in range(SCHEDULES)
+    ],
+)
 async def test_every_attempt_is_dialled_once_and_every_contact_ends(
-    number: int, seed: int, tmp_path: Path
+    number: int, seed: int, sqlite_url: str
 ) -> None:
     """One dial for each attempt, within hours, pace and limits, and nobody who is suppressed."""
     dice = Random(f"{seed} {number}")
-    engine = open_engine(f"sqlite:///{tmp_path / 'calls.sqlite3'}")
-    with writing(engine) as connection:
-        migrate(connection)
+    engine = open_engine(sqlite_url)
     # Near the evening in London, so that hours end under way.
     start = datetime(2026, 11, 25, 19, dice.randrange(60), tzinfo=UTC)
     world = World(engine, start=start)
@@ -107,8 +114,8 @@ async def test_every_attempt_is_dialled_once_and_every_contact_ends(
     steps = 0
     while steps < 4_000 and not all(_over(world, one) for one in ids):
         steps += 1
-        # Nights are passed faster: nothing is under way but what was lost.
-        step_s = 1.0 if steps < 250 else 120.0
+        # Nights are passed faster: nothing is under way but what was lost, and then nothing.
+        step_s = 1.0 if steps < 250 else NIGHT_S if _asleep(world) else 120.0
         try:
             await world.round(step_s)
         except BaseExceptionGroup as error:
@@ -222,6 +229,17 @@ def _move(world: World, campaign_id: int, to: CampaignState) -> None:
         world.move(campaign_id, to)
     except IllegalMove:
         return
+
+
+def _asleep(world: World) -> bool:
+    """Whether nobody is being called, or is to be called within the longest step."""
+    soon = contacts.c.due_at < world.now + timedelta(seconds=NIGHT_S)
+    awake = or_(
+        contacts.c.state == ContactState.IN_HAND,
+        and_(contacts.c.state == ContactState.WAITING, soon),
+    )
+    with reading(world.engine) as connection:
+        return connection.execute(select(contacts.c.id).where(awake).limit(1)).first() is None
 
 
 def _over(world: World, campaign_id: int) -> bool:
