@@ -21,16 +21,16 @@ demo: setup
 demo-campaign: setup
 	$(BIN)/evercall demo --campaign
 
-# Most tests wait for sockets and for speech in real time rather than for the processor, so two
-# processes share them, a file each. First what does not mind a processor that is busy; then whole
-# calls, which are judged by when things were heard, beside nothing but each other; last those that
-# need the machine to themselves.
+# Most tests wait for sockets and for speech in real time rather than for the processor, so several
+# processes share them, a file each. First what does not mind a processor that is busy, in three,
+# since two of them wait for the demos' calls at first; then whole calls, which are judged by when
+# things were heard, beside nothing but each other; last those that need the machine to themselves.
 SHARED := --dist loadfile --no-loadscope-reorder
 
 test: setup-dev
 ifeq ($(strip $(ARGS)),)
 	status=0; \
-	$(BIN)/python -m pytest -m "not real_time and not long" -n 2 $(SHARED) || status=$$?; \
+	$(BIN)/python -m pytest -m "not real_time and not long" -n 3 $(SHARED) || status=$$?; \
 	$(BIN)/python -m pytest -m "real_time and not alone and not long" -n 2 $(SHARED) || status=$$?; \
 	$(BIN)/python -m pytest -m "real_time and alone and not long" || status=$$?; \
 	exit $$status

@@ -36,13 +36,23 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 settings.register_profile("evercall", deadline=None)
 settings.load_profile("evercall")
 
-# Minutes each, in one process, since a file is not divided: begun last, they would be waited for.
+# In one process each, since a file is not divided: begun last, they would be waited for. The first
+# two wait for speech, for two minutes each; the others compute.
 LONGEST = [
     Path(__file__).parent / name
-    for name in ("workers/entrypoints/test_demo.py", "scenarios/test_long_call.py")
+    for name in (
+        "workers/entrypoints/test_demo.py",
+        "workers/entrypoints/test_demo_long.py",
+        "scenarios/test_long_call.py",
+        "properties/test_fleet.py",
+        "workers/dialling/test_dialling.py",
+        "properties/test_dialling.py",
+        "workers/dialling/test_concurrency.py",
+    )
 ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files."""
-    items.sort(key=lambda item: item.path not in LONGEST)
+    """Begin with the longest files, in their order."""
+    places = {path: place for place, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
