@@ -23,7 +23,7 @@ KINDS = [Kind("sqlite", "embedded"), Kind("postgresql", "redis"), Kind("postgres
 CONTACTS = int(os.environ.get("EVERCALL_TEST_CONTACTS", "120"))
 KILLS = int(os.environ.get("EVERCALL_TEST_KILLS", "10"))
 SEED = int(os.environ.get("EVERCALL_TEST_SEED", "0")) or SystemRandom().randrange(1, 1 << 31)
-_DIALS_PER_CONTACT = 1.3
+_DIALS_PER_CONTACT = 1.1
 """A little fewer than there are, so that the last kill comes before the end."""
 # For each contact, on a machine that has other things to do; and for the last retries.
 _PATIENCE_S = 0.6

@@ -81,7 +81,9 @@ ZONES: Sequence[tuple[tuple[str, ...], int]] = (
     (("Europe/London", "Asia/Kolkata"), 1),
     (("Europe/Paris", "Asia/Kathmandu"), 1),
 )
-MIX = CalleeMix(human=15, voicemail=8, no_answer=20, busy=20, unavailable=8, not_found=6, invalid=5)
+MIX = CalleeMix(
+    human=15, voicemail=8, no_answer=12, busy=12, unavailable=6, not_found=20, invalid=12
+)
 _SPACING = {
     LineOutcome.BUSY: timedelta(seconds=40),
     LineOutcome.NO_ANSWER: timedelta(seconds=60),
