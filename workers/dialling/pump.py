@@ -49,8 +49,8 @@ STALE_AFTER_S: Final = 5.0
 """One that is older is not acted upon at all: this process was stopped, and by now somebody may
 be looking for the call."""
 LONGEST_NAP_S: Final = 0.5
-_INSTANTS: Final = 20
-"""Of one attempt, which it misses one after the other: the decision is stale by then, or nearly."""
+_INSTANTS: Final = 3
+"""Of one attempt: more would only make a database slower that is too slow for these."""
 
 _log = structlog.get_logger(__name__)
 
