@@ -1,0 +1,1 @@
+"""Load tests: simulated callers on a worker, and what they experience."""
