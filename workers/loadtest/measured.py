@@ -92,6 +92,8 @@ class CallMeasured:
         agent_frames: What the caller heard of the model.
         loudness_dbfs: RMS of what the agent said, while it spoke; None: it said nothing.
         late_frames: Of what this caller sent, frames that left more than 5 ms after their time.
+        caller_spoke: From when until when, utterance by utterance; empty where it was not kept.
+        agent_spoke: Likewise what the caller heard of the agent.
     """
 
     number: int
@@ -114,6 +116,8 @@ class CallMeasured:
     agent_frames: FramesCounted = FramesCounted()
     loudness_dbfs: float | None = None
     late_frames: int = 0
+    caller_spoke: tuple[tuple[float, float], ...] = ()
+    agent_spoke: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
