@@ -61,6 +61,11 @@ class LogPipe(logging.Handler):
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Records in the queue."""
+        return self._queue.qsize()
+
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record over as it is, or drop and count it."""
         try:

@@ -26,6 +26,9 @@ CONTEXT_BUCKETS = (
     131_072,
 )  # fmt: skip
 
+# Audio frames come every 20 ms; at 60 ms playout runs dry, and at 8 s the watchdog kills.
+LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.2, 0.5, 1, 2, 5)
+
 # ``SummaryMade.by`` where no text model made the summary.
 EXTRACT = "extract"
 
@@ -261,8 +264,25 @@ class Metrics:
         self.store_lost = Gauge(
             "evercall_store_lost_writes", "Writes the store gave up.", registry=registry
         )
+        self.store_waiting = Gauge(
+            "evercall_store_waiting_writes",
+            "Writes that wait for the store's thread, or are in its hand.",
+            registry=registry,
+        )
         self.logs_dropped = Gauge(
             "evercall_log_records_dropped", "Log records dropped.", registry=registry
+        )
+        self.logs_waiting = Gauge(
+            "evercall_log_records_waiting",
+            "Log records that wait to be written.",
+            registry=registry,
+        )
+        self.loop_lag_s = Histogram(
+            "evercall_event_loop_lag_seconds",
+            "How late the event loop came to a timer, looked at four times a second; not where"
+            " EVERCALL_HUNG_S is 0.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
         )
 
         # Of these the rate is looked at before the first one happens.

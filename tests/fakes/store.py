@@ -50,6 +50,7 @@ class MemoryCallStore:
         self.failing = False
         self.read_delay_s = 0.0
         self.lost = 0
+        self.waiting = 0
         self.rows: dict[str, tuple[CallRow, datetime, datetime]] = {}
         self.records: dict[str, CallRecord] = {}
         self.events: list[tuple[str, CallEvent]] = []

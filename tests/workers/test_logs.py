@@ -177,8 +177,10 @@ def test_stuck_output_drops_and_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(50):
         structlog.get_logger("test").info("x", number=number)
     assert log.dropped >= 39
+    assert log.waiting == 10
     go_on.set()
     log.close()
+    assert log.waiting == 0
     assert len(stream.getvalue().splitlines()) == 50 - log.dropped
 
 

@@ -211,6 +211,16 @@ def test_what_keeps_calls_alive_is_exposed_before_it_happens() -> None:
     assert 'evercall_prewarm_total{outcome="hit"} 1.0' in text
 
 
+def test_lag_of_a_loop_is_seen_where_playout_runs_dry() -> None:
+    """A loop that is late by three frames is told from one that is late by five."""
+    metrics = Metrics()
+    metrics.loop_lag_s.observe(0.055)
+    metrics.loop_lag_s.observe(0.095)
+    text = metrics.render().decode()
+    assert 'evercall_event_loop_lag_seconds_bucket{le="0.06"} 1.0' in text
+    assert 'evercall_event_loop_lag_seconds_bucket{le="0.1"} 2.0' in text
+
+
 def test_processes_do_not_share_counters() -> None:
     """Each worker of a test has a registry of its own."""
     first, second = Metrics(), Metrics()

@@ -47,6 +47,7 @@ def exposition(active: ActiveCalls, metrics: Metrics, store: CallStore) -> bytes
     metrics.open_calls.set(active.open_calls)
     metrics.live_streams.set(active.live_streams)
     metrics.store_lost.set(store.lost)
+    metrics.store_waiting.set(store.waiting)
     return metrics.render()
 
 

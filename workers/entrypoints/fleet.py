@@ -71,7 +71,7 @@ async def in_fleet(
             capacity=capacity,
             beat_s=beat_s,
         )
-        dog = LoopWatchdog(hung_s)
+        dog = LoopWatchdog(hung_s, on_lag=metrics.loop_lag_s.observe)
         heart.start()
         dog.start()
         try:

@@ -107,6 +107,7 @@ async def run_worker(
     metrics = Metrics()
     if logs is not None:
         metrics.logs_dropped.set_function(lambda: logs.dropped)
+        metrics.logs_waiting.set_function(lambda: logs.waiting)
     prewarm = _prewarm(settings, dialer, metrics)
     over = partial(_over, metrics, prewarm)
     active = ActiveCalls(settings.max_calls, store, worker=worker_name(), on_over=over)

@@ -67,6 +67,7 @@ class LoopWatchdog:
         hung_s: How long it may stand still; 0: for ever.
         kill: Is given the process's id and SIGKILL.
         stderr: Where it says why: a file descriptor, past the logs, which may hang as well.
+        on_lag: Told in the loop, each ``LOOK_S``, how many seconds late the loop came to it.
         clock: Monotonic seconds.
     """
 
@@ -76,11 +77,13 @@ class LoopWatchdog:
         *,
         kill: Callable[[int, int], None] = os.kill,
         stderr: int = 2,
+        on_lag: Callable[[float], object] = lambda _lag_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hung_s = hung_s
         self._kill = kill
         self._stderr = stderr
+        self._on_lag = on_lag
         self._clock = clock
         self._touched_at = clock()
         self._stop = threading.Event()
@@ -93,7 +96,8 @@ class LoopWatchdog:
         if self._hung_s <= 0:
             return
         self._loop_thread = threading.get_ident()
-        self._touch(asyncio.get_running_loop())
+        self._touched_at = self._clock()
+        self._touch_later(asyncio.get_running_loop())
         self._thread = threading.Thread(target=self._watch, name="loop-watchdog", daemon=True)
         self._thread.start()
 
@@ -106,7 +110,14 @@ class LoopWatchdog:
             self._thread.join(2 * LOOK_S)
 
     def _touch(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._touched_at = self._clock()
+        now = self._clock()
+        lag_s = now - self._touched_at - LOOK_S
+        self._touched_at = now
+        self._touch_later(loop)
+        # A loop may wake up a little before the time (its clock has a resolution).
+        self._on_lag(max(0.0, lag_s))
+
+    def _touch_later(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(LOOK_S, self._touch, loop)
 
     def _watch(self) -> None:

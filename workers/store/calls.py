@@ -160,6 +160,11 @@ class CallStore(Protocol):
         ...
 
     @property
+    def waiting(self) -> int:
+        """Writes that were handed over and are still to be made."""
+        ...
+
+    @property
     def away(self) -> bool:
         """Whether the last attempt to write failed: the database is not there at the moment."""
         ...

@@ -64,6 +64,11 @@ class SqlCallStore:
         return self._refused
 
     @property
+    def waiting(self) -> int:
+        """Writes that are still to be made."""
+        return self._writer.waiting
+
+    @property
     def away(self) -> bool:
         """Whether the database is not there at the moment."""
         return self._writer.away

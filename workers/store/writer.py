@@ -132,6 +132,11 @@ class Writer:
         return self._lost
 
     @property
+    def waiting(self) -> int:
+        """What is in the queue or being written; what is merged counts once."""
+        return len(self._queue) + len(self._in_hand)
+
+    @property
     def away(self) -> bool:
         """Whether the last attempt to write failed."""
         return self._away

@@ -600,7 +600,9 @@ async def test_operator_routes(app: App) -> None:
     ready = await app.http.get("/readyz")
     assert ready.status_code == 200
     assert ready.json()["open_calls"] == 1
-    assert "evercall_open_calls 1.0" in (await app.http.get("/metrics")).text
+    metrics = (await app.http.get("/metrics")).text
+    assert "evercall_open_calls 1.0" in metrics
+    assert "evercall_store_waiting_writes 0.0" in metrics
     app.active.draining = True
     assert (await app.http.get("/readyz")).status_code == 503
     refused: httpx.Response = await app.post("/voice", CallSid="CA-new")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,12 @@ def pipe() -> Iterator[tuple[int, int]]:
     yield ends
     for end in ends:
         os.close(end)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  a timer tells nobody
+            await asyncio.sleep(0.01)
 
 
 class Kill:
@@ -160,6 +166,20 @@ async def test_busy_loop_is_left_alone(pipe: tuple[int, int]) -> None:
         await asyncio.sleep(0.01)
     dog.close()
     assert kill.asked == []
+
+
+async def test_loop_that_is_late_says_by_how_much() -> None:
+    """The time it stood still past the moment at which it was wanted."""
+    lags: list[float] = []
+    now = 100.0
+    dog = LoopWatchdog(60.0, kill=Kill(), on_lag=lags.append, clock=lambda: now)
+    dog.start()
+    now += LOOK_S + 0.12
+    await until(lambda: len(lags) == 1)
+    now += LOOK_S - 0.001
+    await until(lambda: len(lags) == 2)
+    dog.close()
+    assert lags == [pytest.approx(0.12), 0.0]
 
 
 async def test_zero_looks_after_nothing() -> None:

@@ -85,9 +85,12 @@ def test_full_queue_drops_the_newest(url: str) -> None:
         writer.put(note(done, number))
     assert time.monotonic() - started < 1
     assert writer.lost == 3
+    # Those of the queue, and the one in hand.
+    assert writer.waiting == 6
     go_on.set()
     writer.close(5)
     assert done == [0, 1, 2, 3, 4]
+    assert writer.waiting == 0
 
 
 def test_bad_write_costs_itself_alone(url: str) -> None:
