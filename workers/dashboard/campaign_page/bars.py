@@ -6,17 +6,14 @@ telephone. Each has a sentence for who cannot see it, and its numbers as a table
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workers.dashboard.markup import Markup, element, joined
+from workers.dashboard.scale import in_svg, round_levels
 
 # Of its bucket; the rest is the gap to the next.
 _BAR_SHARE = 0.82
-_MOST_LINES = 4
-# Below this there is nothing to be seen, and nothing that floats divide well by.
-_LEAST = 1e-6
 # A label any nearer to the right end would be cut off.
 _LAST_LABEL = 0.91
 
@@ -82,7 +79,7 @@ def bar_plot(
     highest = max(
         [sum(bar.values) for bar in bars] + list(line.values if line else ()) + [top or 0.0]
     )
-    levels = _levels(highest, whole=whole)
+    levels = round_levels(highest, whole=whole)
     most = levels[-1]
     parts = [
         element("line", {"x1": 0, "x2": len(bars), "y1": y, "y2": y, "class": "level"})
@@ -127,10 +124,10 @@ def meter(share: float, kind: str, *, limit: float | None = None) -> Markup:
     full = 1.0 if limit is None else max(limit * 2, share, 1e-9)
     parts = [
         element("rect", {"class": "ground", "width": 100, "height": 10}),
-        element("rect", {"class": kind, "width": _n(100 * min(share / full, 1)), "height": 10}),
+        element("rect", {"class": kind, "width": in_svg(100 * min(share / full, 1)), "height": 10}),
     ]
     if limit is not None:
-        x = _n(100 * limit / full)
+        x = in_svg(100 * limit / full)
         parts.append(element("line", {"class": "limit", "x1": x, "x2": x, "y1": 0, "y2": 10}))
     return element(
         "svg",
@@ -161,10 +158,10 @@ def _stack(
                 "rect",
                 {
                     "class": f"{one.kind} faint" if bar.faint else one.kind,
-                    "x": _n(index + (1 - _BAR_SHARE) / 2),
+                    "x": in_svg(index + (1 - _BAR_SHARE) / 2),
                     "width": _BAR_SHARE,
                     "y": _y(below + value, most),
-                    "height": _n(100 * value / most),
+                    "height": in_svg(100 * value / most),
                 },
                 element("title", None, bar.detail or f"{bar.name}: {one.name}, {shown(value)}"),
             )
@@ -179,29 +176,12 @@ def _steps(line: Line, most: float) -> str:
 
 
 def _y(value: float, most: float) -> str:
-    return _n(100 - 100 * value / most)
-
-
-def _n(number: float) -> str:
-    return f"{number:.3f}".rstrip("0").rstrip(".")
-
-
-def _levels(highest: float, *, whole: bool) -> list[float]:
-    """From 0 up to at least the highest, in steps that people count in."""
-    if highest < _LEAST:
-        highest = 1.0
-    step = 10 ** math.floor(math.log10(highest / _MOST_LINES))
-    while highest / step > _MOST_LINES:
-        # 1, 2, 5, 10
-        step *= 2.5 if f"{step:e}".startswith("2") else 2
-    if whole:
-        step = max(1, round(step))
-    return [step * number for number in range(math.ceil(highest / step - 1e-9) + 1)]
+    return in_svg(100 - 100 * value / most)
 
 
 def _y_labels(levels: Sequence[float], most: float, shown: Callable[[float], str]) -> list[Markup]:
     return [
-        element("span", {"style": f"bottom:{_n(100 * level / most)}%"}, shown(level))
+        element("span", {"style": f"bottom:{in_svg(100 * level / most)}%"}, shown(level))
         for level in levels
     ]
 
@@ -212,7 +192,7 @@ def _x_labels(bars: Sequence[Bar]) -> list[Markup]:
         element(
             "span",
             # Every second one gives way where there is little room.
-            {"style": f"left:{_n(100 * place)}%", "class": "spare" if number % 2 else ""},
+            {"style": f"left:{in_svg(100 * place)}%", "class": "spare" if number % 2 else ""},
             tick,
         )
         for number, (place, tick) in enumerate(places)

@@ -19,7 +19,7 @@ from workers.dashboard.campaign_page.plots import quantile
 from workers.dashboard.campaign_page.reported import reported_section
 from workers.dashboard.campaign_words import percent, without_numbers
 from workers.dashboard.markup import Markup, element, escaped, joined
-from workers.dashboard.shared_style import shared_style
+from workers.dashboard.shared_style import plot_style, shared_style
 from workers.dashboard.story import long
 from workers.store.campaigns.overview import Overview
 from workers.store.campaigns.series import PEOPLE, REACHED_NETWORK
@@ -30,7 +30,7 @@ def render_campaign(overview: Overview) -> str:
     campaign = overview.campaign
     reason = without_numbers(campaign.reason)
     return Template(_asset("page.html")).substitute(
-        style=shared_style() + _asset("page.css"),
+        style=shared_style() + plot_style() + _asset("page.css"),
         title=escaped(f"{campaign.name}: {campaign.state}, {percent(overview.standing.share)}"),
         name=escaped(campaign.name),
         tone=tables.state_tone(campaign.state, reason),
