@@ -272,9 +272,9 @@ class Session:
             return
         if self._socket.half_open:
             await self._socket.wait_closed()
+        sent_at = self._clock()
         await self._socket.send(send.data)
-        self._log.frames_sent += 1
-        self._log.audio_sent_ms += send.audio_ms
+        self._log.sent(send.answer, send.audio_ms, sent_at)
         await self._strikes.strike(self._plan.happened(send.event, self._clock()))
 
     async def _sleep(self, engine: Engine) -> None:

@@ -22,7 +22,7 @@ class Keep:
     samples: int = 5000
     """Sizes of the context, the first of them."""
     arrivals: bool = False
-    """The time at which each audio message arrived."""
+    """The time at which each audio message arrived, and how much audio there was by then."""
 
 
 NOTHING = Keep(audio_s=0, messages=0, notes=0, samples=0)
@@ -56,6 +56,8 @@ class SaidTurn:
     started_at: float
     text: str = ""
     audio_ms: float = 0.0
+    sent_at: float | None = None
+    """When its first audio went out; None where faults kept all of it back."""
     interrupted_at: float | None = None
     generated_at: float | None = None
     completed_at: float | None = None
@@ -107,6 +109,8 @@ class SessionLog:
     audio_bytes: int = 0
     audio_rate_hz: int = 16_000
     arrivals: list[float] = field(default_factory=list)
+    arrived_bytes: list[int] = field(default_factory=list)
+    """``audio_bytes`` as it was after each of ``arrivals``: which message brought what."""
     texts: list[str] = field(default_factory=list)
     """Text of the client, by ``realtimeInput`` or ``clientContent``."""
     heard: list[HeardTurn] = field(default_factory=list)
@@ -191,8 +195,17 @@ class SessionLog:
         self.audio_rate_hz = rate_hz
         if self.keep.arrivals:
             self.arrivals.append(at)
+            self.arrived_bytes.append(self.audio_bytes)
         room = int(self.keep.audio_s * rate_hz) * 2 - len(self._audio)
         if room > 0:
             self._audio += pcm[:room]
         if len(pcm) % 2 and len(self.oddities) < 100:
             self.oddities.append(f"audio of {len(pcm)} bytes: half a sample")
+
+    def sent(self, answer: int, audio_ms: float, at: float) -> None:
+        """Count a frame that went out at ``at``, with audio of the model's turn ``answer``."""
+        self.frames_sent += 1
+        self.audio_sent_ms += audio_ms
+        # Engines that play no script say nothing in turns.
+        if audio_ms and 0 < answer <= len(self.said) and self.said[answer - 1].sent_at is None:
+            self.said[answer - 1].sent_at = at
