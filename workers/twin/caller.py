@@ -211,6 +211,11 @@ class CallerScript:
     steps: tuple[Step, ...] = ()
     coded: bool = False
     """Whether every frame of the call carries a number: quiet ones where nothing is said."""
+    noisy: bool = False
+    """Whether there is hiss under everything (``phone_audio.HISS_RMS``)."""
+    leaves_after_s: float | None = None
+    """From so long after the answer on, they hang up in place of saying, pressing or pausing any
+    more; what they have asked they hear out."""
 
     def __post_init__(self) -> None:
         for number, step in enumerate(self.steps, start=1):
@@ -222,9 +227,15 @@ class CallerScript:
                 raise ValueError(f"step {number} (speak): only a coded script can")
 
     @classmethod
-    def of(cls, *steps: Step, coded: bool = False) -> CallerScript:
+    def of(
+        cls,
+        *steps: Step,
+        coded: bool = False,
+        noisy: bool = False,
+        leaves_after_s: float | None = None,
+    ) -> CallerScript:
         """Write a script in Python."""
-        return cls(steps, coded)
+        return cls(steps, coded, noisy, leaves_after_s)
 
 
 def load_script(path: Path) -> CallerScript:

@@ -40,6 +40,8 @@ _STARTED_MS = 2 * FRAME_MS
 # People press about four keys a second.
 _KEY_S = 0.25
 _KEY_PAUSE_S = {"w": 0.5, "W": 1.0}
+# What people hang up in place of; whoever has asked hears the answer first.
+_OF_THEIR_OWN = (Say, Tone, Speak, Press, Record, WaitSeconds, StaySilent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ class Performer:
         self._begun_s: float | None = None
         self._sound: Sound | None = None
         self._coded = script.coded
+        self._noisy = script.noisy
+        self._leaves_after_s = script.leaves_after_s
+        self._answered_s: float | None = None
+        self._ticks = 0
         self._code = 0
         self._loud_frames = 0
         self._frame = 0
@@ -94,6 +100,9 @@ class Performer:
 
     def tick(self, now: float, hears_speech: Callable[[], bool]) -> Frame:
         """Return the next 20 ms of the person's voice, mostly silence."""
+        self._ticks += 1
+        if self.answered and self._answered_s is None:
+            self._answered_s = now
         if not self.finished:
             if hears_speech():
                 self._spoke_ms += FRAME_MS
@@ -103,6 +112,10 @@ class Performer:
                 self._begun_s = None
         if self._coded and self.answered:
             return self._next_code()
+        frame = self._next_frame()
+        return phone_audio.with_hiss(frame, self._ticks) if self._noisy else frame
+
+    def _next_frame(self) -> Frame:
         sound = self._sound
         if sound is None:
             self._quiet = (self._quiet + 1) % len(QUIET)
@@ -115,7 +128,7 @@ class Performer:
         loud = self._frame < self._loud_frames
         self._frame += loud
         code, self._code = self._code, (self._code + 1) % position_code.CODES
-        return phone_audio.coded(code, loud=loud)
+        return phone_audio.coded(code, loud=loud, hiss=self._noisy)
 
     def take_doings(self) -> list[Doing]:
         """Hand out what the person did since the last time."""
@@ -128,6 +141,9 @@ class Performer:
         if self._begun_s is None:
             if isinstance(step, Say | Tone | Speak | Press | Record) and not self.answered:
                 return False  # Nobody talks to a phone that rings.
+            if self._has_stayed(now) and isinstance(step, _OF_THEIR_OWN):
+                self._leave()
+                return False
             self._begun_s = now
             self._doings.append(StepBegun(step))
             self._begin(step, now)
@@ -146,6 +162,16 @@ class Performer:
                 return False
         self._doings.append(step)
         return True
+
+    def _has_stayed(self, now: float) -> bool:
+        """Whether they meant to be gone by now."""
+        if self._leaves_after_s is None or self._answered_s is None:
+            return False
+        return now >= self._answered_s + self._leaves_after_s / self._speed
+
+    def _leave(self) -> None:
+        self._doings.append(HangUp())
+        self._index = len(self._steps)
 
     def _begin(self, step: Step, now: float) -> None:
         self._frame = 0
@@ -200,6 +226,6 @@ class Performer:
     ) -> bool:
         if self._begun_s is None or now < self._begun_s + step.timeout_s:
             return False
-        self._doings += [StepTimedOut(step), HangUp()]
-        self._index = len(self._steps)
+        self._doings.append(StepTimedOut(step))
+        self._leave()
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import audioop
+
 import pytest
 
 from workers.twin import phone_audio, position_code
@@ -26,8 +28,16 @@ from workers.twin.phone_audio import QUIET, Frame
 class Stage:
     """Runs a performer and notes when it did what."""
 
-    def __init__(self, *steps: Step, coded: bool = False, speed: float = 1.0) -> None:
-        self.performer = Performer(CallerScript.of(*steps, coded=coded), speed=speed)
+    def __init__(
+        self,
+        *steps: Step,
+        coded: bool = False,
+        noisy: bool = False,
+        leaves_after_s: float | None = None,
+        speed: float = 1.0,
+    ) -> None:
+        script = CallerScript.of(*steps, coded=coded, noisy=noisy, leaves_after_s=leaves_after_s)
+        self.performer = Performer(script, speed=speed)
         self.performer.answered = True
         self.ticks = 0
         self.did: list[tuple[float, Doing]] = []
@@ -158,3 +168,43 @@ def test_numbers_begin_again_after_the_last(monkeypatch: pytest.MonkeyPatch) -> 
     stage.run(1)
     found = phone_audio.codes(b"".join(frame.ulaw for frame in stage.frames))
     assert [one.code for one in found] == [*range(30), *range(20)]
+
+
+def test_a_noisy_line_keeps_its_numbers() -> None:
+    """Hiss lies under every frame, and each still says which it is, loud or quiet."""
+    stage = Stage(WaitSeconds(1), Speak(500), HangUp(), coded=True, noisy=True)
+    stage.run(3)
+    found = phone_audio.codes(b"".join(frame.ulaw for frame in stage.frames))
+    assert [one.code for one in found] == list(range(150))
+    assert sum(phone_audio.is_loud(frame.ulaw) for frame in stage.frames) == 25
+
+
+def test_a_noisy_line_is_heard_under_words_too() -> None:
+    """A script that says lines has the same noise, in pauses as well."""
+    stage = Stage(WaitSeconds(1), noisy=True)
+    stage.run(1)
+    levels = [audioop.rms(phone_audio.to_pcm(frame.ulaw), 2) for frame in stage.frames]
+    assert all(abs(level - phone_audio.HISS_RMS) < 8 for level in levels)
+    assert len({frame.ulaw for frame in stage.frames}) > 40
+
+
+def test_who_has_stayed_long_enough_asks_nothing_more() -> None:
+    """They hear out what they have asked for, and hang up in place of the next question."""
+    steps = (Speak(100), WaitAgentDone(quiet_ms=200)) * 10
+    stage = Stage(*steps, coded=True, leaves_after_s=1.0)
+    stage.run(0.9)
+    stage.run(0.6, agent_speaks=True)
+    assert stage.did == []
+    stage.run(1)
+    assert [doing for _, doing in stage.did] == [HangUp()]
+    assert stage.performer.finished
+
+
+def test_a_stay_counts_from_the_answer() -> None:
+    """However long it rang, and at the speed of the twin's time."""
+    stage = Stage(*[WaitSeconds(0.2)] * 100, leaves_after_s=4.0, speed=4)
+    stage.performer.answered = False
+    stage.run(2)
+    stage.performer.answered = True
+    stage.run(2)
+    assert [at for at, _ in stage.did] == [pytest.approx(3.0, abs=0.07)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import audioop
 import base64
 import wave
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.tone import strongest_hz
-from workers.twin import phone_audio
+from telephony.audio.resample import Resampler
+from workers.twin import phone_audio, position_code
 
 
 def test_tone_has_no_seam() -> None:
@@ -58,3 +60,16 @@ def test_own_wav_files_can_be_said(tmp_path: Path) -> None:
     phone_audio.write_wav(stereo, b"\xff", b"\xff")
     with pytest.raises(ValueError, match="mono"):
         phone_audio.said(str(stereo))
+
+
+@pytest.mark.parametrize("loud", [True, False])
+def test_numbers_are_read_under_hiss(loud: bool) -> None:
+    """On a noisy line too they reach a model at 16 kHz, quiet ones without being speech."""
+    ulaw = b"".join(phone_audio.coded(n, loud=loud, hiss=True).ulaw for n in range(300, 500))
+    resampler = Resampler(8000, 16000)
+    pcm = resampler.push(phone_audio.to_pcm(ulaw)) + resampler.flush()
+    found = position_code.decode(pcm, rate_hz=16000)
+    assert [one.code for one in found] == list(range(300, 500))
+    blocks = [audioop.rms(pcm[at : at + 640], 2) for at in range(0, len(pcm) - 640, 640)]
+    # What the twin's models and the worker take for speech begins at 300.
+    assert min(blocks) > 2000 if loud else max(blocks) < 290
