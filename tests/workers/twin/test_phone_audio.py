@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tone import strongest_hz
 from telephony.audio.resample import Resampler
+from tests.tone import strongest_hz
 from workers.twin import phone_audio, position_code
 
 
