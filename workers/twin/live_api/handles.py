@@ -7,7 +7,7 @@ only once, so one may be redeemed again as long as no connection of its session 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from workers.twin.live_api.memory import Snapshot
@@ -60,6 +60,24 @@ class HandleBook:
             raise RefusedError(1011, "Internal error encountered.")
         self._join(connection, session)
         return issued
+
+    def forget(self, connections: Collection[int]) -> None:
+        """Let the handles that were issued on these connections be unknown from now on."""
+        gone = frozenset(connections)
+        self._issued = {
+            handle: issued
+            for handle, issued in self._issued.items()
+            if issued.connection not in gone
+        }
+        for connection in gone:
+            session = self._session_of.pop(connection, None)
+            if session is None:
+                continue
+            others = [one for one in self._connections[session] if one != connection]
+            if others:
+                self._connections[session] = others
+            else:
+                del self._connections[session]
 
     def _session(self, connection: int) -> int:
         return self._session_of.get(connection, connection)

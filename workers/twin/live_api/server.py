@@ -199,6 +199,12 @@ class LiveTwin:
             while not condition():  # noqa: ASYNC110  (logs are plain data, they signal nothing)
                 await asyncio.sleep(0.01)
 
+    def forget(self, logs: Iterable[SessionLog]) -> None:
+        """Keep nothing more of these connections, where they are closed: logs and handles."""
+        gone = {log.number for log in logs if not log.open}
+        self.sessions[:] = [log for log in self.sessions if log.number not in gone]
+        self._surroundings.handles.forget(gone)
+
     # -- the server's side ---------------------------------------------------------------------
 
     def _admit(self, socket: ServerConnection, request: Request) -> Response | None:

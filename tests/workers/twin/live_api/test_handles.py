@@ -58,3 +58,20 @@ def test_no_connection_of_the_session_may_be_open() -> None:
             with pytest.raises(RefusedError) as refused:
                 book.redeem(handle, 4, _MODEL, lambda number, open_=open_: number == open_)  # type: ignore[misc]  # bound to this turn of the loop
             assert refused.value.code == 1011
+
+
+def test_forgotten_connection_leaves_no_handle() -> None:
+    """Those of others stay, of its own session too."""
+    book = HandleBook()
+    first = book.issue(1, _MODEL, BLANK)
+    other = book.issue(2, _MODEL, BLANK)
+    book.redeem(first, 3, _MODEL, nothing_open)
+    later = book.issue(3, _MODEL, Snapshot(position=3))
+    book.forget({1, 9})
+    with pytest.raises(RefusedError) as refused:
+        book.redeem(first, 4, _MODEL, nothing_open)
+    assert refused.value.code == 1007
+    assert book.redeem(later, 4, _MODEL, nothing_open).snapshot.position == 3
+    with pytest.raises(RefusedError):
+        book.redeem(later, 5, _MODEL, lambda number: number == 4)
+    book.redeem(other, 6, _MODEL, nothing_open)

@@ -207,6 +207,20 @@ async def test_a_handle_is_taken_once_its_old_connection_is_closed() -> None:
 # -- a context of its own size ---------------------------------------------------------------------
 
 
+async def test_connections_that_are_over_may_be_forgotten() -> None:
+    """Many calls would fill the memory with them; one that is up is kept."""
+    async with LiveTwin(_SCRIPT) as live:
+        async with dial(live) as socket:
+            await set_up(socket)
+        await live.until(lambda: not live.open_sessions)
+        async with dial(live) as socket:
+            await set_up(socket)
+            seen = live.sessions
+            live.forget(list(seen))
+            assert [log.number for log in live.sessions] == [2]
+            assert live.sessions is seen
+
+
 async def test_a_context_is_cut_over_real_sockets() -> None:
     """Sizes as google-genai spells them; window and rates as the server was given them."""
     compression = {"trigger_tokens": "300", "sliding_window": {"target_tokens": 150}}
