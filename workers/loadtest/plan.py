@@ -15,7 +15,7 @@ class Persona(StrEnum):
     TALK = "talk"
     """Asks, hears the answer out, asks again."""
     LISTEN = "listen"
-    """Asks once for something long and hears it out."""
+    """Asks for something long and hears it out, then for the next."""
     INTERRUPT = "interrupt"
     """Asks, and speaks into each answer after a second or so of it."""
     SILENT = "silent"
@@ -114,6 +114,10 @@ COUNTED: Final = frozenset({Metric.REFUSED, Metric.DROPPED})
 """Metrics that are one number of the whole test."""
 SHARES: Final = frozenset({Metric.CALLER_FRAMES_LOST, Metric.AGENT_FRAMES_LOST})
 """Metrics that are a share of all, in thousandths."""
+TWIN_ONLY: Final = frozenset(
+    {Metric.ADDED_DELAY_MS, Metric.CALLER_FRAMES_LOST, Metric.AGENT_FRAMES_LOST}
+)
+"""Metrics that nobody can tell where the Live side is the service: it numbers no frames."""
 
 
 @dataclass(frozen=True, slots=True)

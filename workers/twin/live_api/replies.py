@@ -100,16 +100,19 @@ class Replies:
 
     def to_speech(self, codes: Codes | None = None) -> Reply:
         """Answer a turn of the caller, recognised by its codes or else taken for the next one."""
-        turn = self._understanding.turn(codes, self._position)
         turns = self._script.turns
-        beyond = turn >= len(turns)
-        heard = _BEYOND if beyond else speech.line(turns[turn].heard).text
+        # Without turns there is nothing to be told apart; where many callers share a server, the
+        # same codes are said by several of them.
+        turn = self._understanding.turn(codes, self._position) if turns else None
+        known = turns[turn] if turn is not None and turn < len(turns) else None
+        heard = _BEYOND if known is None else speech.line(known.heard).text
         if self._greets_again:
             # Only what the model knew is lost: the turn is still to come, unless codes say it was.
             return Reply(self._opening(""), heard=heard)
         self._greeted = True
-        self._position = max(self._position, turn + 1)
-        steps = self._script.otherwise if beyond else turns[turn].answer
+        if turn is not None:
+            self._position = max(self._position, turn + 1)
+        steps = self._script.otherwise if known is None else known.answer
         return Reply(deque(steps), heard=heard, turn=turn)
 
     def to_more_speech(self, reply: Reply, codes: Codes | None) -> Reply:
