@@ -1,0 +1,179 @@
+"""The worker under test: what a call costs it, and its processor and memory over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import StatisticsError, linear_regression
+
+from workers.dashboard.campaign_page.bars import Series
+from workers.dashboard.loadtest_page.drawing import Across, Curve, Panel, chart
+from workers.dashboard.loadtest_page.numbers import by_stretch, stretch_s
+from workers.dashboard.loadtest_page.tables import data_table, note
+from workers.dashboard.loadtest_page.words import ms
+from workers.dashboard.markup import Markup
+from workers.dashboard.story import at
+from workers.loadtest.measured import WorkerSample
+
+_COLUMNS = 200
+_MOST_POINTS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFigures:
+    """What was seen of the worker in sum; None where it was not told, or cannot be.
+
+    Attributes:
+        cpu_ms_per_call_s: CPU time per second of call.
+        mib_per_call: Memory that each further call takes, by least squares.
+        most_mib: Resident, at most.
+        worst_lag_ms: Of its event loops.
+        most_queued: In its queues at once.
+        most_files: Open at once.
+    """
+
+    cpu_ms_per_call_s: float | None = None
+    mib_per_call: float | None = None
+    most_mib: float | None = None
+    worst_lag_ms: float | None = None
+    most_queued: int | None = None
+    most_files: int | None = None
+
+
+def worker_figures(samples: Sequence[WorkerSample]) -> WorkerFigures:
+    """Sum up looks at a worker, in the order in which they were taken."""
+    call_s = sum(_call_s(before, after) for before, after in pairwise(samples))
+    cpu_s = sum(_cpu_s(before, after) or 0.0 for before, after in pairwise(samples))
+    try:
+        slope, _ = linear_regression(
+            [float(one.calls) for one in samples], [one.memory_mib for one in samples]
+        )
+    except StatisticsError:
+        # Fewer than two looks, or as many calls in all of them.
+        per_call = None
+    else:
+        per_call = slope
+    return WorkerFigures(
+        cpu_ms_per_call_s=1000 * cpu_s / call_s if call_s > 0 else None,
+        mib_per_call=per_call,
+        most_mib=max((one.memory_mib for one in samples), default=None),
+        worst_lag_ms=max(
+            (one.loop_lag_ms for one in samples if one.loop_lag_ms is not None), default=None
+        ),
+        most_queued=max((one.queued for one in samples if one.queued is not None), default=None),
+        most_files=max(
+            (one.open_files for one in samples if one.open_files is not None), default=None
+        ),
+    )
+
+
+def worker_plot(samples: Sequence[WorkerSample], across: Across) -> Markup:
+    """Processor, memory and event loop over time, above the calls that the worker counted."""
+    if len(samples) < 2:
+        return note("The worker did not let itself be looked at.")
+    cpu = [
+        (after.at_s, 100 * used / (after.at_s - before.at_s))
+        for before, after in pairwise(_every_nth(samples))
+        if (used := _cpu_s(before, after)) is not None and after.at_s > before.at_s
+    ]
+    memory = _highest(samples, across.until, lambda one: one.memory_mib)
+    lag = _highest(samples, across.until, lambda one: one.loop_lag_ms)
+    queued = _highest(samples, across.until, lambda one: one.queued)
+    crowd = _highest(samples, across.until, lambda one: one.calls)
+    panels = [
+        Panel("Processor, of one core", [Curve(Series("CPU", "cpu"), cpu)], _percent),
+        Panel("Memory", [Curve(Series("Resident", "memory"), memory)], _mib),
+    ]
+    if lag:
+        panels.append(Panel("Event loop late by", [Curve(Series("Lag", "lag"), lag)], ms))
+    if any(value for _, value in queued):
+        panels.append(
+            Panel("Queued", [Curve(Series("Queued", "queued"), queued)], _count, whole=True)
+        )
+    panels.append(
+        Panel("Its calls", [Curve(Series("Calls", "crowd"), crowd, stepped=True)], _count)
+    )
+    figures = worker_figures(samples)
+    told = f"At most {_mib(figures.most_mib or 0.0)}"
+    if figures.cpu_ms_per_call_s is not None:
+        told += f"; {ms(figures.cpu_ms_per_call_s)} of CPU time per second of call"
+    head = ("From", "Calls", "CPU", "Memory", "Loop lag", "Queued", "Files")
+    table = data_table(head, _rows(samples, cpu, across.until))
+    return chart("The worker over time", f"{told}.", panels, across, table)
+
+
+def _rows(
+    samples: Sequence[WorkerSample], cpu: Sequence[tuple[float, float]], until: float
+) -> list[list[str]]:
+    width = stretch_s(until)
+    shares = by_stretch(cpu, until, width)
+    looks: list[list[WorkerSample]] = [[] for _ in shares]
+    for one in samples:
+        looks[min(int(max(one.at_s, 0.0) / width), len(looks) - 1)].append(one)
+    return [
+        [
+            at(number * width).rpartition(".")[0],
+            _count(max(one.calls for one in mine)),
+            _percent(sum(share) / len(share)) if share else "–",
+            _mib(max(one.memory_mib for one in mine)),
+            *(
+                "–" if value is None else shown(value)
+                for value, shown in (
+                    (_most(mine, lambda one: one.loop_lag_ms), ms),
+                    (_most(mine, lambda one: one.queued), _count),
+                    (_most(mine, lambda one: one.open_files), _count),
+                )
+            ),
+        ]
+        for number, (mine, share) in enumerate(zip(looks, shares, strict=True))
+        if mine
+    ]
+
+
+def _most(
+    samples: Sequence[WorkerSample], value: Callable[[WorkerSample], float | None]
+) -> float | None:
+    return max((found for one in samples if (found := value(one)) is not None), default=None)
+
+
+def _highest(
+    samples: Sequence[WorkerSample], until: float, value: Callable[[WorkerSample], float | None]
+) -> list[tuple[float, float]]:
+    """The highest of each column; where there are few looks, each of them."""
+    points = [(one.at_s, float(found)) for one in samples if (found := value(one)) is not None]
+    if len(points) <= _MOST_POINTS:
+        return points
+    best: dict[int, tuple[float, float]] = {}
+    for point in points:
+        column = int(point[0] / until * _COLUMNS)
+        best[column] = max(best.get(column, point), point, key=lambda one: one[1])
+    return list(best.values())
+
+
+def _every_nth(samples: Sequence[WorkerSample]) -> Sequence[WorkerSample]:
+    return samples[:: max(1, -(-len(samples) // _COLUMNS))]
+
+
+def _cpu_s(before: WorkerSample, after: WorkerSample) -> float | None:
+    """CPU time between two looks; None where a process with its time was gone meanwhile."""
+    used = after.cpu_s - before.cpu_s
+    return used if used >= 0 else None
+
+
+def _call_s(before: WorkerSample, after: WorkerSample) -> float:
+    if _cpu_s(before, after) is None:
+        return 0.0
+    return (after.at_s - before.at_s) * (before.calls + after.calls) / 2
+
+
+def _percent(value: float) -> str:
+    return f"{value:,.0f} %"
+
+
+def _mib(value: float) -> str:
+    return f"{value:,.0f} MiB"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
