@@ -149,9 +149,7 @@ def test_nothing_measured_is_a_page_too() -> None:
 
 def test_where_pacing_slipped_no_figure_is_shown(result: LoadResult) -> None:
     """Not even a promise that was kept: it would be said of the wrong one."""
-    slipped = replace(
-        result, slip=OwnSlip(frames=1_000, p99_ms=40.0, worst_ms=90.0, late_share=0.2)
-    )
+    late = OwnSlip(frames=1_000, p99_ms=40.0, worst_ms=90.0, late_share=0.2)
     page = render_load_page(replace(result, slip=late), sample_verdicts(), wavs={})
     text = Outline(page).text
     assert "Not reported" in text
