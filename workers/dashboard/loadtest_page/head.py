@@ -38,21 +38,19 @@ def standing(result: LoadResult, verdicts: Sequence[Verdict]) -> tuple[Tone, str
     unmeasured = len(verdicts) - kept - len(broken)
     sentences = []
     if result.broken_off:
-        sentences.append(
-            f"Somebody broke it off after {long(result.took_s)}; what had been measured is judged."
-        )
-    if broken:
-        sentences += [
-            f"{promise_words(one.promise)}: {promised(one.promise, one.found or 0.0)}, "
-            f"at most {promised(one.promise, one.promise.limit)} was promised."
-            for one in broken
-        ]
-    elif kept:
-        sentences.append("Every promise was kept." if not unmeasured else f"{kept} were kept.")
+        when = f"after {long(result.took_s)}" if result.calls else "before anybody called"
+        sentences.append(f"Somebody broke it off {when}; what had been measured is judged.")
+    sentences += [
+        f"{promise_words(one.promise)}: {promised(one.promise, one.found or 0.0)}, "
+        f"at most {promised(one.promise, one.promise.limit)} was promised."
+        for one in broken
+    ]
+    if kept and kept == len(verdicts):
+        sentences.append("Every promise was kept.")
+    elif kept and not broken:
+        sentences.append(f"{kept} of {len(verdicts)} promises were kept.")
     if unmeasured:
-        sentences.append(
-            f"{unmeasured} of {len(verdicts)} promises could not be judged: nothing was measured."
-        )
+        sentences.append(f"{unmeasured} could not be judged: nothing was measured.")
     detail = " ".join(sentences)
     if broken:
         return "bad", "Failed, broken off" if result.broken_off else "Failed", detail

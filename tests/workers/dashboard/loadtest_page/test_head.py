@@ -46,6 +46,15 @@ def test_the_word_says_how_it_ended(
     assert standing(replace(RESULT, broken_off=broken_off), verdicts)[:2] == expected
 
 
+def test_promises_that_could_not_be_judged_are_counted() -> None:
+    """A test has not passed in all that was promised where it measured a part of it."""
+    kept = "6 of 7 promises were kept. 1 could not be judged: nothing was measured."
+    assert standing(RESULT, sample_verdicts())[2] == kept
+    assert standing(RESULT, sample_verdicts()[:1])[2] == "Every promise was kept."
+    detail = standing(empty_result(), ())[2]
+    assert detail.startswith("Somebody broke it off before anybody called;")
+
+
 def test_pacing_that_slipped_outweighs_every_verdict() -> None:
     """It says by how much."""
     tone, word, detail = standing(replace(RESULT, slip=SLIPPED), sample_verdicts())
