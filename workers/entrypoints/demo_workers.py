@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,6 +40,7 @@ async def served(
     words: Sequence[str] = SERVE,
     processes: int = PROCESSES,
     leave_s: tuple[float, float, float] = LEAVE_S,
+    on_started: Callable[[int], object] = lambda _pid: None,
 ) -> AsyncIterator[CallStore]:
     """Serve in processes; gives their store once all take calls. Afterwards they are gone.
 
@@ -52,6 +53,7 @@ async def served(
         words: The command, without what is said above.
         processes: How many of those that it starts take calls.
         leave_s: How long SIGTERM, a second one and SIGKILL are given.
+        on_started: Told the process id of the command.
 
     Raises:
         RuntimeError: they do not start.
@@ -72,6 +74,7 @@ async def served(
         )
     store: CallStore | None = None
     try:
+        on_started(process.pid)
         try:
             async with asyncio.timeout(_START_S):
                 await _ready(process, port)

@@ -97,7 +97,9 @@ class Lookout:
         seen = see(self._pids())
         if page is None and seen is None:
             return None
-        lag_ms = None if page is None else worst_lag_ms(self._before, page)
+        # How late it was before the first look was no lateness of the test's.
+        before = self._before
+        lag_ms = None if page is None or before is None else worst_lag_ms(before, page)
         queued = None if page is None else page.queued
         if page is not None:
             self._before = page

@@ -72,14 +72,14 @@ def read_page(text: str) -> WorkerPage:
     )
 
 
-def worst_lag_ms(before: WorkerPage | None, after: WorkerPage) -> float | None:
+def worst_lag_ms(before: WorkerPage, after: WorkerPage) -> float | None:
     """The worst lateness of a loop between two pages, in ms, by the upper edge of its bucket.
 
     None: no loop was looked at meanwhile. Beyond the last edge it is that edge: at least so much.
     """
     worst: float | None = None
     for process, counts in after.lags.items():
-        known = before.lags.get(process, {}) if before is not None else {}
+        known = before.lags.get(process, {})
         edges = sorted(counts)
         if known and counts[edges[-1]] < known.get(edges[-1], 0.0):
             known = {}  # Another process has taken its place.

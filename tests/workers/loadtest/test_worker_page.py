@@ -56,7 +56,7 @@ def test_worst_lag_is_that_since_the_look_before() -> None:
     """By the upper edge of its bucket: late by 12 ms is no later than 20 ms."""
     made = metrics(0.09)
     before = read_page(made.render().decode())
-    assert worst_lag_ms(None, before) == pytest.approx(100)
+    assert worst_lag_ms(page(), before) == pytest.approx(100)
     made.loop_lag_s.observe(0.0004)
     made.loop_lag_s.observe(0.012)
     after = read_page(made.render().decode())
@@ -71,7 +71,7 @@ def test_process_that_was_replaced_tells_its_lag_anew() -> None:
 
 def test_lag_beyond_the_last_edge_is_at_least_that() -> None:
     """No infinite figure in a report."""
-    assert worst_lag_ms(None, page(60.0)) == pytest.approx(5000)
+    assert worst_lag_ms(page(), page(60.0)) == pytest.approx(5000)
 
 
 def test_cpu_of_processes_that_died_is_not_forgotten() -> None:

@@ -1,0 +1,113 @@
+"""Measures calls that are over, in a process of its own: on the callers' loop it would delay them.
+
+It has what is left of the processor (nice 19), and is done with a call some time after its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Protocol
+
+from workers.loadtest.errors import LoadTestError
+from workers.loadtest.measured import CallMeasured
+from workers.loadtest.plan import LineTrouble, Persona
+from workers.loadtest.seat import measure
+from workers.twin.live_api.session_log import SessionLog
+from workers.twin.twilio_api.result import CallResult
+
+_LAST = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A call that is over, and all that was kept of it; the fields are those of ``measure``."""
+
+    call: CallResult
+    number: int
+    persona: Persona
+    lines: tuple[LineTrouble, ...]
+    began_s: float
+    calls_at_once: int
+    rang_at: float
+    sessions: tuple[SessionLog, ...] = ()
+    model_lines: tuple[range, ...] = ()
+    stopped: bool = False
+    late_frames: int = 0
+    reset_gaps_ms: tuple[float, ...] = ()
+
+
+class Measurer(Protocol):
+    """Measures calls."""
+
+    async def measure(self, ended: Ended) -> CallMeasured:
+        """Measure one."""
+        ...
+
+
+class Measuring:
+    """Use as an async context manager; exit waits for nothing.
+
+    Args:
+        processes: So many calls are measured at once.
+    """
+
+    def __init__(self, *, processes: int = 1) -> None:
+        self._processes = processes
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def __aenter__(self) -> Measuring:
+        # Not forked: threads and sockets of this process are none of its business.
+        self._pool = ProcessPoolExecutor(
+            self._processes, mp_context=multiprocessing.get_context("spawn"), initializer=_settle
+        )
+        # Started now: it is not to import beside the first calls, nor to meet a Ctrl-C that it does
+        # not ignore yet.
+        await asyncio.get_running_loop().run_in_executor(self._pool, os.getpid)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def measure(self, ended: Ended) -> CallMeasured:
+        """Measure one.
+
+        Raises:
+            LoadTestError: the process has died.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, measure_ended, ended
+            )
+        except BrokenProcessPool as error:
+            raise LoadTestError("The process that measures the calls has died.") from error
+
+
+def _settle() -> None:
+    # A terminal's Ctrl-C is for the one that makes the calls; what was made is still measured.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(_LAST)
+
+
+def measure_ended(ended: Ended) -> CallMeasured:
+    """Measure one here and now."""
+    return measure(
+        ended.call,
+        number=ended.number,
+        persona=ended.persona,
+        lines=ended.lines,
+        began_s=ended.began_s,
+        calls_at_once=ended.calls_at_once,
+        rang_at=ended.rang_at,
+        sessions=ended.sessions,
+        model_lines=ended.model_lines,
+        stopped=ended.stopped,
+        late_frames=ended.late_frames,
+        reset_gaps_ms=ended.reset_gaps_ms,
+    )

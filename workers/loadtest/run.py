@@ -1,0 +1,325 @@
+"""Makes the calls of a plan, and looks at the worker and at itself meanwhile.
+
+Each call is a task that places it, waits for its end and has it measured elsewhere. Broken off, no
+call begins any more and every caller hangs up; what there was is measured all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from workers.loadtest.arrivals import due, duration_s, wanted
+from workers.loadtest.casting import Role, cast
+from workers.loadtest.clockwork import Clockwork
+from workers.loadtest.errors import LoadTestError
+from workers.loadtest.live_side import connections_of
+from workers.loadtest.lookout import LOOK_S, Lookout
+from workers.loadtest.machine import this_machine
+from workers.loadtest.measured import CallMeasured, Ending, WorkerSample
+from workers.loadtest.measuring import Ended, Measurer
+from workers.loadtest.model import LINES
+from workers.loadtest.pacing import CallerPacing
+from workers.loadtest.plan import Plan
+from workers.loadtest.progress import Progress, Tally, cpu_ms_per_call_second
+from workers.loadtest.result import LoadResult
+from workers.loadtest.stage import LONGER_S, Stage
+from workers.loadtest.wavs import SlowestWavs
+from workers.twin.live_api.session_log import SessionLog
+from workers.twin.twilio_api.call import CALLBACKS_TIMEOUT_S, TwinCall
+from workers.twin.twilio_api.result import CallResult
+
+_CLOSED_S: Final = 5.0
+"""A worker may take so long to close a call's Live connections."""
+_POLL_S: Final = 0.05
+# The telephone rings and hangs up; what is left of the wait says that the twin is at fault.
+_MARGIN_S: Final = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A call that was placed."""
+
+    number: int
+    role: Role
+    began_s: float
+    calls_at_once: int
+    call: TwinCall
+    pacing: CallerPacing
+
+
+class LoadRun:
+    """One test, to be run once.
+
+    Args:
+        plan: What is to be done.
+        stage: With what.
+        measurer: Measures calls that are over.
+        wavs: Keeps the sound of some; None: of none.
+        clock: Seconds, monotonic: that of the twins.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        stage: Stage,
+        measurer: Measurer,
+        *,
+        wavs: SlowestWavs | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._stage = stage
+        self._measurer = measurer
+        self._wavs = wavs
+        self._clock = clock
+        self._start_s = clock()
+        self._clockwork = Clockwork(clock=clock)
+        self._live: dict[int, TwinCall] = {}
+        """Calls that are not over, by their number."""
+        self._stopped: set[int] = set()
+        """Calls that were under way when the test was broken off."""
+        self._begun = 0
+        self._measured: list[CallMeasured] = []
+        self._samples: list[WorkerSample] = []
+        self._tally = Tally()
+        self._broken_off = asyncio.Event()
+
+    def break_off(self) -> None:
+        """Let no call begin any more, and every caller hang up."""
+        if self._broken_off.is_set():
+            return
+        self._broken_off.set()
+        self._stopped = set(self._live)
+        for call in self._live.values():
+            call.hang_up()
+
+    async def run(self) -> LoadResult:
+        """Run it to its end.
+
+        Raises:
+            LoadTestError: calls cannot be measured.
+        """
+        began_at = datetime.now(UTC)
+        worker = self._stage.worker
+        # What start-up leaves is not to be walked for garbage again and again: each time no frame
+        # would be sent for a while.
+        gc.collect()
+        gc.freeze()
+        self._start_s = self._clock()
+        self._clockwork.start()
+        try:
+            async with Lookout(worker.metrics_url, worker.pids) as lookout:
+                beside = [
+                    asyncio.create_task(self._look(lookout), name="lookout"),
+                    asyncio.create_task(self._kill(), name="kills"),
+                ]
+                try:
+                    await self._make_calls()
+                finally:
+                    for task in beside:
+                        task.cancel()
+                    await asyncio.wait(beside)
+                await self._take_sample(lookout)
+        finally:
+            slip = self._clockwork.stop()
+            gc.unfreeze()
+        return LoadResult(
+            plan=self._plan,
+            began_at=began_at,
+            took_s=self._at_s(),
+            machine=await asyncio.to_thread(this_machine),
+            calls=tuple(sorted(self._measured, key=lambda call: call.number)),
+            samples=tuple(self._samples),
+            slip=slip,
+            broken_off=self._broken_off.is_set(),
+        )
+
+    @property
+    def progress(self) -> Progress:
+        """How it goes."""
+        tally, at_s = self._tally, self._at_s()
+        newest = self._samples[-1] if self._samples else None
+        cpu_ms = None
+        if len(self._samples) > 1:
+            cpu_ms = cpu_ms_per_call_second(*self._samples[-2:])
+        return Progress(
+            at_s=at_s,
+            of_s=duration_s(self._plan.arrivals),
+            wanted=0 if self._broken_off.is_set() else wanted(self._plan.arrivals, at_s),
+            running=len(self._live),
+            waiting=self._begun - len(self._live) - tally.ended,
+            ended=tally.ended,
+            refused=tally.refused,
+            dropped=tally.dropped,
+            delay_p50_ms=tally.delays.percentile(50.0),
+            delay_p95_ms=tally.delays.percentile(95.0),
+            gaps=tally.gaps,
+            worst_gap_ms=tally.worst_gap_ms,
+            cpu_ms=cpu_ms,
+            memory_mib=None if newest is None else newest.memory_mib,
+            slip=self._clockwork.slip,
+        )
+
+    def _at_s(self) -> float:
+        return self._clock() - self._start_s
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    async def _make_calls(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as calls:
+                await self._arrive(calls)
+        except ExceptionGroup as group:
+            unmeasured = group.subgroup(LoadTestError)
+            if unmeasured is None:
+                raise
+            # Every call that was over says the same.
+            raise LoadTestError(str(unmeasured.exceptions[0])) from group
+
+    async def _arrive(self, calls: asyncio.TaskGroup) -> None:
+        """Begin calls as the plan has them come, until none comes any more."""
+        last_begun_s: float | None = None
+        while not self._broken_off.is_set():
+            at_s = self._at_s()
+            now = due(self._plan.arrivals, at_s, len(self._live), last_begun_s)
+            if now.begins:
+                last_begun_s = at_s
+                placed = await self._place(at_s)
+                calls.create_task(self._see_through(placed), name=f"call {placed.number}")
+            if now.again_s is None:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, now.again_s - self._at_s())):
+                    await self._broken_off.wait()
+
+    async def _place(self, at_s: float) -> _Placed:
+        self._begun += 1
+        number, plan, worker = self._begun, self._plan, self._stage.worker
+        role, pacing = cast(plan, number, at_s), CallerPacing()
+        call = await self._stage.twilio.place_inbound_call(
+            worker.voice_url,
+            caller=role.script,
+            from_=role.from_,
+            to=plan.target.to,
+            status_url=worker.status_url,
+            max_call_s=plan.call_s + LONGER_S,
+            faults=role.faults,
+            tap=pacing,
+        )
+        self._live[number] = call
+        return _Placed(number, role, at_s, len(self._live), call, pacing)
+
+    async def _see_through(self, placed: _Placed) -> None:
+        """Wait for the end of a call, and have it measured."""
+        call = placed.call
+        longest_s = self._plan.call_s + LONGER_S + CALLBACKS_TIMEOUT_S + _MARGIN_S
+        try:
+            result = await call.wait(longest_s)
+        except Exception as error:  # noqa: BLE001  the edge of a call
+            # The twin's own fault, and nobody else's: one call of thousands.
+            _log.exception("loadtest.call_failed", call_sid=call.sid)
+            self._count(_failed(placed, error))
+            return
+        finally:
+            self._live.pop(placed.number, None)
+        logs = await self._connections(placed.role)
+        measured = await self._measurer.measure(
+            Ended(
+                call=result,
+                number=placed.number,
+                persona=placed.role.persona,
+                lines=placed.role.lines,
+                began_s=placed.began_s,
+                calls_at_once=placed.calls_at_once,
+                rang_at=call.line.journal.start_s,
+                sessions=tuple(logs),
+                model_lines=LINES if self._stage.live is not None else (),
+                stopped=placed.number in self._stopped,
+                late_frames=placed.pacing.late_frames,
+                reset_gaps_ms=await self._reset_gaps_ms(result),
+            )
+        )
+        if self._stage.live is not None:
+            self._stage.live.forget(logs)
+        self._count(measured)
+        if self._wavs is not None:
+            await asyncio.to_thread(self._wavs.offer, measured, result)
+
+    def _count(self, measured: CallMeasured) -> None:
+        self._measured.append(measured)
+        self._tally.add(measured)
+
+    async def _connections(self, role: Role) -> list[SessionLog]:
+        """Return the call's Live connections, once they are closed."""
+        live = self._stage.live
+        if live is None:
+            return []
+        deadline_s = self._clock() + _CLOSED_S
+        while True:
+            found = connections_of(live.sessions, int(role.from_[-7:]))
+            left = [log for log in found if log.open]
+            if not left or self._clock() >= deadline_s:
+                break
+            await asyncio.sleep(_POLL_S)
+        # One that is still open goes on changing while it is handed to another process.
+        return [log for log in found if not log.open]
+
+    async def _reset_gaps_ms(self, result: CallResult) -> tuple[float, ...]:
+        if result.answered_at_s is None or not result.voices:
+            return ()
+        return await self._stage.worker.reset_gaps_ms(result.sid)
+
+    # -- beside the calls --------------------------------------------------------------------------
+
+    async def _look(self, lookout: Lookout) -> None:
+        while True:
+            await self._take_sample(lookout)
+            await asyncio.sleep(LOOK_S)
+
+    async def _take_sample(self, lookout: Lookout) -> None:
+        sample = await lookout.look(self._at_s(), calls=len(self._live))
+        if sample is not None:
+            self._samples.append(sample)
+
+    async def _kill(self) -> None:
+        """Kill one process of the worker after the other, as the plan says."""
+        every_s = self._plan.faults.kills_every_s
+        killed = 0
+        while every_s > 0 and not self._broken_off.is_set():
+            await asyncio.sleep(every_s)
+            pids = sorted(self._stage.worker.pids())
+            # Calls go on at another one; where there is none, they end, which proves nothing.
+            if len(pids) < 2:
+                _log.warning("loadtest.not_killed", processes=len(pids))
+                continue
+            pid = pids[killed % len(pids)]
+            killed += 1
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            _log.info("loadtest.killed", pid=pid, at_s=round(self._at_s(), 2))
+
+
+def _failed(placed: _Placed, error: Exception) -> CallMeasured:
+    return CallMeasured(
+        number=placed.number,
+        sid=placed.call.sid,
+        persona=placed.role.persona,
+        lines=placed.role.lines,
+        began_s=placed.began_s,
+        calls_at_once=placed.calls_at_once,
+        ending=Ending.DROPPED,
+        reason=f"the simulated caller failed: {error!r}",
+    )
