@@ -69,7 +69,10 @@ class Histogram:
             self._counts.add(other._counts)
 
     def percentile(self, percent: float) -> float | None:
-        """Return the value in ms that so many per cent of all do not exceed; None without any."""
+        """Return the value in ms that so many per cent of all do not exceed; None without any.
+
+        It is the upper end of the value's step: up to a thousandth more than it was, never less.
+        """
         if not self.count:
             return None
         return cast(int, self._counts.get_value_at_percentile(percent)) / _STEPS_PER_MS
