@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 from urllib.parse import urlsplit, urlunsplit
 
 from workers.dashboard.call_page.figures import Figure
 from workers.dashboard.campaign_page.tables import moment
 from workers.dashboard.campaign_words import percent
-from workers.dashboard.loadtest_page.numbers import Crowd, quantile
-from workers.dashboard.loadtest_page.tables import values_of
+from workers.dashboard.loadtest_page.numbers import Crowd
 from workers.dashboard.loadtest_page.words import (
+    ENDING_WORDS,
     LINE_WORDS,
+    METRIC_WORDS,
     PERSONA_WORDS,
     arrival_words,
     ms,
@@ -20,12 +20,12 @@ from workers.dashboard.loadtest_page.words import (
     promise_words,
     promised,
 )
-from workers.dashboard.loadtest_page.worker import WorkerFigures
 from workers.dashboard.story import Tone, long
 from workers.loadtest.clockwork import too_late
-from workers.loadtest.measured import CallMeasured, Ending, FramesCounted
-from workers.loadtest.plan import LiveSide, Metric, Plan
+from workers.loadtest.measured import Ending
+from workers.loadtest.plan import LiveSide, Metric, Plan, Statistic
 from workers.loadtest.result import LoadResult, Verdict
+from workers.loadtest.sums import Sums
 
 
 def standing(result: LoadResult, verdicts: Sequence[Verdict]) -> tuple[Tone, str, str]:
@@ -86,120 +86,104 @@ def facts(result: LoadResult) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found if value]
 
 
-def headline(result: LoadResult, worker: WorkerFigures) -> list[Figure]:
+def headline(result: LoadResult, sums: Sums) -> list[Figure]:
     """The numbers one looks at first: six."""
-    values = values_of(result.calls)
-    refused, dropped = (
-        sum(call.ending is one for call in result.calls) for one in (Ending.REFUSED, Ending.DROPPED)
-    )
-    gaps = values[Metric.GAP_MS]
-    cpu = worker.cpu_ms_per_call_s
+    refused, dropped = sums.endings[Ending.REFUSED], sums.endings[Ending.DROPPED]
+    gaps = sums.delays[Metric.GAP_MS]
     return [
-        Figure(
-            "Calls",
-            f"{len(result.calls):,}",
-            note=f"up to {Crowd(result.calls).most:,} at once",
-        ),
+        Figure("Calls", f"{sums.calls:,}", note=f"up to {Crowd(result.calls).most:,} at once"),
         Figure(
             "Refused or dropped",
             f"{refused + dropped:,}" if refused + dropped else "none",
             "bad" if refused + dropped else "good",
             f"{refused:,} refused, {dropped:,} dropped",
         ),
-        _delay("Answer delay", values[Metric.ANSWER_DELAY_MS]),
-        _delay("Added delay", values[Metric.ADDED_DELAY_MS]),
+        _delay("Answer delay", Metric.ANSWER_DELAY_MS, sums),
+        _delay("Added delay", Metric.ADDED_DELAY_MS, sums),
         Figure(
             "Longest gap",
-            ms(max(gaps)) if gaps else "none",
-            note=f"{len(gaps):,} in all" if gaps else "in what callers heard",
+            "none" if gaps.max_ms is None else ms(gaps.max_ms),
+            note=f"{gaps.count:,} in all" if gaps.count else "in what callers heard",
         ),
-        Figure(
-            "CPU per second of call",
-            "–" if cpu is None else ms(cpu),
-            note="not told"
-            if cpu is None
-            else f"{1000 / cpu:,.0f} calls would fill a core"
-            if cpu > 0
-            else "",
-        ),
+        _cpu(sums.worker.cpu_ms_per_call_s),
     ]
 
 
-def further(result: LoadResult, worker: WorkerFigures) -> list[Figure]:
+def further(result: LoadResult, sums: Sums) -> list[Figure]:
     """All other numbers that are one for the whole test."""
-    measured = result.calls
-    loud = [call.loudness_dbfs for call in measured if call.loudness_dbfs is not None]
-    slip = result.slip
-    late = sum(call.late_frames for call in measured)
+    worker, slip = sums.worker, result.slip
+    memory_mib = max((look.memory_mib for look in result.samples), default=None)
     return [
-        *_endings(measured),
-        Figure("Questions unanswered", f"{sum(call.unanswered for call in measured):,}"),
-        _frames("Caller’s frames lost", [call.caller_frames for call in measured]),
-        _frames("Agent’s frames lost", [call.agent_frames for call in measured]),
+        *(
+            Figure(f"Calls {word.lower()}", f"{sums.endings[e]:,}")
+            for e, word in ENDING_WORDS.items()
+        ),
+        Figure("Questions unanswered", f"{sums.unanswered:,}"),
+        _frames(Metric.CALLER_FRAMES_LOST, sums),
+        _frames(Metric.AGENT_FRAMES_LOST, sums),
         Figure(
             "Loudness of the agent",
-            f"{median(loud):.1f} dBFS" if loud else "–",
-            note=f"median; quietest call {min(loud):.1f} dBFS" if loud else "it said nothing",
+            "–" if sums.loudness_dbfs is None else f"{sums.loudness_dbfs:.1f} dBFS",
+            note="it said nothing"
+            if sums.quietest_dbfs is None
+            else f"mean of calls; quietest {sums.quietest_dbfs:.1f} dBFS",
         ),
         Figure(
             "Memory per further call",
             "–" if worker.mib_per_call is None else f"{worker.mib_per_call:.1f} MiB",
-            note="" if worker.most_mib is None else f"at most {worker.most_mib:,.0f} MiB in all",
+            note="" if memory_mib is None else f"at most {memory_mib:,.0f} MiB in all",
         ),
         Figure(
             "Worker’s event loop late by",
-            "–" if worker.worst_lag_ms is None else ms(worker.worst_lag_ms),
-            note="at worst" if worker.worst_lag_ms is not None else "not told",
+            "–" if worker.loop_lag_ms is None else ms(worker.loop_lag_ms),
+            note="not told" if worker.loop_lag_ms is None else "at worst",
         ),
-        Figure(
-            "Longest queue of the worker",
-            "–" if worker.most_queued is None else f"{worker.most_queued:,}",
-            note="journal and log records" if worker.most_queued is not None else "not told",
-        ),
-        Figure(
-            "Open files of the worker",
-            "–" if worker.most_files is None else f"{worker.most_files:,}",
-            note="at most" if worker.most_files is not None else "not told",
-        ),
+        _most("Longest queue of the worker", worker.queued, "journal and log records"),
+        _most("Open files of the worker", worker.open_files, "at most"),
         Figure(
             "Callers’ own clockwork late by",
             ms(slip.p99_ms),
             note=f"p99 of {slip.frames:,} ticks; worst {ms(slip.worst_ms)}, "
-            f"{percent(slip.late_share)} more than 5 ms; {late:,} frames sent late",
+            f"{percent(slip.late_share)} more than 5 ms; {sums.late_frames:,} frames sent late",
         ),
     ]
 
 
-def _endings(measured: Sequence[CallMeasured]) -> list[Figure]:
-    def count(ending: Ending) -> str:
-        return f"{sum(call.ending is ending for call in measured):,}"
-
-    return [
-        Figure("Calls completed", count(Ending.COMPLETED)),
-        Figure("Calls refused", count(Ending.REFUSED)),
-        Figure("Calls dropped", count(Ending.DROPPED)),
-        Figure("Calls stopped with the test", count(Ending.STOPPED)),
-    ]
-
-
-def _delay(label: str, values: Sequence[float]) -> Figure:
-    if not values:
+def _delay(label: str, metric: Metric, sums: Sums) -> Figure:
+    p50, p95, p99 = (
+        sums.value(metric, one) for one in (Statistic.P50, Statistic.P95, Statistic.P99)
+    )
+    if p50 is None or p95 is None or p99 is None:
         return Figure(label, "–", note="not measured")
-    p50, p95, p99 = (quantile(values, share) for share in (0.5, 0.95, 0.99))
     return Figure(f"{label}, p95", ms(p95), note=f"p50 {ms(p50)}, p99 {ms(p99)}")
 
 
-def _frames(label: str, counted: Sequence[FramesCounted]) -> Figure:
-    sent = sum(one.sent for one in counted)
-    lost = sum(one.lost for one in counted)
-    twice = sum(one.twice for one in counted)
-    if not sent:
-        return Figure(label, "–", note="not counted")
+def _cpu(per_call_s: float | None) -> Figure:
+    label = "CPU per second of call"
+    if per_call_s is None:
+        return Figure(label, "–", note="not told")
+    fill = f"{1000 / per_call_s:,.0f} calls would fill a core" if per_call_s > 0 else ""
+    return Figure(label, ms(per_call_s), note=fill)
+
+
+def _frames(metric: Metric, sums: Sums) -> Figure:
+    counted, share = sums.frames(metric), sums.value(metric)
+    if share is None:
+        return Figure(METRIC_WORDS[metric], "–", note="not counted")
+    twice = f"; {counted.twice:,} twice" if counted.twice else ""
     return Figure(
-        label,
-        f"{lost:,}",
-        "bad" if lost else "good",
-        f"{per_mille(1000 * lost / sent)} of {sent:,}" + (f"; {twice:,} twice" if twice else ""),
+        METRIC_WORDS[metric],
+        f"{counted.lost:,}",
+        "bad" if counted.lost else "good",
+        f"{per_mille(share)} of {counted.sent:,}{twice}",
+    )
+
+
+def _most(label: str, count: int | None, note: str) -> Figure:
+    return (
+        Figure(label, "–", note="not told")
+        if count is None
+        else Figure(label, f"{count:,}", note=note)
     )
 
 

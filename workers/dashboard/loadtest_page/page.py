@@ -16,11 +16,13 @@ from workers.dashboard.loadtest_page import plots, tables
 from workers.dashboard.loadtest_page.head import facts, further, headline, standing
 from workers.dashboard.loadtest_page.numbers import Crowd, waits
 from workers.dashboard.loadtest_page.timelines import slowest_section
-from workers.dashboard.loadtest_page.worker import worker_figures, worker_plot
+from workers.dashboard.loadtest_page.worker import worker_plot
 from workers.dashboard.markup import Markup, element, escaped, joined
 from workers.dashboard.shared_style import plot_style, shared_style
 from workers.loadtest.clockwork import too_late
 from workers.loadtest.result import LoadResult, Verdict
+from workers.loadtest.sums import sums_of
+from workers.loadtest.worker_figures import figures_of
 
 
 def render_load_page(
@@ -60,13 +62,13 @@ def render_load_page(
 def _body(result: LoadResult, verdicts: Sequence[Verdict], wavs: Mapping[int, str]) -> Markup:
     crowd = Crowd(result.calls)
     answers = waits(result.calls, crowd)
-    worker = worker_figures(result.samples)
+    sums = sums_of(result.calls, figures_of(result.samples))
     return Markup(
         Template(_asset("body.html")).substitute(
-            tiles=joined(*(_tile(figure) for figure in headline(result, worker))),
+            tiles=joined(*(_tile(figure) for figure in headline(result, sums))),
             promises=tables.promises_table(verdicts),
-            waits=tables.delays_table(result.calls),
-            figures=joined(*(_figure_row(figure) for figure in further(result, worker))),
+            waits=tables.delays_table(sums),
+            figures=joined(*(_figure_row(figure) for figure in further(result, sums))),
             delays=plots.delays_plot(result, answers, crowd),
             thinning=_note(plots.thinning_note(answers)),
             load=plots.load_plot(result, answers),

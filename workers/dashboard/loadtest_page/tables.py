@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from workers.dashboard.campaign_page.bars import meter
-from workers.dashboard.loadtest_page.numbers import quantile
 from workers.dashboard.loadtest_page.words import (
     ENDING_WORDS,
     METRIC_WORDS,
@@ -16,8 +15,9 @@ from workers.dashboard.loadtest_page.words import (
 )
 from workers.dashboard.markup import Markup, element
 from workers.loadtest.measured import CallMeasured, Ending
-from workers.loadtest.plan import Metric
+from workers.loadtest.plan import Statistic
 from workers.loadtest.result import Verdict
+from workers.loadtest.sums import DELAYS, Sums
 
 _KEPT = {True: ("good", "kept"), False: ("bad", "broken"), None: ("odd", "not measured")}
 _MOST_REASONS = 12
@@ -33,41 +33,25 @@ def promises_table(verdicts: Sequence[Verdict]) -> Markup:
     return table("promises", ("Promise", "", "Found", "At most", "Verdict"), rows)
 
 
-def delays_table(calls: Sequence[CallMeasured]) -> Markup:
+def delays_table(sums: Sums) -> Markup:
     """Percentiles of everything that callers waited for."""
-    rows = []
-    for metric, values in values_of(calls).items():
-        cells = ["0", "–", "–", "–", "–"]
-        if values:
-            shares = (0.5, 0.95, 0.99)
-            cells = [f"{len(values):,}", *(ms(quantile(values, share)) for share in shares)]
-            cells.append(ms(max(values)))
-        rows.append(
+    return table(
+        "delays",
+        ("", "Values", "p50", "p95", "p99", "Longest"),
+        [
             element(
                 "tr",
                 None,
                 element("th", {"scope": "row"}, METRIC_WORDS[metric]),
-                *(element("td", {"class": "number"}, cell) for cell in cells),
+                element("td", {"class": "number"}, f"{sums.delays[metric].count:,}"),
+                *(
+                    element("td", {"class": "number"}, "–" if value is None else ms(value))
+                    for value in (sums.value(metric, statistic) for statistic in Statistic)
+                ),
             )
-        )
-    return table("delays", ("", "Values", "p50", "p95", "p99", "Longest"), rows)
-
-
-def values_of(calls: Sequence[CallMeasured]) -> dict[Metric, list[float]]:
-    """All values of each metric that has many, in ms."""
-    answers = [one for call in calls for one in call.answers]
-    return {
-        Metric.FIRST_WORD_MS: [
-            call.first_word_ms for call in calls if call.first_word_ms is not None
+            for metric in DELAYS
         ],
-        Metric.ANSWER_DELAY_MS: [one.delay_ms for one in answers],
-        Metric.ADDED_DELAY_MS: [
-            one.delay_ms - one.model_ms for one in answers if one.model_ms is not None
-        ],
-        Metric.BARGE_IN_MS: [one.stop_ms for call in calls for one in call.barge_ins],
-        Metric.GAP_MS: [one.ms for call in calls for one in call.gaps],
-        Metric.RESET_GAP_MS: [one for call in calls for one in call.reset_gaps_ms],
-    }
+    )
 
 
 def reasons_table(calls: Sequence[CallMeasured]) -> Markup:

@@ -1,11 +1,9 @@
-"""The worker under test: what a call costs it, and its processor and memory over time."""
+"""The worker under test over time: its processor, its memory, its event loop and its queues."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from statistics import StatisticsError, linear_regression
 
 from workers.dashboard.campaign_page.bars import Series
 from workers.dashboard.loadtest_page.drawing import Across, Curve, Panel, chart
@@ -15,57 +13,10 @@ from workers.dashboard.loadtest_page.words import ms
 from workers.dashboard.markup import Markup
 from workers.dashboard.story import at
 from workers.loadtest.measured import WorkerSample
+from workers.loadtest.worker_figures import figures_of
 
 _COLUMNS = 200
 _MOST_POINTS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerFigures:
-    """What was seen of the worker in sum; None where it was not told, or cannot be.
-
-    Attributes:
-        cpu_ms_per_call_s: CPU time per second of call.
-        mib_per_call: Memory that each further call takes, by least squares.
-        most_mib: Resident, at most.
-        worst_lag_ms: Of its event loops.
-        most_queued: In its queues at once.
-        most_files: Open at once.
-    """
-
-    cpu_ms_per_call_s: float | None = None
-    mib_per_call: float | None = None
-    most_mib: float | None = None
-    worst_lag_ms: float | None = None
-    most_queued: int | None = None
-    most_files: int | None = None
-
-
-def worker_figures(samples: Sequence[WorkerSample]) -> WorkerFigures:
-    """Sum up looks at a worker, in the order in which they were taken."""
-    call_s = sum(_call_s(before, after) for before, after in pairwise(samples))
-    cpu_s = sum(_cpu_s(before, after) or 0.0 for before, after in pairwise(samples))
-    try:
-        slope, _ = linear_regression(
-            [float(one.calls) for one in samples], [one.memory_mib for one in samples]
-        )
-    except StatisticsError:
-        # Fewer than two looks, or as many calls in all of them.
-        per_call = None
-    else:
-        per_call = slope
-    return WorkerFigures(
-        cpu_ms_per_call_s=1000 * cpu_s / call_s if call_s > 0 else None,
-        mib_per_call=per_call,
-        most_mib=max((one.memory_mib for one in samples), default=None),
-        worst_lag_ms=max(
-            (one.loop_lag_ms for one in samples if one.loop_lag_ms is not None), default=None
-        ),
-        most_queued=max((one.queued for one in samples if one.queued is not None), default=None),
-        most_files=max(
-            (one.open_files for one in samples if one.open_files is not None), default=None
-        ),
-    )
 
 
 def worker_plot(samples: Sequence[WorkerSample], across: Across) -> Markup:
@@ -73,9 +24,9 @@ def worker_plot(samples: Sequence[WorkerSample], across: Across) -> Markup:
     if len(samples) < 2:
         return note("The worker did not let itself be looked at.")
     cpu = [
-        (after.at_s, 100 * used / (after.at_s - before.at_s))
+        (after.at_s, _cpu_percent(before, after))
         for before, after in pairwise(_every_nth(samples))
-        if (used := _cpu_s(before, after)) is not None and after.at_s > before.at_s
+        if after.at_s > before.at_s
     ]
     memory = _highest(samples, across.until, lambda one: one.memory_mib)
     lag = _highest(samples, across.until, lambda one: one.loop_lag_ms)
@@ -94,8 +45,8 @@ def worker_plot(samples: Sequence[WorkerSample], across: Across) -> Markup:
     panels.append(
         Panel("Its calls", [Curve(Series("Calls", "crowd"), crowd, stepped=True)], _count)
     )
-    figures = worker_figures(samples)
-    told = f"At most {_mib(figures.most_mib or 0.0)}"
+    figures = figures_of(samples)
+    told = f"At most {_mib(max(one.memory_mib for one in samples))}"
     if figures.cpu_ms_per_call_s is not None:
         told += f"; {ms(figures.cpu_ms_per_call_s)} of CPU time per second of call"
     head = ("From", "Calls", "CPU", "Memory", "Loop lag", "Queued", "Files")
@@ -104,10 +55,11 @@ def worker_plot(samples: Sequence[WorkerSample], across: Across) -> Markup:
 
 
 def _rows(
-    samples: Sequence[WorkerSample], cpu: Sequence[tuple[float, float]], until: float
+    samples: Sequence[WorkerSample], cpu: Sequence[tuple[float, float | None]], until: float
 ) -> list[list[str]]:
     width = stretch_s(until)
-    shares = by_stretch(cpu, until, width)
+    known = [(at_s, percent) for at_s, percent in cpu if percent is not None]
+    shares = by_stretch(known, until, width)
     looks: list[list[WorkerSample]] = [[] for _ in shares]
     for one in samples:
         looks[min(int(max(one.at_s, 0.0) / width), len(looks) - 1)].append(one)
@@ -155,16 +107,10 @@ def _every_nth(samples: Sequence[WorkerSample]) -> Sequence[WorkerSample]:
     return samples[:: max(1, -(-len(samples) // _COLUMNS))]
 
 
-def _cpu_s(before: WorkerSample, after: WorkerSample) -> float | None:
-    """CPU time between two looks; None where a process with its time was gone meanwhile."""
-    used = after.cpu_s - before.cpu_s
-    return used if used >= 0 else None
-
-
-def _call_s(before: WorkerSample, after: WorkerSample) -> float:
-    if _cpu_s(before, after) is None:
-        return 0.0
-    return (after.at_s - before.at_s) * (before.calls + after.calls) / 2
+def _cpu_percent(before: WorkerSample, after: WorkerSample) -> float | None:
+    """Used between two looks, of one core; None where a process with its time was gone."""
+    used_s = after.cpu_s - before.cpu_s
+    return 100 * used_s / (after.at_s - before.at_s) if used_s >= 0 else None
 
 
 def _percent(value: float) -> str:

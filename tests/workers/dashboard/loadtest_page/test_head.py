@@ -13,10 +13,11 @@ from tests.workers.dashboard.loadtest_page.sample import (
     sample_verdicts,
 )
 from workers.dashboard.loadtest_page.head import facts, further, headline, standing
-from workers.dashboard.loadtest_page.worker import WorkerFigures, worker_figures
 from workers.loadtest.measured import OwnSlip
 from workers.loadtest.plan import Target
 from workers.loadtest.result import Verdict
+from workers.loadtest.sums import Sums, sums_of
+from workers.loadtest.worker_figures import figures_of
 
 RESULT = sample_result(12)
 SLIPPED = OwnSlip(frames=1_000, p99_ms=40.0, worst_ms=90.0, late_share=0.2)
@@ -78,19 +79,19 @@ def test_no_telephone_number_is_told() -> None:
 
 def test_what_was_not_measured_is_a_dash() -> None:
     """Six tiles whatever there is."""
-    tiles = headline(empty_result(), WorkerFigures())
+    tiles = headline(empty_result(), Sums())
     assert [figure.value for figure in tiles] == ["0", "none", "–", "–", "none", "–"]
-    values = {figure.label: figure.value for figure in further(empty_result(), WorkerFigures())}
+    values = {figure.label: figure.value for figure in further(empty_result(), Sums())}
     assert values["Caller’s frames lost"] == "–"
     assert values["Loudness of the agent"] == "–"
 
 
 def test_numbers_of_the_worker_are_told() -> None:
     """CPU per second of call, memory per call, the worst loop lag."""
-    worker = worker_figures(RESULT.samples)
-    cpu = headline(RESULT, worker)[-1]
+    sums = sums_of(RESULT.calls, figures_of(RESULT.samples))
+    cpu = headline(RESULT, sums)[-1]
     assert cpu.value.endswith(" ms")
     assert "would fill a core" in cpu.note
-    values = {figure.label: figure.value for figure in further(RESULT, worker)}
+    values = {figure.label: figure.value for figure in further(RESULT, sums)}
     assert values["Memory per further call"].endswith(" MiB")
     assert values["Worker’s event loop late by"].endswith(" ms")
