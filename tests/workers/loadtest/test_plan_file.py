@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import AgentSpecError, SpecIssue
+from workers.loadtest import plan_file
 from workers.loadtest.plan import (
     DEFAULT_PROMISES,
     TWIN_ONLY,
@@ -91,6 +93,17 @@ def test_what_a_file_leaves_out_is_the_plans_own(load: Load) -> None:
     """One line makes a plan."""
     assert load("name: load test\n") == Plan()
     assert load("arrivals: {calls: 3}\n") == Plan(arrivals=Arrivals(calls=3))
+
+
+def test_the_file_that_explains_every_field_is_the_usual_plan() -> None:
+    """What stands in it is what holds where a file says nothing, and it names every field."""
+    file = Path(plan_file.__file__).parent / "data" / "loadtest-plan.yaml"
+    assert load_plan(file) == Plan()
+    text = file.read_text(encoding="utf-8")
+    told = [*Persona, *LineTrouble, *Profile, *Metric, *Statistic]
+    for shape in (Plan, Target, Arrivals, Faults):
+        told += [field.name for field in dataclasses.fields(shape)]
+    assert [name for name in told if name not in text] == []
 
 
 def test_every_field_is_read(load: Load, tmp_path: Path) -> None:
