@@ -168,7 +168,8 @@ class LiveSide(StrEnum):
 
     TWIN = "twin"
     SERVICE = "service"
-    """The real one: it costs money, and what a model takes cannot be told from what we add."""
+    """The real one: it costs money, and what a model takes cannot be told from what we add. Also
+    whatever it is that a worker somewhere else is connected to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,20 @@ def cross_checks(data: Mapping[str, Any], folder: Path) -> Problems:
     """Find what breaks a rule over several fields; paths are relative to ``folder``."""
     target, faults = _mapping(data.get("target")), _mapping(data.get("faults"))
     yield from _target(target, faults, folder)
-    if data.get("live") == LiveSide.SERVICE:
+    if data.get("live") == LiveSide.TWIN and "voice_url" in target:
+        yield ("live",), "cannot be twin: a worker that runs already has a Live side of its own"
+    if not is_twin(data):
         for name in ("resets_every_s", "breaks_every_s"):
             if _seconds(faults, name, 0.0):
-                yield ("faults", name), "is done by the simulated Live side, and live is service"
+                yield ("faults", name), "is done by the simulated Live side, which is not there"
     yield from _personas(data.get("personas"))
     yield from _promises(data)
     yield from _arrivals(_mapping(data.get("arrivals")), data)
+
+
+def is_twin(data: Mapping[str, Any]) -> bool:
+    """Whether the Live side is simulated: that of a worker that runs already is its own affair."""
+    return data.get("live") != LiveSide.SERVICE and "voice_url" not in _mapping(data.get("target"))
 
 
 def _target(target: Mapping[str, Any], faults: Mapping[str, Any], folder: Path) -> Problems:
@@ -86,7 +93,7 @@ def _promises(data: Mapping[str, Any]) -> Problems:
             metric, _ = read_promise_name(name)
         except ValueError:
             continue
-        if metric in TWIN_ONLY and data.get("live") == LiveSide.SERVICE:
+        if metric in TWIN_ONLY and not is_twin(data):
             yield ("promises", name), "can only be told of the simulated Live side"
         if metric is Metric.RESET_GAP_MS and "voice_url" in _mapping(data.get("target")):
             yield ("promises", name), _OURS_ALONE

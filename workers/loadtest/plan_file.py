@@ -64,7 +64,10 @@ def _plan(read: PlanShape, folder: Path) -> Plan:
     target: Target = said.get("target", Target())
     if target.agent is not None:
         said["target"] = dataclasses.replace(target, agent=str(folder / target.agent))
-    said.setdefault("promises", usual_promises(said.get("live", LiveSide.TWIN)))
+    # Whoever plays the model of a worker that runs already, callers have to speak in words.
+    usual = LiveSide.TWIN if target.voice_url is None else LiveSide.SERVICE
+    live = said.setdefault("live", usual)
+    said.setdefault("promises", usual_promises(live))
     return Plan(**said)
 
 

@@ -27,7 +27,7 @@ from workers.loadtest.plan import (
     Statistic,
     Target,
 )
-from workers.loadtest.plan_file import load_plan
+from workers.loadtest.plan_file import load_plan, usual_promises
 
 Load = Callable[[str], Plan]
 Issues = Callable[[str], list[tuple[int | None, str, str]]]
@@ -140,6 +140,12 @@ def test_the_service_is_promised_what_can_be_told_of_it(load: Load) -> None:
     assert not any(one.metric in TWIN_ONLY for one in promises)
 
 
+def test_a_worker_that_runs_already_hears_words(load: Load) -> None:
+    """What its model is, nobody here knows: it is spoken to as the service is."""
+    plan = load("target: {voice_url: 'https://a.example/voice'}\n")
+    assert (plan.live, plan.promises) == (LiveSide.SERVICE, usual_promises(LiveSide.SERVICE))
+
+
 @pytest.mark.parametrize(
     ("written", "seconds"),
     [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), ("2 h", 7200.0)],
@@ -213,7 +219,17 @@ def test_a_mistake_names_its_line_and_field(
             "promises.added_delay_ms.p95",
             "only be told of the simulated Live side",
         ),
-        ("live: service\nfaults: {resets_every_s: 30}", "faults.resets_every_s", "live is service"),
+        ("live: service\nfaults: {resets_every_s: 30}", "faults.resets_every_s", "is not there"),
+        (
+            "target: {voice_url: 'https://a.example/voice'}\npromises: {caller_frames_lost: 0}",
+            "promises.caller_frames_lost",
+            "only be told of the simulated Live side",
+        ),
+        (
+            "target: {voice_url: 'https://a.example/voice'}\nlive: twin",
+            "live",
+            "a Live side of its own",
+        ),
         ("personas: {}", "personas", "nobody calls"),
         ("personas: {talk: 0, keys: 0.0}", "personas", "nobody calls"),
         ("promises: {}", "promises", "is empty"),
