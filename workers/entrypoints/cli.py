@@ -126,6 +126,43 @@ def drill(
 
 
 @app.command()
+def loadtest(
+    plan: Annotated[
+        Path | None, typer.Argument(help="The plan's YAML file; the usual one without.")
+    ] = None,
+    calls: Annotated[int | None, typer.Option("--calls", min=1, help="Calls at once.")] = None,
+    call_s: Annotated[
+        float | None, typer.Option("--call-s", min=1, help="Seconds that a caller stays.")
+    ] = None,
+    hold_s: Annotated[
+        float | None, typer.Option("--hold-s", min=1, help="Seconds that the load is held.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Voice webhook of a worker that runs; its model, too."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="Of the worker started for the test.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the report, its JSON and recordings.")
+    ] = Path("evercall-loadtest"),
+    compare: Annotated[
+        Path | None, typer.Option("--compare", help="Show what is worse than in this result.json.")
+    ] = None,
+    find_capacity: Annotated[
+        bool, typer.Option("--find-capacity", help="Step up until a promise breaks.")
+    ] = False,
+) -> None:
+    """Let many simulated callers call at once, and report what they experience."""
+    _silence_banner()
+    from workers.entrypoints.loadtest import Flags, run_loadtest
+
+    flags = Flags(calls, call_s, hold_s, target, processes)
+    sys.exit(run_loadtest(plan, flags, out=out, compare=compare, find_capacity=find_capacity))
+
+
+@app.command()
 def serve(
     agent: AgentOption = None,
     host: HostOption = "0.0.0.0",  # noqa: S104 - Twilio reaches it through a tunnel or a proxy

@@ -28,6 +28,15 @@ class SlowestWavs:
         """Those there are, by the number of the call."""
         return {number: self._file(number) for number in sorted(self._kept)}
 
+    def clear(self) -> None:
+        """Delete what an earlier test has left.
+
+        Raises:
+            OSError: that is not possible.
+        """
+        for file in self._folder.glob("call-*.wav"):
+            file.unlink()
+
     def offer(self, measured: CallMeasured, result: CallResult) -> None:
         """Keep the sound of a call if it is one of the slowest; one that is no more is deleted.
 

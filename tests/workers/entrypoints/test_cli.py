@@ -42,6 +42,7 @@ COMMANDS = [
     ["calls", "show"],
     ["calls", "hand-over"],
     ["doctor"],
+    ["loadtest"],
     ["serve"],
 ]
 

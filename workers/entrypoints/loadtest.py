@@ -1,0 +1,183 @@
+"""``evercall loadtest``: many simulated callers on a worker, and what they experience."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from rich.console import Console
+from rich.text import Text
+
+from agent.errors import AgentSpecError
+from workers.dashboard.loadtest_page.page import render_load_page
+from workers.entrypoints.complaint import complain
+from workers.entrypoints.loadtest_made import WORKER_LOG, Made, make
+from workers.entrypoints.loadtest_told import (
+    promises_table,
+    tell_endings,
+    tell_file,
+    tell_plan,
+)
+from workers.loadtest.clockwork import too_late
+from workers.loadtest.errors import LoadTestError
+from workers.loadtest.plan import LiveSide, Plan, Profile
+from workers.loadtest.plan_file import load_plan, usual_promises
+from workers.loadtest.result import LoadResult, Verdict
+from workers.loadtest.result_json import read_result, write_result
+from workers.loadtest.sums import Sums, sums_of
+from workers.loadtest.verdicts import all_kept, judge
+from workers.loadtest.worker_figures import figures_of
+from workers.logs import start_logs
+from workers.settings import SettingsError, WorkerSettings, load_settings
+
+PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+PAGE: Final = "report.html"
+RESULT: Final = "result.json"
+LOG: Final = "loadtest.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line says in place of the plan; None: nothing."""
+
+    calls: int | None = None
+    call_s: float | None = None
+    hold_s: float | None = None
+    target: str | None = None
+    processes: int | None = None
+
+
+def planned(plan: Plan | None, flags: Flags) -> Plan:
+    """Return what is to be done: the plan, or the usual one, with what the flags say.
+
+    Raises:
+        LoadTestError: they do not go together.
+    """
+    if plan is None:
+        # What plays the model of a worker that runs already is not ours.
+        live = LiveSide.SERVICE if flags.target is not None else LiveSide.TWIN
+        plan = Plan(live=live, promises=usual_promises(live))
+    target = plan.target
+    if flags.target is not None:
+        target = dataclasses.replace(target, voice_url=flags.target)
+    if flags.processes is not None:
+        target = dataclasses.replace(target, processes=flags.processes)
+    if target.voice_url is not None and flags.processes is not None:
+        raise LoadTestError("--processes is for a worker of the test's own, and there is a target.")
+    if target.voice_url is not None and plan.faults.kills_every_s:
+        raise LoadTestError("Nobody but a worker of the test's own can be killed: see --target.")
+    arrivals = plan.arrivals
+    if flags.calls is not None:
+        arrivals = dataclasses.replace(arrivals, calls=flags.calls)
+    if flags.hold_s is not None:
+        arrivals = dataclasses.replace(arrivals, hold_s=flags.hold_s)
+    if arrivals.profile is Profile.STEPS and arrivals.steps > arrivals.calls:
+        raise LoadTestError(f"{arrivals.calls} calls are fewer than the plan's steps.")
+    if arrivals.profile is Profile.SPIKE and (
+        arrivals.base >= arrivals.calls or arrivals.spike_s >= arrivals.hold_s
+    ):
+        raise LoadTestError("The plan's spike has no more calls than there are before, or no end.")
+    call_s = plan.call_s if flags.call_s is None else flags.call_s
+    return dataclasses.replace(plan, target=target, arrivals=arrivals, call_s=call_s)
+
+
+def run_loadtest(
+    file: Path | None,
+    flags: Flags,
+    *,
+    out: Path,
+    compare: Path | None = None,
+    find_capacity: bool = False,
+) -> int:
+    """Make a load test and leave its report in ``out``.
+
+    Returns:
+        0 where all promises were kept, 1 where not, or where nothing could be told, 2 where plan,
+        target or the result to compare with cannot be used.
+    """
+    console = Console()
+    try:
+        plan = planned(None if file is None else load_plan(file), flags)
+        old = None if compare is None else read_result(_read(compare), name=str(compare))
+        settings = load_settings()
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / LOG).open("w", encoding="utf-8") as log:
+            # Its own loop's time is what everything is measured by: no more than must be is said.
+            logs = start_logs("WARNING", stream=log, console=False)
+            try:
+                if find_capacity:
+                    from workers.entrypoints.loadtest_capacity import search
+
+                    return uvloop.run(search(plan, out, settings, console))
+                return uvloop.run(_test(plan, out, settings, console, old))
+            finally:
+                logs.close()
+    except (AgentSpecError, LoadTestError, SettingsError, OSError) as error:
+        return complain(error)
+    except asyncio.CancelledError:
+        console.print("Left at once: there is no report.")
+        return INTERRUPTED
+
+
+async def _test(
+    plan: Plan, out: Path, settings: WorkerSettings, console: Console, old: LoadResult | None
+) -> int:
+    tell_plan(console, plan)
+    made = await make(plan, out, settings, console)
+    sums, verdicts = judged(made.result)
+    await asyncio.to_thread(leave, made, sums, verdicts, out)
+    slipped = too_late(made.result.slip)
+    if slipped is not None:
+        console.print(Text(slipped, "bold red"))
+        tell_file(console, "page", out / PAGE)
+        return FAILED
+    tell_endings(console, made.result)
+    console.print(promises_table(verdicts))
+    if old is not None:
+        from workers.entrypoints.loadtest_compared import tell_changes
+
+        tell_changes(console, old, made.result)
+    tell_file(console, "page", out / PAGE)
+    tell_file(console, "result", out / RESULT)
+    if plan.target.voice_url is None:
+        tell_file(console, "worker", out / WORKER_LOG)
+    return PASSED if passed(made.result, verdicts) else FAILED
+
+
+def judged(result: LoadResult) -> tuple[Sums, tuple[Verdict, ...]]:
+    """Sum a test up, and judge what was promised of it."""
+    sums = sums_of(result.calls, figures_of(result.samples))
+    return sums, judge(result.plan, sums)
+
+
+def passed(result: LoadResult, verdicts: tuple[Verdict, ...]) -> bool:
+    """Whether a test says that all is well: made to its end, something measured, nothing broken."""
+    measured = any(verdict.kept for verdict in verdicts)
+    return measured and all_kept(verdicts) and not result.broken_off
+
+
+def leave(made: Made, sums: Sums, verdicts: tuple[Verdict, ...], out: Path) -> None:
+    """Write the page, and the result for machines unless the callers' own pacing slipped.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    wavs = {number: file.relative_to(out).as_posix() for number, file in made.wavs.items()}
+    page = render_load_page(made.result, verdicts, wavs=wavs)
+    (out / PAGE).write_text(page, encoding="utf-8")
+    if too_late(made.result.slip) is None:
+        (out / RESULT).write_bytes(write_result(made.result, sums, verdicts))
+    else:
+        # That of an earlier test would be taken for this one's.
+        (out / RESULT).unlink(missing_ok=True)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise LoadTestError(f"{file} cannot be read: {error.strerror or error}.") from error
