@@ -4,6 +4,8 @@ A question is what the caller said between two pauses; it ends when its last lou
 telephone, which the twin lets happen as the frame's place in the call's time begins. Its answer is
 the first sound played after that. Both are told by loudness, so that they mean the same whoever
 plays the model; numbered frames add what was lost, and what the model itself took.
+
+What came late because the caller's own end did not read is left out.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from workers.loadtest.measured import (
     Gap,
 )
 from workers.loadtest.plan import LineTrouble, Persona
+from workers.loadtest.unread import unread_ms, within
 from workers.twin import position_code
 from workers.twin.live_api.session_log import SessionLog
 from workers.twin.phone_audio import FRAME_BYTES, FRAME_MS, to_pcm
@@ -113,6 +116,7 @@ def measure(
             barge_ins_ms=[start for start, _ in caller],
         )
         heard, gaps = counted.frames, counted.gaps
+    unread = unread_ms(call)
     return CallMeasured(
         number=number,
         sid=call.sid,
@@ -125,10 +129,16 @@ def measure(
         answered_s=call.answered_at_s,
         duration_s=call.duration_s,
         first_word_ms=_first_word_ms(call, agent),
-        answers=tuple(answers),
+        answers=tuple(
+            one for one in answers if not within(one.asked_s * 1000 + one.delay_ms, unread)
+        ),
         unanswered=unanswered,
-        barge_ins=tuple(_barge_ins(caller, agent)),
-        gaps=gaps,
+        barge_ins=tuple(
+            one
+            for one in _barge_ins(caller, agent)
+            if not within(one.began_s * 1000 + one.stop_ms, unread)
+        ),
+        gaps=tuple(gap for gap in gaps if not within(gap.at_s * 1000 + gap.ms, unread)),
         reset_gaps_ms=reset_gaps_ms,
         caller_frames=_caller_frames(call, connected, rang_at, counts_from_s),
         agent_frames=heard,

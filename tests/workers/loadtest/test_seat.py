@@ -20,6 +20,7 @@ from tests.workers.loadtest.bridged import (
 from workers.loadtest.measured import CallMeasured, Ending, FramesCounted
 from workers.loadtest.plan import Persona
 from workers.loadtest.seat import measure
+from workers.twin.twilio_api.result import TwinEvent
 from workers.twin.twilio_api.voices import Heard, Voice
 
 THREE = ((2.0, 3.0), (7.0, 8.0), (12.0, 13.0))
@@ -200,6 +201,18 @@ def test_two_connections_of_one_call() -> None:
     first.said = made.log.said
     call = seat(made, sessions=[first, other])
     assert call.caller_frames == FramesCounted(475, 0, 10)
+
+
+def test_gap_of_a_caller_who_did_not_read() -> None:
+    """It is their own, as is an answer that they took in late; another one is the bridge's."""
+    made = make_call(Bridge(stalls=((20, 0.3), (70, 0.08))))
+    reads = TwinEvent(4.0, "script", {"doing": "ReadSlowly(ms=300)"})
+    made.result = replace(made.result, events=(reads, *made.result.events))
+    assert [gap.ms for gap in seat(made).gaps] == pytest.approx([80], abs=10)
+    late = TwinEvent(3.4, "script", {"doing": "ReadSlowly(ms=220)"})
+    made.result = replace(made.result, events=(late, *made.result.events))
+    assert (seat(made).answers, seat(made).unanswered) == ((), 0)
+
 
 # -- the rest ----------------------------------------------------------------------------------
 
