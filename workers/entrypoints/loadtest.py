@@ -24,7 +24,7 @@ from workers.entrypoints.loadtest_told import (
 )
 from workers.loadtest.clockwork import too_late
 from workers.loadtest.errors import LoadTestError
-from workers.loadtest.plan import LiveSide, Plan, Profile
+from workers.loadtest.plan import TWIN_ONLY, Faults, LiveSide, Metric, Plan, Profile
 from workers.loadtest.plan_file import load_plan, usual_promises
 from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.result_json import read_result, write_result
@@ -38,6 +38,7 @@ PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 PAGE: Final = "report.html"
 RESULT: Final = "result.json"
 LOG: Final = "loadtest.log"
+_NEEDS_OURS: Final = TWIN_ONLY | {Metric.RESET_GAP_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +58,14 @@ def planned(plan: Plan | None, flags: Flags) -> Plan:
     Raises:
         LoadTestError: they do not go together.
     """
-    if plan is None:
-        # What plays the model of a worker that runs already is not ours.
-        live = LiveSide.SERVICE if flags.target is not None else LiveSide.TWIN
-        plan = Plan(live=live, promises=usual_promises(live))
-    target = plan.target
+    plan = plan or Plan(promises=usual_promises(LiveSide.TWIN))
     if flags.target is not None:
-        target = dataclasses.replace(target, voice_url=flags.target)
+        plan = _at_target(plan, flags.target)
+    target = plan.target
     if flags.processes is not None:
         target = dataclasses.replace(target, processes=flags.processes)
     if target.voice_url is not None and flags.processes is not None:
         raise LoadTestError("--processes is for a worker of the test's own, and there is a target.")
-    if target.voice_url is not None and plan.faults.kills_every_s:
-        raise LoadTestError("Nobody but a worker of the test's own can be killed: see --target.")
     arrivals = plan.arrivals
     if flags.calls is not None:
         arrivals = dataclasses.replace(arrivals, calls=flags.calls)
@@ -83,6 +79,23 @@ def planned(plan: Plan | None, flags: Flags) -> Plan:
         raise LoadTestError("The plan's spike has no more calls than there are before, or no end.")
     call_s = plan.call_s if flags.call_s is None else flags.call_s
     return dataclasses.replace(plan, target=target, arrivals=arrivals, call_s=call_s)
+
+
+def _at_target(plan: Plan, url: str) -> Plan:
+    """Return a plan for a worker that runs already, as far as it can be carried out there.
+
+    Raises:
+        LoadTestError: it wants what only a worker of the test's own lets be done.
+    """
+    if plan.faults != Faults():
+        raise LoadTestError("The plan's faults need a worker of the test's own: see --target.")
+    # Its Live side is its own affair: callers have to speak in words, and no frame is counted.
+    return dataclasses.replace(
+        plan,
+        live=LiveSide.SERVICE,
+        target=dataclasses.replace(plan.target, voice_url=url),
+        promises=tuple(one for one in plan.promises if one.metric not in _NEEDS_OURS),
+    )
 
 
 def run_loadtest(

@@ -144,9 +144,10 @@ def test_flags_stand_in_place_of_the_plans_fields() -> None:
     assert planned(plan, Flags()) == plan
 
 
-def test_target_without_a_plan_plays_its_own_model() -> None:
+@pytest.mark.parametrize("given", [None, Plan()])
+def test_target_has_a_model_of_its_own(given: Plan | None) -> None:
     """Its callers speak, and what only the twin's model can tell is not promised."""
-    plan = planned(None, Flags(target=NOBODY))
+    plan = planned(given, Flags(target=NOBODY))
     assert plan.live is LiveSide.SERVICE
     assert plan.target.voice_url == NOBODY
     assert {str(promise.metric) for promise in plan.promises} == {"gap_ms", "refused", "dropped"}
