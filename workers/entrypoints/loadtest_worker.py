@@ -26,13 +26,22 @@ _POLL_S: Final = 0.2
 _PROC: Final = Path("/proc")
 
 
-def own_worker(plan: Plan, *, log: Path, settings: WorkerSettings) -> StartWorker:
+def own_worker(
+    plan: Plan,
+    *,
+    log: Path,
+    settings: WorkerSettings,
+    port: int | None = None,
+    public_url: str | None = None,
+) -> StartWorker:
     """Start one for a plan that names no target.
 
     Args:
         plan: Says how many processes, and which agent.
         log: The worker's own log, appended to.
         settings: Where the key of the service is, if that plays the model.
+        port: Where it listens; None: on a free one.
+        public_url: What callers reach it by, where something stands in front of it.
     """
     # It runs in a folder of its own.
     agent = Path(plan.target.agent or AGENT).absolute()
@@ -40,8 +49,9 @@ def own_worker(plan: Plan, *, log: Path, settings: WorkerSettings) -> StartWorke
     @asynccontextmanager
     async def start(ends: Ends) -> AsyncIterator[UnderTest]:
         environment = _live(plan, ends, settings)
-        port = free_port()
-        base = f"http://127.0.0.1:{port}"
+        listens = port or free_port()
+        own = f"http://127.0.0.1:{listens}"
+        base = public_url or own
         processes = plan.target.processes
         parent: list[int] = []
         with TemporaryDirectory(prefix="evercall-loadtest-", ignore_cleanup_errors=True) as name:
@@ -49,7 +59,7 @@ def own_worker(plan: Plan, *, log: Path, settings: WorkerSettings) -> StartWorke
             try:
                 async with served(
                     agent=agent,
-                    port=port,
+                    port=listens,
                     folder=folder,
                     log=log,
                     words=("serve", "--processes", str(processes)),
@@ -70,7 +80,7 @@ def own_worker(plan: Plan, *, log: Path, settings: WorkerSettings) -> StartWorke
                     yield UnderTest(
                         voice_url=f"{base}/voice",
                         status_url=f"{base}/voice/status",
-                        metrics_url=f"{base}/metrics",
+                        metrics_url=f"{own}/metrics",
                         pids=_serving(parent[0], alone=processes == 1),
                         reset_gaps_ms=_reset_gaps(store),
                     )
