@@ -21,6 +21,8 @@ from workers.store.calls import CallStore, StoreUnavailable
 
 # What a worker can carry is looked for; what it is allowed to would be found.
 _MOST_CALLS: Final = 10_000
+# One that was killed may be about to begin anew; before it has, it hears no signal.
+_LEAVE_S: Final = (20.0, 10.0, 5.0)
 _RECORD_S: Final = 5.0
 _POLL_S: Final = 0.2
 _PROC: Final = Path("/proc")
@@ -64,6 +66,7 @@ def own_worker(
                     log=log,
                     words=("serve", "--processes", str(processes)),
                     processes=processes,
+                    leave_s=_LEAVE_S,
                     on_started=parent.append,
                     settings={
                         **environment,
