@@ -53,6 +53,7 @@ async def added_ms(folder: Path, *, down_s: float) -> list[float]:
     ]
 
 
+@pytest.mark.real_time
 @pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_delay_that_is_planted_is_found_within_5_ms(tmp_path: Path) -> None:
