@@ -66,6 +66,10 @@ class Rig:
         wanted = self.count(word) + more
         self.wait_until(lambda: self.count(word) >= wanted, word)
 
+    def wait_for_first(self, word: str) -> None:
+        """Until one has left its trace, which may have been before this was asked."""
+        self.wait_until(lambda: self.count(word) > 0, word)
+
     def wait_until(self, there: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not there():

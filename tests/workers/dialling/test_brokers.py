@@ -27,7 +27,7 @@ def test_ticks_come_through_whatever_is_killed(kind: str, tmp_path: Path) -> Non
         )
         sender = make_app(settings, lambda: build_context(settings))
         sender.send_task(probe_app.HOLD, queue=CAMPAIGNS, expires=30)
-        rig.wait_for("hold")
+        rig.wait_for_first("hold")
         rig.kill(worker)
         worker = rig.worker()
         rig.wait_for("tick", more=2)
@@ -58,9 +58,9 @@ def test_worker_outlives_its_broker_with_tasks_in_hand(kind: str, tmp_path: Path
         sender = make_app(settings, lambda: build_context(settings))
         for task, word in ((probe_app.HOLD, "hold"), (probe_app.NAP, "nap")):
             sender.send_task(task, queue=CAMPAIGNS, expires=30)
-            rig.wait_for(word)
+            rig.wait_for_first(word)
         rig.broker.kill()
-        rig.wait_for("woke")
+        rig.wait_for_first("woke")
         rig.broker.start()
         rig.wait_for("tick", more=4)
         assert worker.poll() is None
