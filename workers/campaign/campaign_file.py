@@ -8,21 +8,14 @@ reported at once, each with file, line and field.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
-from typing_extensions import is_typeddict
-
-from agent.errors import AgentSpecError
-from agent.yaml_source import FieldPath, YamlSource, did_you_mean, field_name, read_yaml
+from agent.yaml_shape import YamlShape
+from agent.yaml_source import FieldPath
 from workers.campaign.campaign_shape import FileShape
 from workers.campaign.model import BrakeLimits, Campaign, Source, VoicemailPolicy
-
-_ADAPTER: Final[TypeAdapter[FileShape]] = TypeAdapter(FileShape)
 
 
 def load_campaign(path: str | Path) -> Campaign:
@@ -34,24 +27,8 @@ def load_campaign(path: str | Path) -> Campaign:
         AgentSpecError: every problem there is, in file order. A required field that is missing is
             reported at the line of the mapping around it.
     """
-    source = read_yaml(Path(path))
-    folder = Path(path).absolute().parent
-    issues = list(source.issues)
-    issues += [source.issue(at, text) for at, text in _cross_checks(source.data, folder)]
-    read: FileShape | None = None
-    try:
-        read = _ADAPTER.validate_python(source.data)
-    except ValidationError as error:
-        for problem in error.errors(include_url=False):
-            kind, unread = problem["type"], problem["input"] is None
-            at = _place(source, problem["loc"], missing=kind == "missing")
-            if unread and any(issue.field == field_name(at) for issue in source.issues):
-                # The reader has said why there is no value.
-                continue
-            issues.append(source.issue(at, "has no value" if unread else _message(at, problem)))
-    if issues or read is None:
-        raise AgentSpecError(sorted(issues, key=lambda issue: issue.line or 0))
-    return _campaign(read, folder)
+    path = Path(path)
+    return _campaign(_FILES.read(path), path.absolute().parent)
 
 
 def _campaign(read: FileShape, folder: Path) -> Campaign:
@@ -65,44 +42,6 @@ def _campaign(read: FileShape, folder: Path) -> Campaign:
     said["agent"] = str(folder / said["agent"])
     said["source"] = dataclasses.replace(contacts, file=str(folder / contacts.file))
     return Campaign(**said)
-
-
-def _place(source: YamlSource, loc: FieldPath, *, missing: bool) -> FieldPath:
-    """Where the file has the problem: pydantic also names its own steps, such as ``[key]``."""
-    at = loc
-    while at and not missing and at not in source.lines:
-        at = at[:-1]
-    return at
-
-
-def _message(at: FieldPath, problem: ErrorDetails) -> str:
-    kind, text = problem["type"], problem["msg"].replace("Input should be", "must be")
-    if kind == "extra_forbidden":
-        return f"unknown field{did_you_mean(str(at[-1]), _field_names(at[:-1]))}"
-    if kind in ("enum", "literal_error"):
-        return text + did_you_mean(str(problem["input"]), re.findall(r"'(\w+)'", text))
-    fixed = {
-        "missing": "is required",
-        "dict_type": "must be a mapping of fields",
-        "tuple_type": "must be a list",
-        "string_type": "must be text",
-        "string_too_short": "is empty",
-        "int_parsing": "must be a whole number",
-        "int_parsing_size": "must be a whole number of a few digits",
-        "int_type": "must be a whole number",
-        "float_parsing": "must be a number",
-        "float_type": "must be a number",
-        "bool_parsing": "must be yes or no",
-        "bool_type": "must be yes or no",
-    }
-    return fixed.get(kind, text.removeprefix("Value error, "))
-
-
-def _field_names(path: FieldPath) -> list[str]:
-    kind: Any = FileShape
-    for part in path:
-        kind = get_type_hints(kind)[str(part)] if is_typeddict(kind) else get_args(kind)[-1]
-    return list(get_type_hints(kind))
 
 
 # -- rules over several fields, on raw data so that one bad field does not hide them -------------
@@ -178,3 +117,6 @@ def _choices(said: Mapping[str, Any], at: FieldPath) -> Iterator[tuple[FieldPath
     if "type" in said and said["type"] != "choice" and "choices" in said:
         yield (*at, "choices"), "needs type choice"
     yield from _list(said.get("choices"), (*at, "choices"))
+
+
+_FILES: Final = YamlShape(FileShape, _cross_checks)

@@ -18,6 +18,7 @@ from workers.dashboard.campaign_page import plots, tables
 from workers.dashboard.campaign_page.plots import quantile
 from workers.dashboard.campaign_page.reported import reported_section
 from workers.dashboard.campaign_words import percent, without_numbers
+from workers.dashboard.instants import moment
 from workers.dashboard.markup import Markup, element, escaped, joined
 from workers.dashboard.shared_style import plot_style, shared_style
 from workers.dashboard.story import long
@@ -99,9 +100,9 @@ def _facts(overview: Overview) -> Markup:
     campaign, definition = overview.campaign, overview.campaign.definition
     pace = definition.pace
     facts = [
-        ("As of", f"{tables.moment(overview.at)} UTC"),
-        ("Created", tables.moment(campaign.created_at)),
-        ("Started", tables.moment(campaign.started_at) if campaign.started_at else "not yet"),
+        ("As of", f"{moment(overview.at)} UTC"),
+        ("Created", moment(campaign.created_at)),
+        ("Started", moment(campaign.started_at) if campaign.started_at else "not yet"),
         ("Agent", PurePath(definition.agent).name),
         ("Contacts", PurePath(definition.source.file).name),
         ("Calls from", f"{len(definition.callers)} numbers" if len(definition.callers) > 1 else ""),

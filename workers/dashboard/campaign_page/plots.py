@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from workers.campaign.model import LineOutcome
-from workers.dashboard.campaign_page.bars import Bar, Line, Series, bar_plot, meter
+from workers.dashboard.bars import Bar, Line, Series, bar_plot, meter
 from workers.dashboard.campaign_page.plan import periods, planned
 from workers.dashboard.campaign_words import OUTCOME_WORDS, percent, width_words
 from workers.dashboard.markup import Markup, element

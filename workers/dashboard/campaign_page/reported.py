@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.dashboard.campaign_page.bars import meter
+from workers.dashboard.bars import meter
 from workers.dashboard.campaign_words import percent, without_numbers
 from workers.dashboard.markup import Markup, element
 from workers.store.campaigns.overview import Overview

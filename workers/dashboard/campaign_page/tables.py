@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 from workers.campaign.brake import OFFENDERS, Measured
 from workers.campaign.model import CampaignState, ContactState
-from workers.dashboard.campaign_page.bars import meter
+from workers.dashboard.bars import meter
 from workers.dashboard.campaign_page.plots import outcome_meter
 from workers.dashboard.campaign_words import (
     CONTACT_WORDS,
@@ -18,6 +17,7 @@ from workers.dashboard.campaign_words import (
     told_events,
     without_numbers,
 )
+from workers.dashboard.instants import moment
 from workers.dashboard.markup import Markup, element, joined
 from workers.store.campaigns.braking import Offender
 from workers.store.campaigns.overview import Overview, named_offenders
@@ -140,12 +140,6 @@ def errors_table(overview: Overview) -> Markup:
         element("h3", None, f"Rows kept aside at import: {overview.row_errors:,}"),
         _table("reasons errors", ("Column", "What is wrong", ""), rows),
     )
-
-
-def moment(at: datetime) -> str:
-    """``24 Nov, 14:00:05``; with its year where that is not clear from the page's head."""
-    at = at.astimezone(UTC)
-    return f"{at.day} {at:%b %Y, %H:%M:%S}"
 
 
 def standing_bar(overview: Overview) -> Markup:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workers.dashboard.campaign_page.bars import Series
+from workers.dashboard.bars import Series
 from workers.dashboard.markup import Markup, element
 from workers.dashboard.scale import in_svg, round_levels
 

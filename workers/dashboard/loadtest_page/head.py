@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from workers.dashboard.call_page.figures import Figure
-from workers.dashboard.campaign_page.tables import moment
 from workers.dashboard.campaign_words import percent
+from workers.dashboard.instants import moment
 from workers.dashboard.loadtest_page.numbers import Crowd
 from workers.dashboard.loadtest_page.words import (
     ENDING_WORDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from workers.dashboard.campaign_page.bars import Bar, Series, bar_plot
+from workers.dashboard.bars import Bar, Series, bar_plot
 from workers.dashboard.loadtest_page.drawing import Across, Curve, Dots, Limit, Panel, chart
 from workers.dashboard.loadtest_page.numbers import (
     Crowd,

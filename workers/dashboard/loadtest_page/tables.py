@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from workers.dashboard.campaign_page.bars import meter
+from workers.dashboard.bars import meter
 from workers.dashboard.loadtest_page.words import (
     ENDING_WORDS,
     METRIC_WORDS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from workers.dashboard.campaign_page.bars import Series
+from workers.dashboard.bars import Series
 from workers.dashboard.loadtest_page.drawing import Across, Curve, Panel, chart
 from workers.dashboard.loadtest_page.numbers import by_stretch, stretch_s
 from workers.dashboard.loadtest_page.tables import data_table, note

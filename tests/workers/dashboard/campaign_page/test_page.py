@@ -4,50 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html import unescape
-from html.parser import HTMLParser
 
 import pytest
 
+from tests.workers.dashboard.outline import Outline, rows_of
 from tests.workers.store.campaigns.filled import BRAKE_REASON
 from workers.campaign.model import CampaignState, ContactState
 from workers.dashboard.campaign_page.page import headline, render_campaign
 from workers.dashboard.campaign_words import CONTACT_WORDS, OUTCOME_WORDS, percent
 from workers.store.campaigns.overview import Overview
 from workers.store.campaigns.reported import Reported
-
-_VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-class Outline(HTMLParser):
-    """The elements of a page; asserts that each is closed by its own tag."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(page)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not {"style", "script"} & set(self._open):
-            self.text += data + " "
-
-
-def rows_of(page: str) -> list[str]:
-    """Each table row as text, with single spaces."""
-    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
-    return [" ".join(unescape(re.sub(r"<[^>]+>", " ", row)).split()) for row in rows]
 
 
 def test_page_needs_nothing_but_itself(seen: Overview) -> None:
@@ -65,7 +31,7 @@ def test_page_needs_nothing_but_itself(seen: Overview) -> None:
 def test_every_figure_is_there(seen: Overview) -> None:
     """States, outcomes, reasons, shares of the brake, zones, row errors."""
     page = render_campaign(seen)
-    text, rows = " ".join(Outline(page).text.split()), rows_of(page)
+    text, rows = Outline(page).text, rows_of(page)
     for state, words in CONTACT_WORDS.items():
         assert f"{words} {seen.standing.of(state):,}" in text
     for outcome, count in seen.outcomes.items():
@@ -125,7 +91,7 @@ def test_nobody_is_named(seen: Overview) -> None:
 def test_brake_names_its_offenders_by_line(seen: Overview) -> None:
     """The reason stands once, beside the pause that it caused."""
     page = render_campaign(seen)
-    text = " ".join(Outline(page).text.split())
+    text = Outline(page).text
     assert text.count(BRAKE_REASON) == 1
     assert "The newest 6, by line of the source" in text
     assert (

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.dashboard.campaign_page.bars import Series
+from workers.dashboard.bars import Series
 from workers.dashboard.loadtest_page.drawing import (
     Across,
     Curve,

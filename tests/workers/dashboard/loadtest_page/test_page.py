@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.workers.dashboard.loadtest_page.outline import Outline, rows_of
 from tests.workers.dashboard.loadtest_page.sample import (
     empty_result,
     sample_result,
     sample_verdicts,
 )
+from tests.workers.dashboard.outline import Outline, rows_of
 from workers.dashboard.loadtest_page.page import render_load_page
 from workers.loadtest.measured import Ending, Gap, OwnSlip
 from workers.loadtest.plan import Target

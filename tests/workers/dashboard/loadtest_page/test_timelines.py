@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from tests.workers.dashboard.loadtest_page.outline import Outline
 from tests.workers.dashboard.loadtest_page.sample import sample_result
+from tests.workers.dashboard.outline import Outline
 from workers.dashboard.loadtest_page.timelines import slowest_section
 from workers.loadtest.measured import Answered, BargedIn, Ending, Gap
 from workers.loadtest.plan import LineTrouble

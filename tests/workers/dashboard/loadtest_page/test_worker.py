@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.workers.dashboard.loadtest_page.outline import rows_of
+from tests.workers.dashboard.outline import rows_of
 from workers.dashboard.loadtest_page.drawing import Across
 from workers.dashboard.loadtest_page.worker import worker_plot
 from workers.loadtest.measured import WorkerSample

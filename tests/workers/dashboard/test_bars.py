@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.dashboard.campaign_page.bars import Bar, Line, Series, bar_plot, meter
+from workers.dashboard.bars import Bar, Line, Series, bar_plot, meter
 
 SERIES = (Series("Good", "good"), Series("Bad", "bad"))
 
