@@ -21,6 +21,8 @@ _WIDTH = 1000
 # press all others into the axis.
 _FAR = 3.0
 _FEW = 20
+# Of an axis; its steps and what is reckoned with them stay finite.
+_HIGHEST = 1e300
 # A label any nearer to the right end would be cut off.
 _LAST_LABEL = 0.93
 
@@ -116,7 +118,7 @@ def _panel(panel: Panel, across: Across) -> Markup:
     ]
     # A curve through dots lies among them.
     finite = [value for value in dots if math.isfinite(value)] or lines
-    top = max(top_of(finite), 0.0)
+    top = min(max(top_of(finite), 0.0), _HIGHEST)
     limits = [limit for limit in panel.limits if 0 < limit.value <= 2 * top]
     levels = round_levels(max([top, *(limit.value for limit in limits)]), whole=panel.whole)
     most = levels[-1]
@@ -155,7 +157,7 @@ def _panel(panel: Panel, across: Across) -> Markup:
                 *(
                     element(
                         "span",
-                        {"style": f"bottom:{in_svg(100 * level / most)}%"},
+                        {"style": f"bottom:{in_svg(100 * (level / most))}%"},
                         panel.shown(level),
                     )
                     for level in levels

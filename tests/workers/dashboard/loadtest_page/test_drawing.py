@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workers.dashboard.bars import Series
@@ -66,6 +67,8 @@ def test_a_limit_far_above_everything_is_left_out() -> None:
     assert "far" not in drawn(dots, limits=(Limit("far", 500.0),))
 
 
+@example([(0.0, sys.float_info.max)])
+@example([(0.0, 8.000000000000001e307)])
 @given(
     st.lists(
         st.tuples(st.floats(-10, 1e6), st.floats(allow_infinity=True, allow_nan=True)), max_size=40
