@@ -24,12 +24,17 @@ from workers.store.campaigns.contacts import Added, add_contacts, clear_errors, 
 from workers.store.campaigns.events import IMPORTED, note
 from workers.store.campaigns.rows import CampaignRow
 
-BATCH_ROWS = 2_000
+BATCH_ROWS = 4_000
+"""More are quicker, and keep whoever dials beside from the database for longer: this is 0.2 s."""
 BATCH_CHARACTERS = 4_000_000
-"""Of one row 64 K are taken: 2,000 of those would be too much."""
+"""Of one row 64 K are taken: 4,000 of those would be too much."""
 SHOWN_ERRORS = 20
 SQLITE_CACHE_KIB = 64 * 1024
 """Of the connection that imports."""
+SQLITE_LOG_PAGES = 16_000
+"""What that connection lets the write-ahead log grow to, 64 MB of it: at the usual 1,000 pages
+(sqlite.org/wal.html, "Automatic Checkpoint") each batch copies most of the index of identities
+into the database and waits for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,7 @@ def _take_in(campaign_id: int, batch: _Batch, now: datetime, connection: Connect
         # Identities fall anywhere into their index, most of which is not in SQLite's usual 2 MB:
         # 200,000 rows came in at 16,000 a second with it, at 19,000 with this (observed 2026-11).
         connection.exec_driver_sql(f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}")
+        connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={SQLITE_LOG_PAGES}")
     added = add_contacts(connection, campaign_id, batch.rows, now=now)
     keep_errors(connection, campaign_id, batch.errors)
     return added
