@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.benchmarks.rig import BotName, NotMeasured, Overloaded
+from workers.loadtest.machine import this_machine
 
 Result = TypeVar("Result")
 
@@ -101,14 +102,15 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"not measured: {verdict}")
 
 
+def processor() -> str:
+    """Cores and processor of this machine."""
+    machine = this_machine()
+    return f"{machine.cores} x {machine.processor}"
+
+
 def _machine() -> dict[str, str]:
-    models = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
     return {
-        "cpu": f"{len(models)} x {models[0] if models else platform.machine()}",
+        "cpu": processor(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("pipecat-ai", "google-genai", "uvloop", "websockets")},

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import certifi
+import httpx
 import trustme
 
 BotName = Literal["stock", "evercall"]
@@ -43,6 +44,8 @@ class Rig:
     bot: subprocess.Popen[bytes]
     far_end: subprocess.Popen[str]
     core: int = 0
+    ready_s: float = 0.0
+    """From the bot's start until it takes calls."""
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Have the far end do something and wait for it."""
@@ -138,6 +141,7 @@ def rig(
         )
         live = f"https://127.0.0.1:{listening['port']}"
         command, environment = _bot(name, port, live, folder, agent)
+        began = time.monotonic()
         bot = stack.enter_context(
             _process(
                 command,
@@ -147,8 +151,9 @@ def rig(
                 env={**os.environ, "SSL_CERT_FILE": str(trust), **environment},
             )
         )
-        running = Rig(bot=bot, far_end=far_ends, core=cores[0])
-        _wait_for_port(bot, port)
+        # The stock bot has no page that says so; once it listens it takes calls.
+        _wait_for_answer(bot, f"http://127.0.0.1:{port}/readyz")
+        running = Rig(bot, far_ends, core=cores[0], ready_s=time.monotonic() - began)
         running.ask(
             do="line",
             host="127.0.0.1",
@@ -218,12 +223,14 @@ def _process(
                 pipe.close()
 
 
-def _wait_for_port(bot: subprocess.Popen[Any], port: int, timeout_s: float = 30) -> None:
+def _wait_for_answer(bot: subprocess.Popen[bytes], url: str, timeout_s: float = 30) -> None:
+    """Ask a page until it is there, or is said not to exist."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if bot.poll() is not None:
             raise NotMeasured(f"the bot ended at its start with code {bot.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
-    raise NotMeasured("the bot does not listen")
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=1).status_code in (httpx.codes.OK, httpx.codes.NOT_FOUND):
+                return
+        time.sleep(0.02)
+    raise NotMeasured("the bot takes no calls")
