@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.loadtest.relay import relay
+from tests.workers.loadtest.relay import Done, Planted, relay
 from workers.entrypoints.free_port import free_port
 from workers.entrypoints.loadtest_worker import own_worker
 from workers.loadtest.clockwork import too_late
@@ -22,7 +22,8 @@ from workers.settings import load_settings
 # Where a call's frames fall within 20 ms is chance: so many answers have a median good to 2 ms.
 PLAN = Plan(arrivals=Arrivals(calls=6, hold_s=35.0, rise_s=1.0), call_s=35.0)
 LEAST_ANSWERS = 18
-PLANTED_S = 0.05
+
+pytestmark = [pytest.mark.real_time, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 class Here:
@@ -30,8 +31,8 @@ class Here:
         return await asyncio.to_thread(measure_ended, ended)
 
 
-async def added_ms(folder: Path, *, down_s: float) -> list[float]:
-    """The added delay of each answer, with the relay in front of the worker."""
+async def calls_with(planted: Planted, folder: Path) -> tuple[tuple[CallMeasured, ...], Done]:
+    """The calls of a test with the relay in front of the worker, and what the relay did."""
     port, public = free_port(), free_port()
     start = own_worker(
         PLAN,
@@ -40,26 +41,49 @@ async def added_ms(folder: Path, *, down_s: float) -> list[float]:
         port=port,
         public_url=f"http://127.0.0.1:{public}",
     )
-    async with relay(public, port, down_s=down_s), staged(PLAN, start) as stage:
+    async with relay(public, port, planted) as done, staged(PLAN, start) as stage:
         result = await LoadRun(PLAN, stage, Here()).run()
     if slipped := too_late(result.slip):
         # No report is made of such a test either.
         pytest.skip(slipped)
+    return result.calls, done
+
+
+async def added_ms(planted: Planted, folder: Path) -> list[float]:
+    """The added delay of each answer."""
+    calls, _ = await calls_with(planted, folder)
     return [
         one.delay_ms - one.model_ms
-        for call in result.calls
+        for call in calls
         for one in call.answers
         if one.model_ms is not None
     ]
 
 
-@pytest.mark.real_time
-@pytest.mark.alone
-@pytest.mark.timeout(300)
 async def test_delay_that_is_planted_is_found_within_5_ms(tmp_path: Path) -> None:
     """50 ms on the way to the caller are 50 ms more of added delay, and nothing else is."""
-    without = await added_ms(tmp_path, down_s=0.0)
-    planted = await added_ms(tmp_path, down_s=PLANTED_S)
+    without = await added_ms(Planted(), tmp_path)
+    planted = await added_ms(Planted(down_s=0.05), tmp_path)
     assert min(len(without), len(planted)) >= LEAST_ANSWERS
     found_ms = statistics.median(planted) - statistics.median(without)
-    assert found_ms == pytest.approx(1000 * PLANTED_S, abs=5.0)
+    assert found_ms == pytest.approx(50.0, abs=5.0)
+
+
+async def test_loss_that_is_planted_is_found_within_a_thousandth(tmp_path: Path) -> None:
+    """One frame of the caller in a hundred is lost; none of the agent's is."""
+    calls, done = await calls_with(Planted(loses_every=100), tmp_path)
+    sent = sum(call.caller_frames.sent for call in calls)
+    lost = sum(call.caller_frames.lost for call in calls)
+    assert sent == pytest.approx(done.passed, rel=0.02)
+    assert done.lost == done.passed // 100 > 0
+    assert lost / sent == pytest.approx(0.01, abs=0.001)
+    assert sum(call.agent_frames.lost for call in calls) == 0
+
+
+async def test_gap_that_is_planted_is_found_within_10_ms(tmp_path: Path) -> None:
+    """100 ms of silence in the middle of an utterance are a gap of 100 ms, each time."""
+    calls, _ = await calls_with(Planted(gap_every=40), tmp_path)
+    gaps = [gap.ms for call in calls for gap in call.gaps]
+    assert len(gaps) >= LEAST_ANSWERS
+    assert all(gap == pytest.approx(100.0, abs=10.0) for gap in gaps), gaps
+    assert sum(call.caller_frames.lost for call in calls) == 0
