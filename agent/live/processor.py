@@ -78,9 +78,9 @@ class LiveProcessor(FrameProcessor):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="live", enable_direct_mode=True)
-        self.push_audio: Callable[[Frame, FrameDirection], Awaitable[None]] = self.push_frame
-        """What the model's audio is pushed with; ``process_frame`` of the next processor is a short
-        cut past observers and event handlers, where there are none."""
+        self.push_audio: Callable[[bytes, int], Awaitable[None]] = self._push_frame_of
+        """Takes the model's audio on: PCM16 and its rate in Hz. Whoever takes it as it is spares
+        the frame, and goes past processors, observers and event handlers: where there are none."""
         self._session = session
         self._pass_caller_audio = pass_caller_audio
         self._on_key = on_key
@@ -123,6 +123,12 @@ class LiveProcessor(FrameProcessor):
             while self._early:
                 await self.push_frame(self._early.popleft())
 
+    async def hear(self, pcm: bytes) -> None:
+        """Take in caller audio, PCM16 at 16 kHz; what a frame with it is taken for."""
+        await self._session.send_caller_audio(pcm)
+        if self._pass_caller_audio:
+            await self.push_frame(InputAudioRawFrame(pcm, INPUT_RATE_HZ, 1))
+
     async def send_digits(self, digits: str) -> None:
         """Play touch tones to the other side; a comma is a pause of half a second."""
         for run in re.findall(r",|[^,]+", digits):
@@ -156,7 +162,7 @@ class LiveProcessor(FrameProcessor):
                 if not self._speaking:
                     await self.stop_ttfb_metrics()
                     await self._begin_speech()
-                await self._push_audio(TTSAudioRawFrame(audio.pcm, audio.rate_hz, 1))
+                await self._push_audio(audio)
             case events.OutputTranscribed(text):
                 if text:
                     await self._begin_response()
@@ -195,11 +201,14 @@ class LiveProcessor(FrameProcessor):
         else:
             self._early.append(frame)
 
-    async def _push_audio(self, frame: TTSAudioRawFrame) -> None:
+    async def _push_audio(self, audio: PcmChunk) -> None:
         if self._pipeline_started:
-            await self.push_audio(frame, FrameDirection.DOWNSTREAM)
+            await self.push_audio(audio.pcm, audio.rate_hz)
         else:
-            self._early.append(frame)
+            self._early.append(TTSAudioRawFrame(audio.pcm, audio.rate_hz, 1))
+
+    async def _push_frame_of(self, pcm: bytes, rate_hz: int) -> None:
+        await self.push_frame(TTSAudioRawFrame(pcm, rate_hz, 1))
 
     async def _begin_response(self) -> None:
         if self._responding:

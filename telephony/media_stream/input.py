@@ -32,9 +32,9 @@ class MediaStreamInput(FrameProcessor):
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name, enable_direct_mode=True)
-        self.push_audio: Callable[[Frame, FrameDirection], Awaitable[None]] = self.push_frame
-        """What audio is pushed with; ``process_frame`` of the next processor is a short cut past
-        observers and event handlers, where there are none."""
+        self.push_audio: Callable[[bytes], Awaitable[None]] = self._push_frame_of
+        """Takes the caller's audio on, 20 ms of PCM16 at 16 kHz. Whoever takes it as it is spares
+        the frame, and goes past processors, observers and event handlers: where there are none."""
         self.started = asyncio.Event()
         self._stopped = False
         self._resampler = Resampler(RATE_HZ, PIPELINE_RATE_HZ)
@@ -55,8 +55,7 @@ class MediaStreamInput(FrameProcessor):
         if self._stopped:
             return
         for pcm in self._cutter.push(self._resampler.push(ulaw_to_pcm(ulaw))):
-            frame = InputAudioRawFrame(pcm, PIPELINE_RATE_HZ, 1)
-            await self.push_audio(frame, FrameDirection.DOWNSTREAM)
+            await self.push_audio(pcm)
 
     async def press(self, digit: KeypadEntry) -> None:
         """Push a digit."""
@@ -67,4 +66,7 @@ class MediaStreamInput(FrameProcessor):
         """Push the rest of a frame: nothing follows that would fill it."""
         rest = self._cutter.flush()
         if rest and not self._stopped:
-            await self.push_frame(InputAudioRawFrame(rest, PIPELINE_RATE_HZ, 1))
+            await self._push_frame_of(rest)
+
+    async def _push_frame_of(self, pcm: bytes) -> None:
+        await self.push_frame(InputAudioRawFrame(pcm, PIPELINE_RATE_HZ, 1))

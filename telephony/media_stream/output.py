@@ -92,7 +92,7 @@ class MediaStreamOutput(FrameProcessor):
         """Play audio and tones, obey interruption and end, pass everything else on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, OutputAudioRawFrame) and direction is FrameDirection.DOWNSTREAM:
-            self._play(frame)
+            await self.play(self._mono(frame), frame.sample_rate)
             return
         if isinstance(frame, TTSStoppedFrame):
             self._end_utterance()
@@ -109,6 +109,16 @@ class MediaStreamOutput(FrameProcessor):
         await self.push_frame(frame, direction)
         if isinstance(frame, StartFrame):
             await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
+
+    async def play(self, pcm: bytes, rate_hz: int) -> None:
+        """Play audio, PCM16, mono, of any length; what a frame with it is taken for."""
+        if rate_hz != self._rate_hz:
+            self._flush_resampler()
+            self._rate_hz = rate_hz
+            self._resampler = None if rate_hz == RATE_HZ else Resampler(rate_hz, RATE_HZ)
+        if self._resampler is not None:
+            pcm = self._resampler.push(pcm)
+        self._offer(pcm_to_ulaw(pcm))
 
     def mark_echoed(self, name: str) -> None:
         """Twilio echoed a mark."""
@@ -176,22 +186,12 @@ class MediaStreamOutput(FrameProcessor):
         self._stopped = True
         self._queue_announcement(None)
 
-    def _play(self, frame: OutputAudioRawFrame) -> None:
+    def _mono(self, frame: OutputAudioRawFrame) -> bytes:
         pcm = frame.audio
         if len(pcm) % (2 * frame.num_channels):
             self._counters["agent_audio_uneven"] += 1
             pcm = pcm[: -(len(pcm) % (2 * frame.num_channels))]
-        if frame.num_channels == 2:
-            pcm = stereo_to_mono(pcm)
-        if frame.sample_rate != self._rate_hz:
-            self._flush_resampler()
-            self._rate_hz = frame.sample_rate
-            self._resampler = (
-                None if self._rate_hz == RATE_HZ else Resampler(self._rate_hz, RATE_HZ)
-            )
-        if self._resampler is not None:
-            pcm = self._resampler.push(pcm)
-        self._offer(pcm_to_ulaw(pcm))
+        return stereo_to_mono(pcm) if frame.num_channels == 2 else pcm
 
     def _play_digits(self, digits: str) -> None:
         # Behind what is queued, the urgent ones too: Twilio plays in order, and a keypad is asked

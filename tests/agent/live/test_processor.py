@@ -148,9 +148,14 @@ async def test_answer_comes_out_in_the_order_of_pipecats_own_service() -> None:
 async def test_audio_takes_the_short_cut_it_is_given() -> None:
     """Audio alone goes past Pipecat's way of pushing; what brackets it does not."""
     line = await Line().started()
-    line.live.push_audio = line.up.process_frame
+    taken: list[tuple[bytes, int]] = []
+
+    async def take(pcm: bytes, rate_hz: int) -> None:
+        taken.append((pcm, rate_hz))
+
+    line.live.push_audio = take
     await line.hear(AUDIO, AUDIO, events.GenerationCompleted())
-    assert line.up.kinds() == [TTSAudioRawFrame, TTSAudioRawFrame]
+    assert taken == [(AUDIO.audio.pcm, 24_000)] * 2
     assert line.down.kinds() == [LLMFullResponseStartFrame, TTSStartedFrame, TTSStoppedFrame]
 
 
