@@ -127,23 +127,23 @@ class Resampler:
         available = len(data) // 2 - history
         blocks, rest = divmod(available, block_in)
         self._kept = data[2 * blocks * block_in :]
-        # Outputs stand at k * down; those before available * up are due.
-        due = -(-(available * bank.up) // bank.down)
         if rest:
             # Compute the partial block as if silence followed, and keep only what is due.
             blocks += 1
             data += bytes(2 * (block_in - rest))
-        inputs = np.frombuffer(data, np.int16).astype(np.float32)
-        windows: NDArray[np.float32] = np.ndarray(
-            (blocks, history + block_in), np.float32, inputs, 0, (block_in * 4, 4)
+        # Windows overlap, and BLAS takes none that do; converting them lays them out one by one.
+        windows: NDArray[np.int16] = np.ndarray(
+            (blocks, history + block_in), np.int16, data, 0, (block_in * 2, 2)
         )
-        outputs = windows @ bank.matrix
+        outputs = windows.astype(np.float32).dot(bank.matrix)
         np.rint(outputs, out=outputs)
         if peak(data) > bank.safe_peak:
             np.maximum(outputs, -32768.0, out=outputs)
             np.minimum(outputs, 32767.0, out=outputs)
         result = outputs.astype(np.int16).tobytes()
         if rest or self._emitted:
+            # Outputs stand at k * down; those before available * up are due.
+            due = -(-(available * bank.up) // bank.down)
             result = result[self._emitted * 2 : due * 2]
             self._emitted = due - (available // block_in) * bank.block_out
         return result
