@@ -223,8 +223,8 @@ class DirectConnection(GenaiConnection):
         super().__init__(session, context, profile=profile, vertexai=vertexai)
         self._ws = session._ws
         self._transport = self._ws.transport
-        self._send_audio: Callable[[bytes], Awaitable[None]] = (
-            self._ws.send_audio if isinstance(self._ws, LiveSocket) else self._send_message
+        self._write: Callable[[bytes], bool] = (
+            self._ws.write if isinstance(self._ws, LiveSocket) else lambda _message: False
         )
 
     @property
@@ -235,16 +235,8 @@ class DirectConnection(GenaiConnection):
     async def send_audio(self, pcm: bytes) -> None:
         """Send caller audio, PCM16 at 16 kHz."""
         message = encode_audio(pcm)
-        if self.congested:
-            await _bounded(self._send_audio(message))
-            return
-        try:
-            await self._send_audio(message)
-        except ConnectionClosed as error:
-            raise LiveConnectionLost(*close_of(error)) from error
-
-    async def _send_message(self, message: bytes) -> None:
-        await self._ws.send(message, text=True)
+        if not self._write(message):
+            await _bounded(self._ws.send(message, text=True))
 
     async def receive(self) -> list[LiveEvent]:
         """Wait for a frame and return what it says."""

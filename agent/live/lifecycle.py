@@ -129,25 +129,23 @@ class Lifecycle(Handover):
 
         The audio is on ``tape``, from where it is to be sent.
         """
-        self.tape.add(pcm)
-        speech = self._watchdog.caller_audio(pcm, now)
+        tape, watchdog = self.tape, self._watchdog
+        tape.add(pcm)
+        speech = watchdog.caller_audio(pcm, now)
         if speech is not None:
             return speech
-        if self._watchdog.caller_speaking:
+        if watchdog.caller_speaking:
             self.budget.caller_audio(len(pcm) / INPUT_BYTES_PER_MS)
-        if (
-            self._watchdog.caller_speaking
-            and self._watchdog.caller_quiet_ms <= 0
-            and not self.tape.in_speech
-        ):
-            # The caller goes on after a pause in which the model had begun to answer.
-            self.tape.speech_started(len(pcm) / INPUT_BYTES_PER_MS)
+            if not tape.in_speech and watchdog.caller_quiet_ms <= 0:
+                # The caller goes on after a pause in which the model had begun to answer.
+                tape.speech_started(len(pcm) / INPUT_BYTES_PER_MS)
         if self._move is not None:
             self._now = now
             self._observe_move()
-        voiced_ms = self._watchdog.caller_voiced_ms - self._voiced_before_ms
-        if self._leftover_playing and voiced_ms >= SPOKEN_OVER_MS:
-            return SpokenOver()
+        if self._leftover_playing:
+            voiced_ms = watchdog.caller_voiced_ms - self._voiced_before_ms
+            if voiced_ms >= SPOKEN_OVER_MS:
+                return SpokenOver()
         return None
 
     def agent_playing(self, playing: bool, now: float) -> None:

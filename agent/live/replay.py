@@ -23,7 +23,10 @@ ONSET_MS = 300.0
 """Before detected speech: quiet consonants, and what the server's own detection needs."""
 IN_FLIGHT_MS = 1_000.0
 """What a connection that broke may have been sent and not have read: a slow round trip or two."""
-_KEPT_MS = IN_FLIGHT_MS + ONSET_MS
+_KEPT_BYTES = round((IN_FLIGHT_MS + ONSET_MS) * INPUT_BYTES_PER_MS)
+_ONSET_BYTES = round(ONSET_MS * INPUT_BYTES_PER_MS)
+_MAX_SENT_BYTES = round(MAX_SENT_MS * INPUT_BYTES_PER_MS)
+_MAX_UNSENT_BYTES = round(MAX_UNSENT_MS * INPUT_BYTES_PER_MS)
 # A caller whose voice was not heard for so long had come to an end when the answer began.
 _ENDED_MS = 200.0
 
@@ -88,7 +91,7 @@ class CallerTape:
         self._unsent.append(pcm)
         self._unsent_bytes += len(pcm)
         self.offered_ms += len(pcm) / INPUT_BYTES_PER_MS
-        while self._unsent_bytes > MAX_UNSENT_MS * INPUT_BYTES_PER_MS and len(self._unsent) > 1:
+        while self._unsent_bytes > _MAX_UNSENT_BYTES and len(self._unsent) > 1:
             self._severed_bytes += self._uncounted_to(self._position)
             dropped = len(self._unsent.popleft())
             self._unsent_bytes -= dropped
@@ -178,7 +181,7 @@ class CallerTape:
         """
         target = self._position - round(in_flight_ms * INPUT_BYTES_PER_MS)
         if self._unanswered is not None:
-            target = min(target, self._unanswered - round(ONSET_MS * INPUT_BYTES_PER_MS))
+            target = min(target, self._unanswered - _ONSET_BYTES)
             kept_from = self._position - self._sent_bytes
             gone_bytes = self._severed_bytes + self._uncounted_to(kept_from)
             self.lost_ms += gone_bytes / INPUT_BYTES_PER_MS
@@ -208,10 +211,10 @@ class CallerTape:
 
     def _forget(self) -> None:
         """Let go of what need not be said again."""
-        kept_from = self._position - round(_KEPT_MS * INPUT_BYTES_PER_MS)
+        kept_from = self._position - _KEPT_BYTES
         if self._unanswered is not None:
-            kept_from = min(kept_from, self._unanswered - round(ONSET_MS * INPUT_BYTES_PER_MS))
-        kept_from = max(kept_from, self._position - round(MAX_SENT_MS * INPUT_BYTES_PER_MS))
+            kept_from = min(kept_from, self._unanswered - _ONSET_BYTES)
+            kept_from = max(kept_from, self._position - _MAX_SENT_BYTES)
         start = self._position - self._sent_bytes
         while self._sent and start + len(self._sent[0]) <= kept_from:
             dropped = len(self._sent.popleft())

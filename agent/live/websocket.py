@@ -60,12 +60,8 @@ class LiveSocket(ClientConnection):
             data = data[at:]
         super().data_received(data)
 
-    async def send_audio(self, message: bytes) -> None:
-        """Send one text message; waits only where ``send`` would.
-
-        Raises:
-            ConnectionClosed: The connection is closed.
-        """
+    def write(self, message: bytes) -> bool:
+        """Send one text message at once; False where that is for ``send``, which may wait."""
         size = len(message)
         if (
             self.protocol.state is not State.OPEN
@@ -73,14 +69,14 @@ class LiveSocket(ClientConnection):
             or not _LENGTH_IN_2_BYTES <= size <= _MAX_BYTES
             or self.paused
         ):
-            await self.send(message, text=True)
-            return
+            return False
         mask = self._mask()
         self.transport.write(
             bytes((_FIN_TEXT, _MASKED | _LENGTH_IN_2_BYTES, size >> 8, size & 0xFF))
             + mask
             + apply_mask(message, mask)
         )
+        return True
 
     def _mask(self) -> bytes:
         if self._next_mask == len(self._masks):

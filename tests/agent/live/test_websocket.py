@@ -88,12 +88,18 @@ async def test_whole_frame_goes_one_by_one_through_the_short_way(
 
 @pytest.mark.parametrize("size", [1, 125, 126, 900, 65_535, 65_536])
 async def test_sent_messages_are_read_by_another_implementation(size: int) -> None:
-    """Every size arrives as one text message, each under a mask of its own."""
+    """Every size arrives as one text message, each under a mask of its own.
+
+    Small ones and large ones are the library's to send.
+    """
     socket, transport, server = await opened()
     message = b"x" * size
     masks = set()
     for _ in range(3):
-        await socket.send_audio(message)
+        written = socket.write(message)
+        assert written is (126 <= size <= 65_535)
+        if not written:
+            await socket.send(message, text=True)
         data = transport.take()
         masks.add(data[-size - 4 : -size])
         server.receive_data(data)
@@ -107,13 +113,23 @@ async def test_masks_do_not_run_out() -> None:
     socket, transport, _ = await opened()
     masks = set()
     for _ in range(1_500):
-        await socket.send_audio(bytes(200))
+        assert socket.write(bytes(200))
         masks.add(transport.take()[4:8])
     assert len(masks) > 1_490
 
 
+async def test_socket_that_has_to_wait_writes_nothing() -> None:
+    """What is sent by way of the library then waits its turn."""
+    socket, transport, _ = await opened()
+    socket.pause_writing()
+    assert not socket.write(bytes(200))
+    socket.resume_writing()
+    assert not transport.written
+    assert socket.write(bytes(200))
+
+
 async def test_closed_socket_refuses_audio() -> None:
-    """As ``send`` does."""
+    """It writes nothing, and ``send`` says why."""
     socket, transport, server = await opened()
     server.send_close(1011, "internal error")
     socket.data_received(b"".join(server.data_to_send()))
@@ -121,5 +137,6 @@ async def test_closed_socket_refuses_audio() -> None:
     transport.close()
     socket.eof_received()
     socket.connection_lost(None)
+    assert not socket.write(bytes(200))
     with pytest.raises(ConnectionClosedError):
-        await socket.send_audio(bytes(200))
+        await socket.send(bytes(200), text=True)
