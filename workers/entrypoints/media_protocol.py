@@ -8,9 +8,11 @@ their way: handshake, control frames, fragments, binary, frames cut by the netwo
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from collections import deque
+from typing import Any, Final
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
@@ -31,6 +33,10 @@ _MAX_AHEAD: Final = 32
 
 class MediaProtocol(WebSocketsSansIOProtocol):
     """For ``uvicorn.Config(ws=...)``."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.queue = _Messages()
 
     def data_received(self, data: bytes) -> None:
         """Take what came from the network: whole text messages, then what is uvicorn's to read."""
@@ -73,6 +79,34 @@ class MediaProtocol(WebSocketsSansIOProtocol):
                 )
                 return
         await super().send(message)
+
+
+class _Messages(asyncio.Queue[ASGIReceiveEvent]):
+    """An unbounded queue with one reader; asyncio's own takes ten calls for each message."""
+
+    def _init(self, maxsize: int) -> None:
+        self._messages: deque[ASGIReceiveEvent] = deque()
+        self._reader: asyncio.Future[None] | None = None
+
+    def qsize(self) -> int:
+        return len(self._messages)
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    def put_nowait(self, item: ASGIReceiveEvent) -> None:
+        self._messages.append(item)
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def get(self) -> ASGIReceiveEvent:
+        while not self._messages:
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        return self._messages.popleft()
 
 
 def _whole_text(data: bytes, at: int) -> tuple[str, int] | None:
