@@ -1,8 +1,10 @@
 """Pipecat's audio to Twilio: the output side of the transport.
 
-Frames are taken in at once, whatever their length and rate, and converted as a whole. One task,
-``write``, sends what the playout says is due; another, ``announce``, tells the pipeline when the
-agent starts and stops to speak, so that no processor can hold up the audio.
+Frames are taken in at once, whatever their length and rate, and converted as a whole. What the
+playout says is due is written as soon as it is: by whoever brings audio or an echo, or by a timer.
+Only what the socket does not take at once is left to a task, ``write``, that waits for it. Another,
+``announce``, tells the pipeline when the agent starts and stops to speak, so that no processor can
+hold up the audio.
 
 Unlike Pipecat's own transports it does not pass audio on downstream: behind it is only the end of
 the pipeline, and observers have seen the audio pushed to it.
@@ -81,7 +83,8 @@ class MediaStreamOutput(FrameProcessor):
         self._resampler: Resampler | None = None
         self._rate_hz = RATE_HZ
         self._stopped = False
-        self._waiter: asyncio.Future[None] | None = None
+        # There while ``write`` has nothing to do; takes the message that is for it to send.
+        self._waiter: asyncio.Future[str | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._sending_since: float | None = None
@@ -131,30 +134,34 @@ class MediaStreamOutput(FrameProcessor):
         return 0.0 if self._sending_since is None else self._clock() - self._sending_since
 
     async def write(self) -> None:
-        """Send what is due, when it is due, until the pipeline or the stream ends.
+        """See that what is due is sent, when it is due, until the pipeline or the stream ends.
 
         Raises:
             MediaSocketClosed: Twilio is gone.
         """
         try:
-            await self._send_what_is_due()
+            while not self._stopped:
+                text = self._write_what_is_due()
+                if text is None:
+                    text = await self._wait()
+                if text is not None:
+                    await self._send(text)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
 
-    async def _send_what_is_due(self) -> None:
-        playout, clock, socket, encode = (
-            self._playout,
-            self._clock,
-            self._socket,
-            self._encoder.encode,
-        )
+    def _write_what_is_due(self) -> str | None:
+        """Write as long as the socket takes it at once; return the message that it does not.
+
+        Where nothing is left that is due, the timer is set for what will be.
+        """
+        playout = self._playout
         while not self._stopped:
-            now = clock()
+            now = self._clock()
             command = playout.take(now)
             if command is None:
-                await self._wait(playout.deadline(), now)
-                continue
+                self._set_timer(playout.deadline(), now)
+                break
             if type(command) is OutMedia:
                 if self._tap is not None:
                     at_ms = (playout.playing_from - self._started_at) * 1000
@@ -162,13 +169,19 @@ class MediaStreamOutput(FrameProcessor):
             elif isinstance(command, SpeechStarted | SpeechStopped):
                 self._announce(command)
                 continue
-            self._sending_since = now
-            try:
-                await socket.send(encode(command))
-            except MediaSocketClosed:
-                self._counters["sends_failed"] += 1
-                raise
-            self._sending_since = None
+            text = self._encoder.encode(command)
+            if not self._socket.write(text):
+                return text
+        return None
+
+    async def _send(self, text: str) -> None:
+        self._sending_since = self._clock()
+        try:
+            await self._socket.send(text)
+        except MediaSocketClosed:
+            self._counters["sends_failed"] += 1
+            raise
+        self._sending_since = None
 
     async def announce(self) -> None:
         """Tell the pipeline when the agent starts and stops to speak, until ``finish``."""
@@ -277,25 +290,36 @@ class MediaStreamOutput(FrameProcessor):
             self._announcements.get_nowait()
         self._announcements.put_nowait(frame)
 
-    async def _wait(self, deadline: float | None, now: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        if deadline is not None and deadline < self._timer_at:
-            # A timer that is still under way is not replaced by a later one: it fires for nothing
-            # now and then, which costs less than a new one for each frame.
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = loop.call_later(deadline - now, self._time_out)
-            self._timer_at = deadline
+    async def _wait(self) -> str | None:
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._waiter
+            return await self._waiter
         finally:
             self._waiter = None
+
+    def _set_timer(self, deadline: float | None, now: float) -> None:
+        if deadline is None or deadline >= self._timer_at:
+            # A timer that is still under way is not replaced by a later one: it fires for nothing
+            # now and then, which costs less than a new one for each frame.
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(deadline - now, self._time_out)
+        self._timer_at = deadline
 
     def _time_out(self) -> None:
         self._timer, self._timer_at = None, math.inf
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        """Something may be due, or all is over; ``write`` looks for itself where it is awake."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        try:
+            text = self._write_what_is_due()
+        except Exception as error:  # noqa: BLE001  # whoever brings audio is not to fail for it
+            waiter.set_exception(error)
+            return
+        if text is not None or self._stopped:
+            waiter.set_result(text)

@@ -8,11 +8,15 @@ from typing import Protocol
 class MediaSocket(Protocol):
     """The accepted WebSocket of one stream.
 
-    ``receive`` is called by one task and ``send`` by one other.
+    ``receive`` is called by one task and ``send`` by one other, ``write`` only while neither sends.
     """
 
     async def receive(self) -> str | bytes:
         """The next message; raises ``MediaSocketClosed`` once there is none."""
+        ...
+
+    def write(self, text: str) -> bool:
+        """Send a text frame at once; False where that is for ``send``, which may wait or raise."""
         ...
 
     async def send(self, text: str) -> None:

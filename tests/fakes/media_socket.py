@@ -45,13 +45,19 @@ class FakeMediaSocket:
             raise message
         return message
 
+    def write(self, text: str) -> bool:
+        if not self.takes_messages.is_set() or self.send_error is not None:
+            return False
+        message = json.loads(text)
+        self.sent.append(message)
+        self.on_sent(message)
+        return True
+
     async def send(self, text: str) -> None:
         await self.takes_messages.wait()
         if self.send_error is not None:
             raise self.send_error
-        message = json.loads(text)
-        self.sent.append(message)
-        self.on_sent(message)
+        assert self.write(text)
 
     async def close(self, code: int, reason: str) -> None:
         if self.close_hangs:

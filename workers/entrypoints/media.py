@@ -8,6 +8,7 @@ wrapper costs on each of a call's hundred messages a second.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from starlette.types import Receive, Scope, Send
@@ -17,6 +18,7 @@ from telephony.errors import MediaSocketClosed, SignatureRejected, StreamRejecte
 from telephony.media_stream.handshake import CLOSE_POLICY, StartedStream, receive_start
 from telephony.settings import MEDIA_PATH
 from workers.call.active import StreamRefused
+from workers.entrypoints.media_protocol import WRITE
 from workers.entrypoints.services import Services
 
 # RFC 6455, section 7.4.1.
@@ -31,13 +33,22 @@ _log = structlog.get_logger(__name__)
 
 
 class AsgiMediaSocket:
-    """A ``MediaSocket`` over ASGI. One reader and one writer at a time."""
+    """A ``MediaSocket`` over ASGI. One reader and one writer at a time.
 
-    __slots__ = ("_closed", "_receive", "_send")
+    Args:
+        receive: The server's.
+        send: The server's.
+        write: The server's, where it has one: sends text at once, or refuses.
+    """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    __slots__ = ("_closed", "_receive", "_send", "_write")
+
+    def __init__(
+        self, receive: Receive, send: Send, write: Callable[[str], bool] = lambda _text: False
+    ) -> None:
         self._receive = receive
         self._send = send
+        self._write = write
         self._closed = False
 
     async def receive(self) -> str | bytes:
@@ -56,6 +67,10 @@ class AsgiMediaSocket:
             return data
         self._closed = True
         raise MediaSocketClosed(message.get("code", 1006), message.get("reason") or "")
+
+    def write(self, text: str) -> bool:
+        """Send one text frame at once; False where it is for ``send``."""
+        return not self._closed and self._write(text)
 
     async def send(self, text: str) -> None:
         """Send one text frame.
@@ -105,7 +120,7 @@ class MediaEndpoint:
             await send({"type": "websocket.close", "code": CLOSE_POLICY})
             return
         await send({"type": "websocket.accept"})
-        socket = AsgiMediaSocket(receive, send)
+        socket = AsgiMediaSocket(receive, send, **scope.get("extensions", {}).get(WRITE, {}))
         try:
             started = await receive_start(socket, timeout_s=self._services.start_timeout_s)
         except StreamRejected as error:

@@ -2,8 +2,9 @@
 
 Nearly all of a stream's traffic is one whole, unfragmented text frame at a time, fifty a second
 each way. The library takes such a frame through a generator and several objects, and uvicorn
-stops and restarts reading for each; here it is read or written in one step. Everything else goes
-their way: handshake, control frames, fragments, binary, frames cut by the network, large ones.
+stops and restarts reading for each; here it is read or written in one step, and written without
+awaiting anything. Everything else goes their way: handshake, control frames, fragments, binary,
+frames cut by the network, large ones.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 from collections import deque
 from typing import Any, Final
 
-from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
@@ -29,6 +30,9 @@ _MAX_BYTES: Final = 0xFFFF
 # Messages read ahead of the call, 0.6 s of audio; beyond that reading stops, as uvicorn's does
 # after each.
 _MAX_AHEAD: Final = 32
+
+WRITE: Final = "evercall.write"
+"""The ASGI extension under which ``write`` is handed to the application, by that name."""
 
 
 class MediaProtocol(WebSocketsSansIOProtocol):
@@ -59,26 +63,32 @@ class MediaProtocol(WebSocketsSansIOProtocol):
             data = data[at:]
         super().data_received(data)
 
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send what the application says."""
+    async def run_asgi(self) -> None:
+        """Run the application."""
+        self.scope["extensions"][WRITE] = {"write": self.write}
+        await super().run_asgi()
+
+    def write(self, text: str) -> bool:
+        """Send a text message at once; False where that is for ``send``, which may wait."""
         if (
-            message["type"] == "websocket.send"
-            and self.handshake_complete
-            and not self.close_sent
-            and not self.disconnected
-            and self.writable.is_set()
-            and self.initial_response is None
-            and self.conn.state is State.OPEN
+            not self.handshake_complete
+            or self.close_sent
+            or self.disconnected
+            or not self.writable.is_set()
+            or self.initial_response is not None
+            or self.conn.state is not State.OPEN
         ):
-            text = message.get("text")
-            data = text.encode() if text is not None else b""
-            size = len(data)
-            if _LENGTH_IN_2_BYTES <= size <= _MAX_BYTES:
-                self.transport.write(
-                    bytes((_FIN_TEXT, _LENGTH_IN_2_BYTES, size >> 8, size & 0xFF)) + data
-                )
-                return
-        await super().send(message)
+            return False
+        data = text.encode()
+        size = len(data)
+        if size < _LENGTH_IN_2_BYTES:
+            head = bytes((_FIN_TEXT, size))
+        elif size <= _MAX_BYTES:
+            head = bytes((_FIN_TEXT, _LENGTH_IN_2_BYTES, size >> 8, size & 0xFF))
+        else:
+            return False
+        self.transport.write(head + data)
+        return True
 
 
 class _Messages(asyncio.Queue[ASGIReceiveEvent]):

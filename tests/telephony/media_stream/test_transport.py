@@ -239,6 +239,15 @@ async def test_a_dead_socket_on_send_is_a_loss_and_no_error() -> None:
         assert not any(type(f).__name__ == "ErrorFrame" for f in call.probe.frames)
 
 
+async def test_a_bug_in_writing_ends_the_stream_and_not_whoever_brought_audio() -> None:
+    """It is raised where the stream runs, though audio is written as it comes."""
+    async with a_call() as call:
+        call.twilio.on_sent = lambda _message: 1 / 0  # type: ignore[method-assign, assignment]
+        await call.probe.say(tone(700, 500, rate_hz=24_000), 24_000)
+        with pytest.RaisesGroup(ZeroDivisionError):
+            await call.ended()
+
+
 async def test_a_stop_that_is_still_unread_wins_over_a_failed_send() -> None:
     """After a hang-up sends fail first; that is no loss."""
     async with a_call() as call:

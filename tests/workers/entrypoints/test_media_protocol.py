@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
 from tests.fakes.transport import FakeTransport
-from workers.entrypoints.media_protocol import MediaProtocol
+from workers.entrypoints.media_protocol import WRITE, MediaProtocol
 
 
 class Socket:
@@ -30,8 +30,9 @@ class Socket:
         self.client = ClientProtocol(parse_uri("ws://voice.example/media"))
         self.ready = asyncio.Event()
 
-    async def app(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        self.scope = scope
         await send({"type": "websocket.accept"})
         self.receive, self.send = receive, send
         self.ready.set()
@@ -132,10 +133,30 @@ async def test_reading_stops_while_nobody_takes_messages() -> None:
 
 @pytest.mark.parametrize("size", [1, 125, 126, 400, 65_535, 65_536])
 async def test_sent_messages_are_read_by_another_implementation(size: int) -> None:
-    """Every size arrives as one text message."""
+    """Every size arrives as one text message, and only large ones are left to uvicorn."""
     socket = await Socket().open()
-    await socket.send({"type": "websocket.send", "text": "z" * size})
-    assert socket.heard() == [(Opcode.TEXT, b"z" * size)]
+    assert socket.protocol.write("z" * size) is (size <= 65_535)
+    await socket.send({"type": "websocket.send", "text": "y" * size})
+    heard = [b"z" * size] * (size <= 65_535) + [b"y" * size]
+    assert socket.heard() == [(Opcode.TEXT, message) for message in heard]
+    socket.close()
+
+
+async def test_application_is_told_how_to_write() -> None:
+    """By an extension of ASGI, which other servers do not have."""
+    socket = await Socket().open()
+    assert socket.scope["extensions"][WRITE] == {"write": socket.protocol.write}
+    socket.close()
+
+
+async def test_nothing_is_written_that_would_have_to_wait() -> None:
+    """It is the sender's to wait for a peer that reads too slowly."""
+    socket = await Socket().open()
+    socket.protocol.pause_writing()
+    assert not socket.protocol.write("z" * 300)
+    assert socket.heard() == []
+    socket.protocol.resume_writing()
+    assert socket.protocol.write("z" * 300)
     socket.close()
 
 
@@ -143,5 +164,6 @@ async def test_nothing_is_sent_to_a_peer_that_is_gone() -> None:
     """The application is told, as by uvicorn."""
     socket = await Socket().open()
     socket.close()
+    assert not socket.protocol.write("z" * 300)
     with pytest.raises(OSError):  # noqa: PT011  uvicorn's has no text
         await socket.send({"type": "websocket.send", "text": "z" * 300})
