@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.errors import AgentSpecError
 from agent.spec import AgentSpec
 from workers.entrypoints.complaint import complain
-from workers.entrypoints.serve import named_agent
+from workers.entrypoints.serve import loading, named_agent
 from workers.entrypoints.supervisor.link import ParentLink
 from workers.entrypoints.supervisor.siblings import Siblings
 from workers.logs import LogPipe, start_logs
@@ -42,8 +42,8 @@ def main(words: Sequence[str] | None = None) -> int:
 async def _serve(
     settings: WorkerSettings, spec: AgentSpec, logs: LogPipe, given: argparse.Namespace
 ) -> None:
-    from workers.entrypoints.serving import Share, serve_calls
-
+    with loading():
+        from workers.entrypoints.serving import Share, serve_calls
     with (
         socket.socket(fileno=given.listener) as listener,
         ParentLink(socket.socket(fileno=given.link)) as link,
