@@ -135,7 +135,7 @@ class Resampler:
         windows: NDArray[np.int16] = np.ndarray(
             (blocks, history + block_in), np.int16, data, 0, (block_in * 2, 2)
         )
-        outputs = windows.astype(np.float32).dot(bank.matrix)
+        outputs: NDArray[np.float32] = windows.astype(np.float32).dot(bank.matrix)
         np.rint(outputs, out=outputs)
         if peak(data) > bank.safe_peak:
             np.maximum(outputs, -32768.0, out=outputs)
