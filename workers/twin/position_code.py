@@ -46,7 +46,14 @@ _PURITY = 0.85
 _FLOOR_RMS = QUIET_RMS / 3
 # A code was there for this long beyond the window's own length: 15 ms of the frame's 20.
 _STEADY_MS = 5
-_CHUNK_MS = 4000
+# Products of more than that are shared out to threads by OpenBLAS, which then wait for each other
+# with the processor held: three times as much of it was used.
+_CHUNK_MS = 1000
+# What the bits say: the number, without the parity, and how many of them are set.
+_WORTH = np.array(
+    [[*(1 << np.arange(_BITS - 1)), 0], np.ones(_BITS)],
+    np.float32,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ def decode(pcm: bytes, *, rate_hz: int) -> list[Found]:
     """Find every frame with a number in PCM16, in order, wherever it begins.
 
     A frame that was cut counts if 15 ms of it are there. The same frame twice is found twice.
-    Measured: 60 s at any rate take 0.08 s.
+    Measured: 60 s at any rate take 0.03 s.
     """
     return list(_frames(_windows(pcm, rate_hz)))
 
@@ -125,8 +132,9 @@ def _frames(codes: NDArray[np.int64]) -> Iterator[Found]:
 class _Tables(NamedTuple):
     tones: NDArray[np.float32]
     """Ten milliseconds of each tone; fifteen of them together have an RMS of 1."""
-    probe: NDArray[np.float32]
-    """Window @ probe: each tone's two quadratures, as parts of an RMS."""
+    probes: NDArray[np.float32]
+    """For each of ten milliseconds, probe @ its samples: what it adds to each tone's two
+    quadratures, as parts of an RMS over ten."""
 
 
 @lru_cache(maxsize=8)
@@ -137,42 +145,61 @@ def _tables(rate_hz: int) -> _Tables:
     angle = 2 * np.pi * np.outer(np.arange(size) / rate_hz, _TONES_HZ)
     tones = np.sqrt(2 / _BITS) * np.cos(angle + _PHASES).T
     probe = np.concatenate([np.cos(angle), np.sin(angle)], axis=1) * (np.sqrt(2) / size)
-    return _Tables(tones.astype(np.float32), probe.astype(np.float32))
+    probes = probe.reshape(_WINDOW_MS, size // _WINDOW_MS, -1).transpose(0, 2, 1)
+    return _Tables(tones.astype(np.float32), np.ascontiguousarray(probes, np.float32))
 
 
 def _windows(pcm: bytes, rate_hz: int) -> NDArray[np.int64]:
     """Read the number in the 10 ms after each millisecond; -1 where there is none."""
-    tables = _tables(rate_hz)
     step = rate_hz // 1000
-    size = step * _WINDOW_MS
+    probes = _tables(rate_hz).probes
     samples = np.frombuffer(pcm, "<i2")
-    count = max(0, (len(samples) - size) // step + 1)
+    count = max(0, len(samples) // step - _WINDOW_MS + 1)
     codes = np.full(count, -1, np.int64)
     # In pieces, so that an hour does not need a gigabyte.
     for begin in range(0, count, _CHUNK_MS):
         many = min(_CHUNK_MS, count - begin)
-        piece = samples[begin * step : (begin + many - 1) * step + size].astype(np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(piece, size)[::step]
-        codes[begin : begin + many] = _read(windows, tables)
+        blocks = many + _WINDOW_MS - 1
+        piece = samples[begin * step : (begin + blocks) * step].astype(np.float32)
+        codes[begin : begin + many] = _read(piece, step, probes)
     return codes
 
 
-def _read(windows: NDArray[np.float32], tables: _Tables) -> NDArray[np.int64]:
-    windows = np.ascontiguousarray(windows)
-    parts = windows @ tables.probe
+def _read(
+    samples: NDArray[np.float32], step: int, probes: NDArray[np.float32]
+) -> NDArray[np.int64]:
+    """Read the windows that begin at each millisecond of ``step`` samples.
+
+    Each millisecond is probed once, for all ten windows that it is in: as every tone has whole
+    periods in ten, it may stand at any place of them. That is a tenth of the products.
+    """
+    blocks = len(samples) // step
+    tens = -(-blocks // _WINDOW_MS)
+    padded = np.zeros((tens, _WINDOW_MS, step), np.float32)
+    padded.reshape(-1)[: len(samples)] = samples
+    # Tone by tone and not window by window: what is compared and added below is rows then.
+    parts = (probes @ padded.transpose(1, 2, 0)).transpose(1, 2, 0).reshape(len(probes[0]), -1)
+    parts = _over_window(parts[:, :blocks])
     parts *= parts
-    pairs = (parts[:, : 2 * _BITS] + parts[:, 2 * _BITS :]).reshape(-1, _BITS, 2)
-    low, high = pairs[:, :, 0], pairs[:, :, 1]
-    bits = high > low
-    # Not ``max(axis=2)``: over two at a time that is two thirds of the work.
+    low, high = (parts[bit : 2 * _BITS : 2] + parts[2 * _BITS + bit :: 2] for bit in (0, 1))
     winners = np.maximum(low, high)
-    power = np.einsum("ij,ij->i", windows, windows) / windows.shape[1]
+    power = _over_window(np.einsum("ijk,ijk->ij", padded, padded).reshape(1, -1)[:, :blocks])[0]
+    power /= _WINDOW_MS * step
+    number, ones = _WORTH @ (high > low).astype(np.float32)
     sure = (
-        (np.minimum(low, high) <= _LOSER_POWER * winners).all(axis=1)
-        & (winners.min(axis=1) >= _WEAKEST_POWER * winners.max(axis=1))
-        & (winners.sum(axis=1) >= _PURITY * power)
+        (np.minimum(low, high) <= _LOSER_POWER * winners).all(axis=0)
+        & (winners.min(axis=0) >= _WEAKEST_POWER * winners.max(axis=0))
+        & (winners.sum(axis=0) >= _PURITY * power)
         & (power >= _FLOOR_RMS**2)
-        & (bits.sum(axis=1) % 2 == 0)
+        & (ones % 2 == 0)
     )
-    number = bits[:, : _BITS - 1] @ (1 << np.arange(_BITS - 1))
-    return np.where(sure, number, -1)
+    return np.where(sure, number, -1).astype(np.int64)
+
+
+def _over_window(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Add each ten neighbours up, along the rows."""
+    two = blocks[:, :-1] + blocks[:, 1:]
+    four = two[:, :-2] + two[:, 2:]
+    eight = four[:, :-4] + four[:, 4:]
+    ten: NDArray[np.float32] = eight[:, :-2] + two[:, 8:]
+    return ten
