@@ -14,7 +14,7 @@ import http
 import math
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import cast
 from unittest.mock import patch
 
@@ -304,6 +304,8 @@ class _ServerEnd(_End):
         self.plan = link.plan
         self.vertex = VERTEX_PATH.fullmatch(link.log.path) is not None
         self.half_open = False
+        self.on_message: Callable[[bytes], bool] = lambda _message: False
+        """Would get messages before ``recv`` does; here all come by that."""
 
     async def __aiter__(self) -> AsyncIterator[bytes | str]:
         """Yield frames until the end; a close that is an error raises."""
@@ -316,6 +318,9 @@ class _ServerEnd(_End):
     async def send(self, message: bytes | str) -> None:
         if not self.half_open:
             self._give(self._link.client, message)
+
+    async def send_message(self, content: bytes) -> None:
+        await self.send(content)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self._link.close(code, reason, by="server")

@@ -99,6 +99,11 @@ class FaultPlan:
 
     # -- faults that happen once -----------------------------------------------------------------
 
+    @property
+    def only_time_strikes(self) -> bool:
+        """Whether nothing that is said or sent sets a fault off any more."""
+        return not self._timed
+
     def arm(self, now: float) -> None:
         """Start the clock: ``setupComplete`` was sent."""
         for fault in list(self._timed):

@@ -1,4 +1,8 @@
-"""One connection of the server: reads frames, runs an engine, sends what it gives back."""
+"""One connection of the server: reads frames, runs an engine, sends what it gives back.
+
+Audio is taken in as it arrives, in the socket's own callback, where no fault may have to wait for
+something; what else comes is read by a task.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ from workers.twin.live_api.setup import Setup, read_setup
 from workers.twin.live_api.strikes import Strikes
 from workers.twin.live_api.understanding import Understanding
 from workers.twin.live_api.usage import RATES, Rates
-from workers.twin.live_api.wire import decode, encode, parse
+from workers.twin.live_api.wire import decode, encode, parse, plain_audio
+from workers.twin.timers import whole_ms
 
 # No source says how long the real server waits for a setup message.
 _SETUP_TIMEOUT_S = 30.0
@@ -71,6 +76,10 @@ class Session:
         self._changed = asyncio.Event()
         self._outbox: list[Send] = []
         self._sleeps_until: float | None = None
+        self._reading = False
+        """Whether a message is being taken in that another one must wait for."""
+        self._failure: Exception | None = None
+        """Why no more audio is taken in; raised where the connection is written to."""
         self._snapshot = BLANK
         self._strikes = Strikes(socket, log, time_scale=around.time_scale, clock=around.clock)
 
@@ -197,11 +206,13 @@ class Session:
 
     async def _read(self, engine: Engine) -> None:
         log = self._log
+        self._socket.on_message = lambda frame: self._take_audio(engine, frame)
         try:
             async for frame in self._socket:
-                if self._strikes.deaf:
+                if self._strikes.deaf or self._failure is not None:
                     await self._socket.wait_closed()
                     return
+                self._reading = True
                 log.frames_received += 1
                 message = parse(frame)
                 now = self._clock()
@@ -212,12 +223,37 @@ class Session:
                     log.message(message)
                 engine.receive(decoded, now)
                 await self._receive(engine, now)
-                if self._outbox or self._deadline(engine) != self._sleeps_until:
-                    self._changed.set()
+                self._reading = False
+                self._tell_writer(engine)
         except ConnectionClosed:
             pass
         except RefusedError as refusal:
             await self._strikes.close(refusal.code, refusal.reason)
+
+    def _take_audio(self, engine: Engine, frame: bytes) -> bool:
+        """Take in a message at once; False where it is no audio, or has to be read in its turn."""
+        waits = self._reading or self._strikes.deaf or self._failure is not None
+        if waits or not self._plan.only_time_strikes:
+            return False
+        audio = plain_audio(frame)
+        if audio is None:
+            return False
+        now = self._clock()
+        self._log.frames_received += 1
+        self._log.audio(audio.pcm, audio.rate_hz, now)
+        try:
+            engine.receive(audio, now)
+        except Exception as error:  # noqa: BLE001  (this is the event loop's: the writer raises it)
+            self._failure = error
+            self._changed.set()
+            return True
+        self._outbox += (send for send in engine.take() if send.data)
+        self._tell_writer(engine)
+        return True
+
+    def _tell_writer(self, engine: Engine) -> None:
+        if self._outbox or self._deadline(engine) != self._sleeps_until:
+            self._changed.set()
 
     async def _receive(self, engine: Engine, now: float) -> None:
         """Take what the engine makes of a message; its faults strike before the next one."""
@@ -252,6 +288,8 @@ class Session:
         try:
             while self._socket.state is State.OPEN:
                 await self._sleep(engine)
+                if self._failure is not None:
+                    raise self._failure
                 now = self._clock()
                 await self._strikes.strike(self._plan.due(now))
                 engine.wake(now)
@@ -273,21 +311,28 @@ class Session:
         if self._socket.half_open:
             await self._socket.wait_closed()
         sent_at = self._clock()
-        await self._socket.send(send.data)
+        await self._socket.send_message(send.data)
         self._log.sent(send.answer, send.audio_ms, sent_at)
         await self._strikes.strike(self._plan.happened(send.event, self._clock()))
 
     async def _sleep(self, engine: Engine) -> None:
         self._sleeps_until = deadline = self._deadline(engine)
-        timeout_s = None if deadline is None else max(0.0, deadline - self._clock())
-        if not self._outbox:
+        if not self._outbox and not self._changed.is_set():
+            timer: asyncio.TimerHandle | None = None
+            if deadline is not None:
+                # A timer and no timeout: that would cancel and begin anew, for each frame that is
+                # sent.
+                delay_s = whole_ms(deadline - self._clock())
+                timer = asyncio.get_running_loop().call_later(delay_s, self._changed.set)
             try:
-                async with asyncio.timeout(timeout_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
+                await self._changed.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
         self._changed.clear()
 
     def _deadline(self, engine: Engine) -> float | None:
-        times = [at for at in (engine.deadline, self._plan.deadline) if at is not None]
-        return min(times, default=None)
+        engines, plans = engine.deadline, self._plan.deadline
+        if engines is None or plans is None:
+            return plans if engines is None else engines
+        return min(engines, plans)

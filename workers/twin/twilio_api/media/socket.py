@@ -1,8 +1,8 @@
 """One WebSocket to a server, with synchronous sends.
 
 websockets' sans-IO protocol under an ``asyncio.Protocol``: forty callers send two thousand frames
-a second from timers, which neither a task per frame nor an awaited send would bear. It also lets
-a script do to a connection what a library client prevents.
+a second from timers, which neither a task per frame nor an awaited send would bear; usual messages
+go past it. It also lets a script do to a connection what a library client prevents.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
+
+from workers.twin.shortcut import FIN_BINARY, FIN_TEXT, Shortcut, framed
 
 # No maximum is documented; generous, so that only a runaway server meets it.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -63,6 +65,12 @@ class ClientSocket(asyncio.Protocol):
         self._on_message = on_message
         self._on_closed = on_closed
         self._protocol = ClientProtocol(self._uri, max_size=MAX_MESSAGE_BYTES)
+        self._shortcut = Shortcut(
+            self._protocol,
+            masked=False,
+            on_message=self._take_message,
+            on_other=self._feed,
+        )
         self._transport: asyncio.Transport | None = None
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gone = asyncio.Event()
@@ -117,9 +125,7 @@ class ClientSocket(asyncio.Protocol):
 
     def send_text(self, text: str) -> None:
         """Send a text message; nothing happens if the socket is no longer open."""
-        if self._protocol.state is OPEN:
-            self._protocol.send_text(text.encode())
-            self._flush()
+        self._send(text.encode(), FIN_TEXT)
 
     def mute(self) -> None:
         """Let nothing out any more, neither answers to pings nor a close; go on reading.
@@ -131,9 +137,7 @@ class ClientSocket(asyncio.Protocol):
 
     def send_binary(self, data: bytes) -> None:
         """Send a binary message."""
-        if self._protocol.state is OPEN:
-            self._protocol.send_binary(data)
-            self._flush()
+        self._send(data, FIN_BINARY)
 
     def send_bytes(self, data: bytes) -> None:
         """Write bytes past the WebSocket framing."""
@@ -186,12 +190,12 @@ class ClientSocket(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        """Feed the protocol and hand on what came out of it."""
-        self._protocol.receive_data(data)
-        self._take()
+        """Hand on what came."""
+        self._shortcut.receive(data)
 
     def eof_received(self) -> bool:
         """Let the protocol see the end; the transport closes itself."""
+        self._shortcut.end()
         self._protocol.receive_eof()
         self._take()
         return False
@@ -206,6 +210,7 @@ class ClientSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, exactly once."""
+        self._shortcut.end()
         self._protocol.receive_eof()
         self._gone.set()
         self._fail_opening(HandshakeFailed(31904, f"connection lost: {exc or 'end of file'}"))
@@ -220,6 +225,15 @@ class ClientSocket(asyncio.Protocol):
                 protocol_error=str(broken) if broken and not isinstance(broken, EOFError) else "",
             )
         )
+
+    def _feed(self, data: bytes) -> None:
+        """Feed the protocol and hand on what came out of it."""
+        self._protocol.receive_data(data)
+        self._take()
+
+    def _take_message(self, data: bytes, is_text: bool) -> bool:
+        self._on_message(data, is_text)
+        return True
 
     def _take(self) -> None:
         for event in self._protocol.events_received():
@@ -265,6 +279,17 @@ class ClientSocket(asyncio.Protocol):
         if frame.fin:
             whole, self._parts = b"".join(self._parts), []
             self._on_message(whole, self._parts_are_text)
+
+    def _send(self, data: bytes, first: int) -> None:
+        if self._protocol.state is not OPEN:
+            return
+        frame = framed(data, first, masked=True)
+        if frame is not None:
+            self.send_bytes(frame)
+            return
+        send = self._protocol.send_text if first == FIN_TEXT else self._protocol.send_binary
+        send(data)
+        self._flush()
 
     def _flush(self) -> None:
         if self._transport is None:
