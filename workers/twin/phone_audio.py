@@ -36,6 +36,8 @@ HISS_RMS = 79
 # window that is read they add to none of those. White noise of this loudness hides quiet numbers.
 _HISS_HZ = (100, 200, 300, 3400, 3500, 3600)
 _HISS_FRAMES = 50
+# Numbers whose frames are made together; it divides ``CODES``.
+_RUN = 64
 # A number that is not spoken has to be heard above the hiss, and to be no speech all the same:
 # those who judge by energy begin at 300.
 _QUIET_OVER_HISS = 200 / position_code.LOUD_RMS
@@ -100,23 +102,29 @@ def tone(hz: int, ms: int, amplitude: int = 6000) -> Sound:
     return Sound(cut(audioop.lin2ulaw(second.tobytes(), 2)).frames, math.ceil(ms / FRAME_MS))
 
 
-# Many callers at once say the same numbers. Making one takes 47 µs, finding it again half of one;
-# all of them, loud and quiet, are 25 MB.
-@lru_cache(maxsize=2 * position_code.CODES)
 def coded(code: int, *, loud: bool, hiss: bool = False) -> Frame:
-    """Make the frame that carries a number: speech to everybody here, or silence.
+    """Give the frame that carries a number: speech to everybody here, or silence.
 
     With ``hiss`` it is on a noisy line; the same number has the same noise.
 
     Raises:
         ValueError: there is no such number.
     """
-    pcm = position_code.encode(code, rate_hz=RATE_HZ, loud=loud or hiss)
+    return _coded_run(code // _RUN, loud, hiss)[code % _RUN]
+
+
+# Many callers at once say the same numbers. A run of them is made in 0.2 ms; one by one they would
+# take ten times as long. All of them, loud and quiet, are 25 MB.
+@lru_cache(maxsize=2 * position_code.CODES // _RUN)
+def _coded_run(index: int, loud: bool, hiss: bool) -> tuple[Frame, ...]:
+    first = index * _RUN
+    pcm = position_code.encode_run(first, _RUN, rate_hz=RATE_HZ, loud=loud or hiss)
     if hiss:
         if not loud:
             pcm = audioop.mul(pcm, 2, _QUIET_OVER_HISS)
-        pcm = audioop.add(pcm, _hiss(code % _HISS_FRAMES), 2)
-    return _frame(audioop.lin2ulaw(pcm, 2))
+        noise = b"".join(_hiss(code % _HISS_FRAMES) for code in range(first, first + _RUN))
+        pcm = audioop.add(pcm, noise, 2)
+    return cut(audioop.lin2ulaw(pcm, 2)).frames
 
 
 def with_hiss(frame: Frame, number: int) -> Frame:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from workers.twin.caller import CallerScript
 from workers.twin.performer import Doing, Performer
 from workers.twin.phone_audio import FRAME_BYTES, FRAME_MS, Frame, is_loud
+from workers.twin.timers import whole_ms
 from workers.twin.twilio_api.media.timeline import Timeline
 
 # After a stall of the process, this many frames are caught up in one go; the rest is lost, as it
@@ -70,7 +71,7 @@ class Party:
             self._ticks = int((now - self.heard.start_s) * 1000 / FRAME_MS) + 1
         if not self._stopped:
             # An absolute schedule: a late tick does not make the next one late.
-            delay_s = max(0.0, self._due_s() - self._clock())
+            delay_s = whole_ms(self._due_s() - self._clock())
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
 
     def _step(self, due_s: float) -> None:
