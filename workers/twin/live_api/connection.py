@@ -6,23 +6,29 @@ before, and out past its locks.
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 from workers.twin.live_api.fault_plan import FaultPlan
+from workers.twin.live_api.tls import TlsTransport
 from workers.twin.shortcut import FIN_BINARY, Shortcut, framed
 
 _LINGER_0 = struct.pack("ii", 1, 0)  # socket(7): close() sends RST and drops what is unsent.
 
 
 class Connection(ServerConnection):
-    """A connection that knows what its session will need, noted at the upgrade."""
+    """A connection that knows what its session will need, noted at the upgrade.
+
+    Its loop gives it bytes of TCP; TLS is its own.
+    """
 
     number: int
     path: str
@@ -30,8 +36,10 @@ class Connection(ServerConnection):
     vertex: bool
     key_fits: bool
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, context: ssl.SSLContext, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._context = context
+        self._tls: TlsTransport | None = None
         self.half_open = False
         self.on_message: Callable[[bytes], bool] = lambda _: False
         """Gets a message before ``recv`` does; False where it leaves it to that."""
@@ -59,13 +67,39 @@ class Connection(ServerConnection):
         self.half_open = True
         await self.wait_closed()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin TLS; to the library the connection is there when that is."""
+        tcp = cast("asyncio.Transport", transport)
+        self._tls = tls = TlsTransport(
+            tcp,
+            self._context,
+            on_ready=lambda: super(Connection, self).connection_made(tls),
+            on_data=self._decrypted,
+            on_eof=self._end,
+        )
+
     def data_received(self, data: bytes) -> None:
         """Take in what TCP delivers."""
-        if not self.half_open:
-            self._shortcut.receive(data)
+        assert self._tls is not None
+        self._tls.receive(data)
 
     def eof_received(self) -> None:
         """Take in the end of what TCP delivers."""
+        if self._tls is not None and self._tls.ready:
+            self._end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the library that TCP is over, if it knew of it."""
+        assert self._tls is not None
+        self._tls.lost()
+        if self._tls.ready:
+            super().connection_lost(exc)
+
+    def _decrypted(self, data: bytes) -> None:
+        if not self.half_open:
+            self._shortcut.receive(data)
+
+    def _end(self) -> None:
         if not self.half_open:
             self._shortcut.end()
         super().eof_received()

@@ -20,8 +20,10 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 from urllib.parse import parse_qs
 
 import trustme
@@ -144,9 +146,9 @@ class LiveTwin:
             self._handle,
             self._host,
             self._port,
-            ssl=context,
             process_request=self._admit,
-            create_connection=Connection,
+            # The library knows nothing of TLS here: see ``tls``.
+            create_connection=cast("type[Connection]", partial(Connection, context=context)),
             compression=None,
             # The real server is not known to ping; it never limited what clients send.
             ping_interval=None,
