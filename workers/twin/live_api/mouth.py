@@ -33,7 +33,7 @@ from workers.twin.live_api.compression import make_room
 from workers.twin.live_api.engine import Event, Send
 from workers.twin.live_api.memory import Memory, Snapshot
 from workers.twin.live_api.messages import FunctionAnswer
-from workers.twin.live_api.production import Frame, Loudness, audio_content, produce
+from workers.twin.live_api.production import Frame, Loudness, audio_content, audio_data, produce
 from workers.twin.live_api.quirks import Quirks
 from workers.twin.live_api.recollection import recall, rest
 from workers.twin.live_api.replies import Reply
@@ -330,7 +330,6 @@ class Mouth:
                 start=now,
                 speed=self._script.speed,
                 transcribe=self._setup.transcribe_output,
-                meter=self._meter,
                 random_=self._random,
                 loudness=loudness,
             )
@@ -347,7 +346,8 @@ class Mouth:
     def _produce(self, frame: Frame, now: float) -> None:
         reply = self._current
         said = self._log.said[-1]
-        self._outgoing.append(Send(frame.data, self.answers, reply.audio_ms, frame.audio_ms))
+        data = frame.data or audio_data(frame, self._profile, self._meter)
+        self._outgoing.append(Send(data, self.answers, reply.audio_ms, frame.audio_ms))
         said.text += frame.text
         if frame.audio_ms:
             reply.audio_ms += frame.audio_ms

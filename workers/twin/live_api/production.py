@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from workers.twin.live_api.profiles import Profile
 from workers.twin.live_api.usage import Meter
-from workers.twin.live_api.wire import audio_part, encode
+from workers.twin.live_api.wire import audio_frame, audio_part, encode
 from workers.twin.speech import AGENT_RATE_HZ, Speech, Word
 
 _STEP_MS = 20
@@ -28,7 +28,8 @@ class Frame:
     """A frame, when it is due, and what it carries."""
 
     due: float
-    data: bytes
+    data: bytes = b""
+    """Empty where there is audio: that is written as it is sent, see ``audio_data``."""
     audio_ms: float = 0.0
     text: str = ""
     pcm: bytes = b""
@@ -41,7 +42,6 @@ def produce(
     start: float,
     speed: float,
     transcribe: bool,
-    meter: Meter,
     random_: random.Random,
     loudness: Loudness = "full",
 ) -> list[Frame]:
@@ -69,7 +69,7 @@ def produce(
         if loudness == "near_zero":
             pcm = near_zero(len(pcm))
         if loudness != "none":
-            frames.append(_audio(pcm, audio_ms, due, text, profile, meter))
+            frames.append(Frame(due, audio_ms=audio_ms, text=text, pcm=pcm))
         offset_ms += audio_ms
     return frames
 
@@ -121,16 +121,17 @@ def _transcript(text: str) -> bytes:
     return encode({"serverContent": {"outputTranscription": {"text": text}}})
 
 
-def _audio(
-    pcm: bytes, audio_ms: float, due: float, text: str, profile: Profile, meter: Meter
-) -> Frame:
-    content = audio_content(pcm, profile)
-    if text:
-        content["outputTranscription"] = {"text": text}
+def audio_data(frame: Frame, profile: Profile, meter: Meter) -> bytes:
+    """Write a frame with audio; all of a long answer at once would hold everybody up for 4 ms."""
+    if not (frame.text or profile.vertex or profile.usage_per_frame):
+        return audio_frame(frame.pcm, profile.audio_mime)
+    content = audio_content(frame.pcm, profile)
+    if frame.text:
+        content["outputTranscription"] = {"text": frame.text}
     message: dict[str, Any] = {"serverContent": content}
     if profile.usage_per_frame:
-        message["usageMetadata"] = meter.frame(audio_ms)
-    return Frame(due, encode(message), audio_ms, text, pcm)
+        message["usageMetadata"] = meter.frame(frame.audio_ms)
+    return encode(message)
 
 
 def audio_content(pcm: bytes, profile: Profile) -> dict[str, Any]:

@@ -8,7 +8,7 @@ that none has had.
 
 from __future__ import annotations
 
-from workers.twin.position_code import CODES, decode
+from workers.twin.position_code import CODES, Found, decode
 
 # Enough of an utterance's middle to tell whether it has codes at all.
 _PROBE_MS = 200
@@ -27,15 +27,38 @@ def codes_of(pcm: bytes, rate_hz: int) -> Codes | None:
     start = max(0, (samples - probe) // 2)
     if not decode(pcm[start * 2 : (start + probe) * 2], rate_hz=rate_hz):
         return None
-    found = decode(pcm[: samples * 2], rate_hz=rate_hz)
-    # A code without its neighbour is noise that happened to look like one.
-    sure = [
+    # Both ends are enough, and cost a third; nobody hears anything while this one listens.
+    if samples > 2 * probe:
+        head = decode(pcm[: probe * 2], rate_hz=rate_hz)
+        begin = (samples - probe) // (rate_hz // 1000) * (rate_hz // 1000)
+        tail = decode(pcm[begin * 2 : samples * 2], rate_hz=rate_hz)
+        # Where it was cut, a frame may be there in part.
+        firsts = _sure(_before_last(head))
+        lasts = _sure(_before_last(tail[::-1])[::-1])
+        if firsts and lasts:
+            return firsts[0], lasts[-1]
+    sure = _sure(decode(pcm[: samples * 2], rate_hz=rate_hz))
+    return (sure[0], sure[-1]) if sure else None
+
+
+def _sure(found: list[Found]) -> list[int]:
+    """Return the codes that have their neighbour; one without is noise that looked like it."""
+    if not found:
+        return []
+    return [
         one.code
         for before, one, after in zip([None, *found[:-1]], found, [*found[1:], None], strict=True)
         if (before is not None and (before.code + 1) % CODES == one.code)
         or (after is not None and (one.code + 1) % CODES == after.code)
     ]
-    return (sure[0], sure[-1]) if sure else None
+
+
+def _before_last(found: list[Found]) -> list[Found]:
+    """Return what comes before the last code, however often that was found."""
+    size = len(found)
+    while size and found[size - 1].code == found[-1].code:
+        size -= 1
+    return found[:size]
 
 
 def all_codes(pcm: bytes, rate_hz: int) -> list[int]:

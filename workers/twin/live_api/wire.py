@@ -31,11 +31,10 @@ from workers.twin.live_api.messages import (
     invalid,
 )
 
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 INPUT_RATE_HZ = 16_000  # What audio is without a rate in its mime type.
 _USUAL_MIME = f"audio/pcm;rate={INPUT_RATE_HZ}"
 _REALTIME_INPUT = ("realtimeInput", "realtime_input")
-
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def parse(frame: str | bytes) -> dict[str, Any]:
@@ -128,12 +127,19 @@ def _audio(blob: dict[str, Any]) -> AudioIn:
         raise invalid()
     try:
         return AudioIn(_pcm(blob.get("data", "")), int(rate))
-    except (UnicodeEncodeError, binascii.Error) as error:
+    except ValueError as error:
         raise invalid() from error
 
 
 def _pcm(text: str) -> bytes:
-    data = text.encode("ascii").translate(_URL_SAFE)
+    """Decode base64.
+
+    Raises:
+        ValueError: it is none.
+    """
+    data = text.encode("ascii")
+    if b"-" in data or b"_" in data:
+        data = data.translate(_URL_SAFE)
     # Padding may be left off, as protobuf JSON allows.
     return binascii.a2b_base64(data + b"=" * (-len(data) % 4))
 
