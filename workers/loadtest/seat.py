@@ -69,7 +69,7 @@ def measure(
     late_frames: int = 0,
     reset_gaps_ms: tuple[float, ...] = (),
 ) -> CallMeasured:
-    """Measure a call that is over: about 2 ms of work for each second of it.
+    """Measure a call that is over: about 1 ms of work for each second of it.
 
     Args:
         call: What the twin of Twilio has kept.
