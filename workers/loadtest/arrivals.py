@@ -2,6 +2,9 @@
 
 Sans-IO: times are seconds of the test. A caller who has hung up is replaced; no caller is sent away
 but by the end of the test, or of the spike they came for, which they know when they call.
+
+Several generators may share a test: each has its part of the calls there are to be at any moment,
+and the parts add up to the whole, so that nobody has to be told what the others do.
 """
 
 from __future__ import annotations
@@ -34,6 +37,29 @@ class Due:
 
     begins: bool
     again_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of ``of`` generators that share a test, by its ``index`` from 0.
+
+    Of the calls that are wanted at once, as of all that are numbered, every ``of``-th is its own.
+    """
+
+    index: int = 0
+    of: int = 1
+
+    def number(self, nth: int) -> int:
+        """Return the number in the whole test, from 1, of the ``nth`` call of this part, from 1."""
+        return (nth - 1) * self.of + self.index + 1
+
+    def share(self, calls: int) -> int:
+        """Return how many of so many calls at once are this part's."""
+        return (calls + self.of - 1 - self.index) // self.of
+
+
+WHOLE: Final = Part()
+"""Of a test that nobody shares."""
 
 
 def duration_s(arrivals: Arrivals) -> float:
@@ -75,21 +101,30 @@ def until_s(arrivals: Arrivals, at_s: float) -> float:
     return duration_s(arrivals)
 
 
-def due(arrivals: Arrivals, at_s: float, running: int, last_begun_s: float | None) -> Due:
+def due(
+    arrivals: Arrivals,
+    at_s: float,
+    running: int,
+    last_begun_s: float | None,
+    part: Part = WHOLE,
+) -> Due:
     """Say whether a call begins now, and when to look again.
 
     Args:
-        arrivals: The profile.
+        arrivals: The profile, of the whole test.
         at_s: Now.
-        running: Calls under way, those that ring included.
-        last_begun_s: When the last call began; None: there was none as yet.
+        running: Calls of this part under way, those that ring included.
+        last_begun_s: When the last of them began; None: there was none as yet.
+        part: Whose calls these are.
     """
     if at_s >= duration_s(arrivals) - _too_late_s(duration_s(arrivals)):
         return Due(begins=False, again_s=None)
-    if running >= wanted(arrivals, at_s) or _is_too_late(arrivals, at_s):
+    if running >= part.share(wanted(arrivals, at_s)) or _is_too_late(arrivals, at_s):
         return Due(begins=False, again_s=at_s + LOOK_S)
-    pause_s = 1 / arrivals.calls_per_second
-    free_s = at_s if last_begun_s is None else last_begun_s + pause_s
+    # Parts begin one after the other, and go on in turn.
+    pause_s = part.of / arrivals.calls_per_second
+    first_s = part.index / arrivals.calls_per_second
+    free_s = first_s if last_begun_s is None else last_begun_s + pause_s
     if at_s < free_s - _TINY_S:
         return Due(begins=False, again_s=min(free_s, at_s + LOOK_S))
     return Due(begins=True, again_s=at_s + min(pause_s, LOOK_S))

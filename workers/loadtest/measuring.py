@@ -9,6 +9,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -93,6 +94,15 @@ def _settle() -> None:
     # A terminal's Ctrl-C is for the one that makes the calls; what was made is still measured.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(_LAST)
+    # Whoever is killed shuts no pool down, whose process would wait for its next task for ever.
+    threading.Thread(target=_leave_with_parent, name="parent", daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def measure_ended(ended: Ended) -> CallMeasured:

@@ -6,10 +6,11 @@ Written by fields in their order; an enumeration is its value, a time ISO 8601, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -36,7 +37,8 @@ def read_plain(kind: type[T], data: object) -> T:
         ValueError: something is missing, of another kind or unknown; it names the place.
     """
     try:
-        found = TypeAdapter(kind).validate_python(data)
+        # A class can be hashed; mypy doubts it of one that is not known.
+        found: T = _reader(cast(Hashable, kind)).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{_path(first['loc'])}: {first['msg']}") from error
@@ -45,6 +47,12 @@ def read_plain(kind: type[T], data: object) -> T:
     if difference := _difference(plain(found), data, ()):
         raise ValueError(difference)
     return found
+
+
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    # Making one takes far longer than reading with it.
+    return TypeAdapter(kind)
 
 
 def _difference(ours: object, theirs: object, at: tuple[str | int, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,6 +74,11 @@ class Tally:
         self.worst_gap_ms = max([self.worst_gap_ms, *(gap.ms for gap in call.gaps)])
         for answer in call.answers:
             self.delays.add(answer.delay_ms)
+
+
+def cpu_ms_lately(samples: Sequence[WorkerSample]) -> float | None:
+    """CPU time of a worker for a second of call, by its last two looks; None: not known."""
+    return cpu_ms_per_call_second(*samples[-2:]) if len(samples) > 1 else None
 
 
 def cpu_ms_per_call_second(before: WorkerSample, after: WorkerSample) -> float | None:

@@ -42,6 +42,25 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Generator:
+    """One of several processes that made a test together.
+
+    Attributes:
+        name: Which one, and where: ``callers 2 of 3 on host-b``.
+        machine: Where it ran.
+        calls: That it made.
+        slip: How late its own clockwork was.
+        lost: Why it did not come to its end, as a sentence; empty: it did.
+    """
+
+    name: str
+    machine: Machine
+    calls: int
+    slip: OwnSlip
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadResult:
     """One load test that has ended.
 
@@ -52,8 +71,10 @@ class LoadResult:
         machine: Where the callers were, and the worker unless the plan names a target.
         calls: Every call, in the order in which they began.
         samples: Looks at the worker; none where it does not let itself be looked at.
-        slip: How late the callers' own clockwork was.
+        slip: How late the callers' own clockwork was; of several, the worst.
         broken_off: Whether somebody broke it off (Ctrl-C).
+        kills_s: When a process of the worker was killed.
+        generators: Who made it; empty where one process made all of it.
     """
 
     plan: Plan
@@ -64,3 +85,5 @@ class LoadResult:
     samples: tuple[WorkerSample, ...]
     slip: OwnSlip
     broken_off: bool = False
+    kills_s: tuple[float, ...] = ()
+    generators: tuple[Generator, ...] = ()

@@ -1,6 +1,6 @@
 """A load test as JSON: for CI to read, and for a later test to be compared with.
 
-    {"evercall_loadtest": 1, "passed": true, "verdicts": […], "figures": {…}, "result": {…}}
+    {"evercall_loadtest": 2, "passed": true, "verdicts": […], "figures": {…}, "result": {…}}
 
 ``verdicts`` and ``figures`` follow from ``result`` and are written for readers; only ``result`` is
 read again.
@@ -19,7 +19,7 @@ from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.sums import Sums, figures
 from workers.loadtest.verdicts import all_kept
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the format; another one is not read."""
 
 _VERSION_KEY: Final = "evercall_loadtest"

@@ -1,4 +1,4 @@
-"""Makes the calls of a plan, and looks at the worker and at itself meanwhile.
+"""Makes the calls of a plan, all of them or its part, and looks at its own clockwork meanwhile.
 
 Each call is a task that places it, waits for its end and has it measured elsewhere. Broken off, no
 call begins any more and every caller hangs up; what there was is measured all the same.
@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,29 +17,24 @@ from typing import Final
 
 import structlog
 
-from workers.loadtest.arrivals import due, duration_s, wanted
+from workers.loadtest.arrivals import WHOLE, Part, due, duration_s, wanted
+from workers.loadtest.beside import Beside
 from workers.loadtest.casting import Role, cast
 from workers.loadtest.clockwork import Clockwork
 from workers.loadtest.errors import LoadTestError
-from workers.loadtest.live_side import connections_of
-from workers.loadtest.lookout import LOOK_S, Lookout
 from workers.loadtest.machine import this_machine
-from workers.loadtest.measured import CallMeasured, Ending, WorkerSample
+from workers.loadtest.measured import CallMeasured, Ending
 from workers.loadtest.measuring import Ended, Measurer
 from workers.loadtest.model import LINES
 from workers.loadtest.pacing import CallerPacing
 from workers.loadtest.plan import Plan
-from workers.loadtest.progress import Progress, Tally, cpu_ms_per_call_second
+from workers.loadtest.progress import Progress, Tally, cpu_ms_lately
 from workers.loadtest.result import LoadResult
 from workers.loadtest.stage import LONGER_S, Stage
 from workers.loadtest.wavs import SlowestWavs
-from workers.twin.live_api.session_log import SessionLog
 from workers.twin.twilio_api.call import CALLBACKS_TIMEOUT_S, TwinCall
 from workers.twin.twilio_api.result import CallResult
 
-_CLOSED_S: Final = 5.0
-"""A worker may take so long to close a call's Live connections."""
-_POLL_S: Final = 0.05
 # The telephone rings and hangs up; what is left of the wait says that the twin is at fault.
 _MARGIN_S: Final = 30.0
 
@@ -68,6 +61,9 @@ class LoadRun:
         stage: With what.
         measurer: Measures calls that are over.
         wavs: Keeps the sound of some; None: of none.
+        part: The calls of this run, where others make the rest.
+        begins_at_s: By the clock, when the test begins; None: when it is run.
+        on_measured: Told of every call, in the order in which they are measured.
         clock: Seconds, monotonic: that of the twins.
     """
 
@@ -78,12 +74,18 @@ class LoadRun:
         measurer: Measurer,
         *,
         wavs: SlowestWavs | None = None,
+        part: Part = WHOLE,
+        begins_at_s: float | None = None,
+        on_measured: Callable[[CallMeasured], object] = lambda _call: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
         self._stage = stage
         self._measurer = measurer
         self._wavs = wavs
+        self._part = part
+        self._begins_at_s = begins_at_s
+        self._on_measured = on_measured
         self._clock = clock
         self._start_s = clock()
         self._clockwork = Clockwork(clock=clock)
@@ -93,7 +95,9 @@ class LoadRun:
         """Calls that were under way when the test was broken off."""
         self._begun = 0
         self._measured: list[CallMeasured] = []
-        self._samples: list[WorkerSample] = []
+        self._beside = Beside(
+            stage.worker, plan.faults, at_s=self._at_s, calls=lambda: len(self._live)
+        )
         self._tally = Tally()
         self._broken_off = asyncio.Event()
 
@@ -102,6 +106,7 @@ class LoadRun:
         if self._broken_off.is_set():
             return
         self._broken_off.set()
+        self._beside.kill_no_more()
         self._stopped = set(self._live)
         for call in self._live.values():
             call.hang_up()
@@ -112,27 +117,16 @@ class LoadRun:
         Raises:
             LoadTestError: calls cannot be measured.
         """
-        began_at = datetime.now(UTC)
-        worker = self._stage.worker
         # What start-up leaves is not to be walked for garbage again and again: each time no frame
         # would be sent for a while.
         gc.collect()
         gc.freeze()
-        self._start_s = self._clock()
+        await self._wait_for_begin()
+        began_at = datetime.now(UTC)
         self._clockwork.start()
         try:
-            async with Lookout(worker.metrics_url, worker.pids) as lookout:
-                beside = [
-                    asyncio.create_task(self._look(lookout), name="lookout"),
-                    asyncio.create_task(self._kill(), name="kills"),
-                ]
-                try:
-                    await self._make_calls()
-                finally:
-                    for task in beside:
-                        task.cancel()
-                    await asyncio.wait(beside)
-                await self._take_sample(lookout)
+            async with self._beside:
+                await self._make_calls()
         finally:
             slip = self._clockwork.stop()
             gc.unfreeze()
@@ -142,23 +136,32 @@ class LoadRun:
             took_s=self._at_s(),
             machine=await asyncio.to_thread(this_machine),
             calls=tuple(sorted(self._measured, key=lambda call: call.number)),
-            samples=tuple(self._samples),
+            samples=tuple(self._beside.samples),
+            kills_s=tuple(self._beside.kills_s),
             slip=slip,
             broken_off=self._broken_off.is_set(),
         )
+
+    async def _wait_for_begin(self) -> None:
+        """Wait until the test begins, by now or at the moment it was given."""
+        if self._begins_at_s is None:
+            self._start_s = self._clock()
+            return
+        await asyncio.sleep(max(0.0, self._begins_at_s - self._clock()))
+        # Late or not: what others of this test do now has the same time.
+        self._start_s = self._begins_at_s
 
     @property
     def progress(self) -> Progress:
         """How it goes."""
         tally, at_s = self._tally, self._at_s()
-        newest = self._samples[-1] if self._samples else None
-        cpu_ms = None
-        if len(self._samples) > 1:
-            cpu_ms = cpu_ms_per_call_second(*self._samples[-2:])
+        samples = self._beside.samples
         return Progress(
             at_s=at_s,
             of_s=duration_s(self._plan.arrivals),
-            wanted=0 if self._broken_off.is_set() else wanted(self._plan.arrivals, at_s),
+            wanted=0
+            if self._broken_off.is_set()
+            else self._part.share(wanted(self._plan.arrivals, at_s)),
             running=len(self._live),
             waiting=self._begun - len(self._live) - tally.ended,
             ended=tally.ended,
@@ -168,8 +171,8 @@ class LoadRun:
             delay_p95_ms=tally.delays.percentile(95.0),
             gaps=tally.gaps,
             worst_gap_ms=tally.worst_gap_ms,
-            cpu_ms=cpu_ms,
-            memory_mib=None if newest is None else newest.memory_mib,
+            cpu_ms=cpu_ms_lately(samples),
+            memory_mib=samples[-1].memory_mib if samples else None,
             slip=self._clockwork.slip,
         )
 
@@ -194,7 +197,7 @@ class LoadRun:
         last_begun_s: float | None = None
         while not self._broken_off.is_set():
             at_s = self._at_s()
-            now = due(self._plan.arrivals, at_s, len(self._live), last_begun_s)
+            now = due(self._plan.arrivals, at_s, len(self._live), last_begun_s, self._part)
             if now.begins:
                 last_begun_s = at_s
                 placed = await self._place(at_s)
@@ -207,7 +210,7 @@ class LoadRun:
 
     async def _place(self, at_s: float) -> _Placed:
         self._begun += 1
-        number, plan, worker = self._begun, self._plan, self._stage.worker
+        number, plan, worker = self._part.number(self._begun), self._plan, self._stage.worker
         role, pacing = cast(plan, number, at_s), CallerPacing()
         call = await self._stage.twilio.place_inbound_call(
             worker.voice_url,
@@ -235,7 +238,7 @@ class LoadRun:
             return
         finally:
             self._live.pop(placed.number, None)
-        logs = await self._connections(placed.role)
+        sessions = self._stage.sessions
         measured = await self._measurer.measure(
             Ended(
                 call=result,
@@ -245,15 +248,13 @@ class LoadRun:
                 began_s=placed.began_s,
                 calls_at_once=placed.calls_at_once,
                 rang_at=call.line.journal.start_s,
-                sessions=tuple(logs),
-                model_lines=LINES if self._stage.live is not None else (),
+                sessions=() if sessions is None else tuple(await sessions.take(placed.number)),
+                model_lines=() if sessions is None else LINES,
                 stopped=placed.number in self._stopped,
                 late_frames=placed.pacing.late_frames,
                 reset_gaps_ms=await self._reset_gaps_ms(result),
             )
         )
-        if self._stage.live is not None:
-            self._stage.live.forget(logs)
         self._count(measured)
         if self._wavs is not None:
             await asyncio.to_thread(self._wavs.offer, measured, result)
@@ -261,55 +262,12 @@ class LoadRun:
     def _count(self, measured: CallMeasured) -> None:
         self._measured.append(measured)
         self._tally.add(measured)
-
-    async def _connections(self, role: Role) -> list[SessionLog]:
-        """Return the call's Live connections, once they are closed."""
-        live = self._stage.live
-        if live is None:
-            return []
-        deadline_s = self._clock() + _CLOSED_S
-        while True:
-            found = connections_of(live.sessions, int(role.from_[-7:]))
-            left = [log for log in found if log.open]
-            if not left or self._clock() >= deadline_s:
-                break
-            await asyncio.sleep(_POLL_S)
-        # One that is still open goes on changing while it is handed to another process.
-        return [log for log in found if not log.open]
+        self._on_measured(measured)
 
     async def _reset_gaps_ms(self, result: CallResult) -> tuple[float, ...]:
         if result.answered_at_s is None or not result.voices:
             return ()
         return await self._stage.worker.reset_gaps_ms(result.sid)
-
-    # -- beside the calls --------------------------------------------------------------------------
-
-    async def _look(self, lookout: Lookout) -> None:
-        while True:
-            await self._take_sample(lookout)
-            await asyncio.sleep(LOOK_S)
-
-    async def _take_sample(self, lookout: Lookout) -> None:
-        sample = await lookout.look(self._at_s(), calls=len(self._live))
-        if sample is not None:
-            self._samples.append(sample)
-
-    async def _kill(self) -> None:
-        """Kill one process of the worker after the other, as the plan says."""
-        every_s = self._plan.faults.kills_every_s
-        killed = 0
-        while every_s > 0 and not self._broken_off.is_set():
-            await asyncio.sleep(every_s)
-            pids = sorted(self._stage.worker.pids())
-            # Calls go on at another one; where there is none, they end, which proves nothing.
-            if len(pids) < 2:
-                _log.warning("loadtest.not_killed", processes=len(pids))
-                continue
-            pid = pids[killed % len(pids)]
-            killed += 1
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            _log.info("loadtest.killed", pid=pid, at_s=round(self._at_s(), 2))
 
 
 def _failed(placed: _Placed, error: Exception) -> CallMeasured:

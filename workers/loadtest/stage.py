@@ -9,6 +9,7 @@ from typing import Final
 
 from workers.loadtest.model import model_faults, model_script
 from workers.loadtest.plan import LiveSide, Plan
+from workers.loadtest.sessions import Sessions, TwinSessions
 from workers.loadtest.under_test import Ends, StartWorker, UnderTest
 from workers.twin.live_api.server import LiveTwin
 from workers.twin.live_api.session_log import Keep
@@ -32,10 +33,10 @@ DEMO_ACCOUNT: Final = Account()
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a test is made with; ``live`` is None where the service plays the model."""
+    """What a test is made with; ``sessions`` is None where the service plays the model."""
 
     twilio: TwilioTwin
-    live: LiveTwin | None
+    sessions: Sessions | None
     worker: UnderTest
 
 
@@ -49,35 +50,43 @@ async def staged(
         LoadTestError: the worker cannot be had.
     """
     async with AsyncExitStack() as stack:
-        live: LiveTwin | None = None
-        # Of a worker somewhere else the Live side is its own affair.
-        if plan.live is LiveSide.TWIN and plan.target.voice_url is None:
-            live = await stack.enter_async_context(
-                LiveTwin(
-                    model_script(plan),
-                    api_key=LIVE_KEY,
-                    faults=model_faults(plan),
-                    # All of a call, with which message brought which part of it, and no more.
-                    keep=Keep(
-                        audio_s=plan.call_s + LONGER_S,
-                        messages=0,
-                        notes=0,
-                        samples=0,
-                        arrivals=True,
-                    ),
-                    seed=plan.seed,
-                )
-            )
-        twilio = await stack.enter_async_context(
-            # A connection that is kept would lead to one of several processes, ever the same.
-            TwilioTwin(account.sid, account.auth_token, keep_alive=False)
-        )
-        ends = Ends(
-            account_sid=account.sid,
-            auth_token=account.auth_token,
-            twilio_url=twilio.base_url,
-            live_url=live.base_url if live else None,
-            live_ca_file=live.ca_file if live else None,
-            live_key=LIVE_KEY if live else "",
-        )
-        yield Stage(twilio, live, await stack.enter_async_context(start(ends)))
+        live = await stack.enter_async_context(live_side(plan))
+        twilio = await stack.enter_async_context(telephones(account))
+        worker = await stack.enter_async_context(start(ends_of(account, twilio.base_url, live)))
+        yield Stage(twilio, None if live is None else TwinSessions(live), worker)
+
+
+@asynccontextmanager
+async def live_side(plan: Plan) -> AsyncIterator[LiveTwin | None]:
+    """Start the simulated Live API of a plan; None where there is none."""
+    # Of a worker somewhere else the Live side is its own affair.
+    if plan.live is not LiveSide.TWIN or plan.target.voice_url is not None:
+        yield None
+        return
+    async with LiveTwin(
+        model_script(plan),
+        api_key=LIVE_KEY,
+        faults=model_faults(plan),
+        # All of a call, with which message brought which part of it, and no more.
+        keep=Keep(audio_s=plan.call_s + LONGER_S, messages=0, notes=0, samples=0, arrivals=True),
+        seed=plan.seed,
+    ) as live:
+        yield live
+
+
+def telephones(account: Account) -> TwilioTwin:
+    """Return the simulated Twilio of a test."""
+    # A connection that is kept would lead to one of several processes, ever the same.
+    return TwilioTwin(account.sid, account.auth_token, keep_alive=False)
+
+
+def ends_of(account: Account, twilio_url: str, live: LiveTwin | None) -> Ends:
+    """Return the ends that a worker is pointed to."""
+    return Ends(
+        account_sid=account.sid,
+        auth_token=account.auth_token,
+        twilio_url=twilio_url,
+        live_url=live.base_url if live else None,
+        live_ca_file=live.ca_file if live else None,
+        live_key=LIVE_KEY if live else "",
+    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.loadtest.arrivals import LOOK_S, Due, due, duration_s, until_s, wanted
+from workers.loadtest.arrivals import LOOK_S, WHOLE, Due, Part, due, duration_s, until_s, wanted
 from workers.loadtest.plan import Arrivals, Profile
 
 RAMP = Arrivals(Profile.RAMP, calls=10, rise_s=10.0, hold_s=50.0)
@@ -98,3 +98,99 @@ def test_there_are_never_more_than_wanted_nor_too_many_a_second(
         ends = [end for end in ends if end > now]
     assert began > 0
     assert now <= duration_s(arrivals) + LOOK_S
+
+
+def parts(of: int) -> list[Part]:
+    return [Part(index, of) for index in range(of)]
+
+
+plans = st.one_of(
+    st.builds(
+        Arrivals,
+        st.just(Profile.RAMP),
+        st.integers(1, 60),
+        st.floats(5, 60),
+        rise_s=st.floats(0, 30),
+        calls_per_second=st.floats(1, 40),
+    ),
+    st.builds(
+        Arrivals,
+        st.just(Profile.STEPS),
+        st.integers(5, 60),
+        st.floats(3, 10),
+        steps=st.integers(1, 5),
+        calls_per_second=st.floats(1, 40),
+    ),
+    st.builds(
+        Arrivals,
+        st.just(Profile.SPIKE),
+        st.integers(6, 60),
+        st.floats(40, 60),
+        base=st.integers(0, 5),
+        spike_s=st.floats(5, 30),
+        calls_per_second=st.floats(1, 40),
+    ),
+    st.builds(Arrivals, st.just(Profile.SOAK), st.integers(1, 60), st.floats(5, 60)),
+)
+
+
+@given(plans, st.integers(1, 9), st.lists(st.floats(-1, 70), max_size=20))
+def test_parts_add_up_to_the_whole_at_any_moment(
+    arrivals: Arrivals, of: int, times: list[float]
+) -> None:
+    """Of each profile; no part has two calls more than another."""
+    for at_s in times:
+        shares = [part.share(wanted(arrivals, at_s)) for part in parts(of)]
+        assert sum(shares) == wanted(arrivals, at_s)
+        assert max(shares) - min(shares) <= 1
+
+
+def test_numbers_of_parts_are_those_of_the_whole() -> None:
+    """Each once: so are the telephone numbers that callers call from."""
+    numbers = [part.number(nth) for part in parts(3) for nth in range(1, 5)]
+    assert sorted(numbers) == list(range(1, 13))
+    assert [WHOLE.number(nth) for nth in (1, 2, 3)] == [1, 2, 3]
+    assert Part(1, 3).number(2) == 5
+
+
+def begun(arrivals: Arrivals, part: Part, stay_s: float) -> list[float]:
+    """When the calls of a part begin, where each is over after ``stay_s``."""
+    found: list[float] = []
+    at_s: float | None = 0.0
+    while at_s is not None:
+        running = sum(start + stay_s > at_s for start in found)
+        now = due(arrivals, at_s, running, found[-1] if found else None, part)
+        if now.begins:
+            found.append(at_s)
+        at_s = now.again_s
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans, st.integers(2, 5), st.floats(2, 80))
+def test_parts_together_make_the_load_of_the_whole(
+    arrivals: Arrivals, of: int, stay_s: float
+) -> None:
+    """Never more at once than at the top, nor more in a second than may begin, but for one each.
+
+    In the end there were as many as where nobody shares, give or take a look.
+    """
+    each = [begun(arrivals, part, stay_s) for part in parts(of)]
+    starts = sorted(start for part in each for start in part)
+    for at_s in starts:
+        running = sum(start <= at_s < start + stay_s for start in starts)
+        assert running <= arrivals.calls
+        within_s = sum(at_s <= start < at_s + 1 for start in starts)
+        assert within_s <= arrivals.calls_per_second + of + 1
+    alone = begun(arrivals, WHOLE, stay_s)
+    rounds = 2 + 60 / stay_s
+    assert abs(len(starts) - len(alone)) <= of * rounds + 0.1 * len(alone)
+
+
+def test_parts_of_a_ramp_take_turns() -> None:
+    """One call after the other begins, as where nobody shares."""
+    each = [begun(RAMP, part, 1e6) for part in parts(2)]
+    assert [len(starts) for starts in each] == [5, 5]
+    alternating = [start for both in zip(*each, strict=True) for start in both]
+    assert alternating == sorted(alternating)
+    assert alternating == pytest.approx(begun(RAMP, WHOLE, 1e6), abs=LOOK_S)

@@ -12,12 +12,18 @@ from hypothesis import strategies as st
 
 from tests.workers.loadtest.measured_samples import answered, call, calls, result
 from workers.loadtest.errors import LoadTestError
-from workers.loadtest.measured import CallMeasured
+from workers.loadtest.measured import CallMeasured, OwnSlip
 from workers.loadtest.plan import Arrivals, LineTrouble, Persona, Plan, Profile
-from workers.loadtest.result import LoadResult
+from workers.loadtest.result import Generator, LoadResult, Machine
 from workers.loadtest.result_json import encode_result, read_result, write_result
 from workers.loadtest.sums import sums_of
 from workers.loadtest.verdicts import judge
+
+MACHINE = Machine("Any", 2, "3.11.9", "0.1.0")
+GENERATORS = (
+    Generator("callers 1 of 2 on host-a", MACHINE, 7, OwnSlip(900, 0.4, 2.0, 0.0)),
+    Generator("callers 2 of 2 on host-b", MACHINE, 0, OwnSlip(0, 0.0, 0.0, 0.0), "It is gone."),
+)
 
 
 def written(one: LoadResult) -> bytes:
@@ -34,7 +40,7 @@ def test_written_and_read_again(measured: list[CallMeasured]) -> None:
         personas=MappingProxyType({Persona.KEYS: 2.0}),
         lines=MappingProxyType({LineTrouble.JITTER: 0.5}),
     )
-    whole = result(*measured, plan=plan, broken_off=True)
+    whole = result(*measured, plan=plan, broken_off=True, kills_s=(3.0,), generators=GENERATORS)
     assert read_result(written(whole), name="new.json") == whole
 
 
@@ -43,7 +49,7 @@ def test_what_ci_reads() -> None:
     one = result(call(answers=answered(45.0)))
     sums = sums_of(one.calls)
     found = encode_result(one, sums, judge(one.plan, sums))
-    assert found["evercall_loadtest"] == 1
+    assert found["evercall_loadtest"] == 2
     assert found["passed"] is False
     assert found["verdicts"][0] == {
         "promise": "added_delay_ms.p95",
@@ -74,7 +80,7 @@ def damaged(**changes: Any) -> bytes:
         (b"{", r"old.json is no JSON: .*"),
         (b"[1]", r"old.json is not the result of a load test\."),
         (b'{"name": "x"}', r"old.json is not the result of a load test\."),
-        (damaged(evercall_loadtest=2), r"old.json is a result of version 2; this one reads 1\."),
+        (damaged(evercall_loadtest=1), r"old.json is a result of version 1; this one reads 2\."),
         (damaged(result=None), r"old.json is damaged: result: .*"),
         (damaged(result__calls__0__ending="asleep"), r"old.json is damaged: .*calls\.0\.ending.*"),
         (damaged(result__calls__0__mood=1), r".*calls\.0\.mood: is not known\."),
