@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from workers.entrypoints.campaign.commands import register as register_campaign_commands
 from workers.entrypoints.campaign.looking import register as register_campaign_looking
+from workers.entrypoints.loadtest_callers import Workers, callers_of
 
 
 class ExportFormat(StrEnum):
@@ -144,6 +145,14 @@ def loadtest(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="Of the worker started for the test.")
     ] = None,
+    shards: Annotated[
+        int | None,
+        typer.Option("--shards", min=1, help="Share the callers out over so many processes."),
+    ] = None,
+    workers: Annotated[
+        Workers,
+        typer.Option("--workers", help="Where those run: on this machine, or as tasks of Celery."),
+    ] = Workers.PROCESSES,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the report, its JSON and recordings.")
     ] = Path("evercall-loadtest"),
@@ -158,8 +167,15 @@ def loadtest(
     _silence_banner()
     from workers.entrypoints.loadtest import Flags, run_loadtest
 
-    flags = Flags(calls, call_s, hold_s, target, processes)
-    sys.exit(run_loadtest(plan, flags, out=out, compare=compare, find_capacity=find_capacity))
+    code = run_loadtest(
+        plan,
+        Flags(calls, call_s, hold_s, target, processes),
+        out=out,
+        compare=compare,
+        find_capacity=find_capacity,
+        callers=callers_of(shards, workers),
+    )
+    sys.exit(code)
 
 
 @app.command()

@@ -15,20 +15,22 @@ from rich.text import Text
 from agent.errors import AgentSpecError
 from workers.dashboard.loadtest_page.page import render_load_page
 from workers.entrypoints.complaint import complain
+from workers.entrypoints.loadtest_callers import Callers
 from workers.entrypoints.loadtest_made import WORKER_LOG, Made, make
+from workers.entrypoints.loadtest_sharded import Maker, sharded
 from workers.entrypoints.loadtest_told import (
     promises_table,
     tell_endings,
     tell_file,
     tell_plan,
 )
-from workers.loadtest.clockwork import too_late
 from workers.loadtest.errors import LoadTestError
 from workers.loadtest.plan import TWIN_ONLY, Faults, LiveSide, Metric, Plan, Profile
 from workers.loadtest.plan_file import load_plan, usual_promises
 from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.result_json import read_result, write_result
 from workers.loadtest.sums import Sums, sums_of
+from workers.loadtest.validity import lost, slipped
 from workers.loadtest.verdicts import all_kept, judge
 from workers.loadtest.worker_figures import figures_of
 from workers.logs import start_logs
@@ -38,6 +40,7 @@ PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 PAGE: Final = "report.html"
 RESULT: Final = "result.json"
 LOG: Final = "loadtest.log"
+NOT_VALID: Final = "This is what there was of the test, and not the test that was planned."
 _NEEDS_OURS: Final = TWIN_ONLY | {Metric.RESET_GAP_MS}
 
 
@@ -105,8 +108,17 @@ def run_loadtest(
     out: Path,
     compare: Path | None = None,
     find_capacity: bool = False,
+    callers: Callers | None = None,
 ) -> int:
     """Make a load test and leave its report in ``out``.
+
+    Args:
+        file: The plan's; None: the usual plan.
+        flags: What is said in place of it.
+        out: The folder for the report.
+        compare: The result of another test.
+        find_capacity: Look for the most calls at once.
+        callers: Where those are; None: in this process.
 
     Returns:
         0 where all promises were kept, 1 where not, or where nothing could be told, 2 where plan,
@@ -117,6 +129,7 @@ def run_loadtest(
         plan = planned(None if file is None else load_plan(file), flags)
         old = None if compare is None else read_result(_read(compare), name=str(compare))
         settings = load_settings()
+        maker = None if callers is None else sharded(plan, callers)
         out.mkdir(parents=True, exist_ok=True)
         with (out / LOG).open("w", encoding="utf-8") as log:
             # Its own loop's time is what everything is measured by: no more than must be is said.
@@ -125,8 +138,8 @@ def run_loadtest(
                 if find_capacity:
                     from workers.entrypoints.loadtest_capacity import search
 
-                    return uvloop.run(search(plan, out, settings, console))
-                return uvloop.run(_test(plan, out, settings, console, old))
+                    return uvloop.run(search(plan, out, settings, console, maker))
+                return uvloop.run(_test(plan, out, settings, console, old, maker or make))
             finally:
                 logs.close()
     except (AgentSpecError, LoadTestError, SettingsError, OSError) as error:
@@ -137,17 +150,23 @@ def run_loadtest(
 
 
 async def _test(
-    plan: Plan, out: Path, settings: WorkerSettings, console: Console, old: LoadResult | None
+    plan: Plan,
+    out: Path,
+    settings: WorkerSettings,
+    console: Console,
+    old: LoadResult | None,
+    maker: Maker,
 ) -> int:
     tell_plan(console, plan)
-    made = await make(plan, out, settings, console)
+    made = await maker(plan, out, settings, console)
     sums, verdicts = judged(made.result)
     await asyncio.to_thread(leave, made, sums, verdicts, out)
-    slipped = too_late(made.result.slip)
-    if slipped is not None:
-        console.print(Text(slipped, "bold red"))
+    if late := slipped(made.result):
+        console.print(Text(late, "bold red"))
         tell_file(console, "page", out / PAGE)
         return FAILED
+    if missing := lost(made.result):
+        console.print(Text(f"{missing} {NOT_VALID}", "bold red"))
     tell_endings(console, made.result)
     console.print(promises_table(verdicts))
     if old is not None:
@@ -170,7 +189,7 @@ def judged(result: LoadResult) -> tuple[Sums, tuple[Verdict, ...]]:
 def passed(result: LoadResult, verdicts: tuple[Verdict, ...]) -> bool:
     """Whether a test says that all is well: made to its end, something measured, nothing broken."""
     measured = any(verdict.kept for verdict in verdicts)
-    return measured and all_kept(verdicts) and not result.broken_off
+    return measured and all_kept(verdicts) and not result.broken_off and not lost(result)
 
 
 def leave(made: Made, sums: Sums, verdicts: tuple[Verdict, ...], out: Path) -> None:
@@ -182,7 +201,7 @@ def leave(made: Made, sums: Sums, verdicts: tuple[Verdict, ...], out: Path) -> N
     wavs = {number: file.relative_to(out).as_posix() for number, file in made.wavs.items()}
     page = render_load_page(made.result, verdicts, wavs=wavs)
     (out / PAGE).write_text(page, encoding="utf-8")
-    if too_late(made.result.slip) is None:
+    if slipped(made.result) is None:
         (out / RESULT).write_bytes(write_result(made.result, sums, verdicts))
     else:
         # That of an earlier test would be taken for this one's.

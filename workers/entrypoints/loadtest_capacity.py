@@ -13,11 +13,12 @@ from rich.text import Text
 
 from workers.entrypoints.loadtest import FAILED, PASSED, judged, leave
 from workers.entrypoints.loadtest_made import make
+from workers.entrypoints.loadtest_sharded import Maker
 from workers.entrypoints.loadtest_told import promises_table, tell_file
 from workers.loadtest.capacity import Capacity, CapacitySearch
-from workers.loadtest.clockwork import too_late
 from workers.loadtest.machine import this_machine
 from workers.loadtest.plan import Arrivals, Plan, Profile
+from workers.loadtest.validity import lost, slipped
 from workers.loadtest.verdicts import all_kept
 from workers.settings import WorkerSettings
 
@@ -28,10 +29,17 @@ FOUND: Final = "capacity.json"
 _STEPS: Final = 4
 
 
-async def search(plan: Plan, out: Path, settings: WorkerSettings, console: Console) -> int:
+async def search(
+    plan: Plan,
+    out: Path,
+    settings: WorkerSettings,
+    console: Console,
+    maker: Maker | None = None,
+) -> int:
     """Look for the most calls at once that keep every promise; each level leaves a report.
 
     It ends at a level at which the callers' own pacing slipped: of that nothing can be said.
+    ``maker`` makes each of them; None: this process does.
 
     Returns:
         0 where some level kept them all, 1 where none did.
@@ -49,10 +57,10 @@ async def search(plan: Plan, out: Path, settings: WorkerSettings, console: Conso
         console.print(Text(f"{level} calls at once", "bold"))
         folder = out / f"level-{level:04d}"
         folder.mkdir(parents=True, exist_ok=True)
-        made = await make(level_of(plan, level), folder, settings, console)
+        made = await (maker or make)(level_of(plan, level), folder, settings, console)
         sums, verdicts = judged(made.result)
         await asyncio.to_thread(leave, made, sums, verdicts, folder)
-        ended = too_late(made.result.slip) or ""
+        ended = slipped(made.result) or lost(made.result)
         if made.result.broken_off:
             ended = "The search was broken off."
         if ended:

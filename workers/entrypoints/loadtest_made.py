@@ -8,18 +8,18 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.live import Live
 
-from workers.entrypoints.loadtest_worker import own_worker
+from workers.entrypoints.loadtest_worker import account_of, own_worker
 from workers.loadtest.measuring import Measuring
 from workers.loadtest.plan import Plan
-from workers.loadtest.progress import shown, told
+from workers.loadtest.progress import Progress, shown, told
 from workers.loadtest.result import LoadResult
 from workers.loadtest.run import LoadRun
-from workers.loadtest.stage import DEMO_ACCOUNT, Account, staged
+from workers.loadtest.stage import staged
 from workers.loadtest.under_test import StartWorker, given_target
 from workers.loadtest.wavs import SlowestWavs
 from workers.settings import WorkerSettings
@@ -39,6 +39,23 @@ class Made:
     wavs: Mapping[int, Path]
 
 
+class Run(Protocol):
+    """A test that is made here, or elsewhere."""
+
+    @property
+    def progress(self) -> Progress:
+        """How it goes."""
+        ...
+
+    def break_off(self) -> None:
+        """Let no call begin any more, and every caller hang up."""
+        ...
+
+    async def run(self) -> LoadResult:
+        """Run it to its end."""
+        ...
+
+
 async def make(plan: Plan, out: Path, settings: WorkerSettings, console: Console) -> Made:
     """Make the calls of a plan; sound of the slowest and the worker's log are left in ``out``.
 
@@ -51,36 +68,38 @@ async def make(plan: Plan, out: Path, settings: WorkerSettings, console: Console
     """
     wavs = SlowestWavs(out / CALLS)
     wavs.clear()
-    start, account = _worker(plan, out, settings)
-    with _signals() as on_signal:
+    start, account = worker_of(plan, out, settings), account_of(plan, settings)
+    with signals() as on_signal:
         async with staged(plan, start, account=account) as stage, Measuring() as measuring:
             run = LoadRun(plan, stage, measuring, wavs=wavs)
-
-            def break_off() -> None:
-                console.print(
-                    "Broken off: the callers hang up, and the report is written. "
-                    "Once more leaves at once.",
-                    highlight=False,
-                )
-                run.break_off()
-
-            on_signal(break_off)
-            result = await _watched(run, console)
+            on_signal(broken_off_by(run, console))
+            result = await watched(run, console)
         # Nothing more can be broken off.
         on_signal(None)
     return Made(result, wavs.files)
 
 
-def _worker(plan: Plan, out: Path, settings: WorkerSettings) -> tuple[StartWorker, Account]:
+def worker_of(plan: Plan, out: Path, settings: WorkerSettings) -> StartWorker:
+    """Return what starts the worker of a plan, or finds it."""
     if plan.target.voice_url is None:
-        return own_worker(plan, log=out / WORKER_LOG, settings=settings), DEMO_ACCOUNT
-    sid, token = settings.twilio_account_sid, settings.twilio_auth_token
-    # It believes in webhooks that are signed with its own account's token.
-    account = Account(sid, token.get_secret_value()) if sid and token else DEMO_ACCOUNT
-    return given_target(plan.target.voice_url), account
+        return own_worker(plan, log=out / WORKER_LOG, settings=settings)
+    return given_target(plan.target.voice_url)
 
 
-async def _watched(run: LoadRun, console: Console) -> LoadResult:
+def broken_off_by(run: Run, console: Console) -> Callable[[], None]:
+    """Return what the first signal does to a test."""
+
+    def break_off() -> None:
+        console.print(
+            "Broken off: the callers hang up, and the report is written. Once more leaves at once.",
+            highlight=False,
+        )
+        run.break_off()
+
+    return break_off
+
+
+async def watched(run: Run, console: Console) -> LoadResult:
     """Run it, and show how it goes: on a terminal in place, else a line now and then."""
     running = asyncio.create_task(run.run())
     try:
@@ -105,7 +124,7 @@ async def _watched(run: LoadRun, console: Console) -> LoadResult:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[Callable[[Callable[[], None] | None], None]]:
+def signals() -> Iterator[Callable[[Callable[[], None] | None], None]]:
     """Have a signal do what it is told to, once; where that is nothing, it cancels this task."""
     task = asyncio.current_task()
     assert task is not None

@@ -15,6 +15,7 @@ from workers.entrypoints.free_port import free_port
 from workers.loadtest.errors import LoadTestError
 from workers.loadtest.model import AGENT
 from workers.loadtest.plan import LiveSide, Plan
+from workers.loadtest.stage import DEMO_ACCOUNT, Account
 from workers.loadtest.under_test import Ends, StartWorker, UnderTest
 from workers.settings import WorkerSettings
 from workers.store.calls import CallStore, StoreUnavailable
@@ -91,6 +92,15 @@ def own_worker(
                 raise LoadTestError(f"The worker cannot be started: {error}. See {log}.") from error
 
     return start
+
+
+def account_of(plan: Plan, settings: WorkerSettings) -> Account:
+    """Return the Twilio account that a plan's worker believes in."""
+    sid, token = settings.twilio_account_sid, settings.twilio_auth_token
+    if plan.target.voice_url is None or not sid or not token:
+        return DEMO_ACCOUNT
+    # One that runs already believes in webhooks that are signed with its own account's token.
+    return Account(sid, token.get_secret_value())
 
 
 def _live(plan: Plan, ends: Ends, settings: WorkerSettings) -> Mapping[str, str]:

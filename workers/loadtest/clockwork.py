@@ -115,8 +115,13 @@ class Clockwork:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
 
 
-def too_late(slip: OwnSlip) -> str | None:
-    """Say by how much the generator's own pacing slipped, where too much to report anything."""
+def too_late(slip: OwnSlip, name: str = "") -> str | None:
+    """Say by how much a generator's own pacing slipped, where too much to report anything.
+
+    Args:
+        slip: How late it was.
+        name: Of the generator; empty where there is one.
+    """
     worst = f"the worst by {slip.worst_ms:.0f} ms"
     if slip.late_share > MOST_LATE_SHARE:
         how = (
@@ -127,7 +132,8 @@ def too_late(slip: OwnSlip) -> str | None:
         how = f"it stood still: of its frames {worst} (at most {MOST_WORST_MS:.0f} ms)"
     else:
         return None
+    whose = f"The pacing of {name}" if name else "The callers' own pacing"
     return (
-        f"The callers' own pacing slipped: {how}. Nothing is reported, because it would be said of"
+        f"{whose} slipped: {how}. Nothing is reported, because it would be said of"
         " the worker. Fewer calls, or a machine of their own, help."
     )

@@ -34,8 +34,7 @@ class SlowestWavs:
         Raises:
             OSError: that is not possible.
         """
-        for file in self._folder.glob("call-*.wav"):
-            file.unlink()
+        clear_wavs(self._folder)
 
     def offer(self, measured: CallMeasured, result: CallResult) -> None:
         """Keep the sound of a call if it is one of the slowest; one that is no more is deleted.
@@ -52,4 +51,19 @@ class SlowestWavs:
         self._kept = kept
 
     def _file(self, number: int) -> Path:
-        return self._folder / f"call-{number:04d}.wav"
+        return wav_file(self._folder, number)
+
+
+def wav_file(folder: Path, number: int) -> Path:
+    """Return where the sound of a call is."""
+    return folder / f"call-{number:04d}.wav"
+
+
+def clear_wavs(folder: Path) -> None:
+    """Delete what an earlier test has left.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    for file in folder.glob("call-*.wav"):
+        file.unlink()

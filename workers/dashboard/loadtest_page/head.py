@@ -21,18 +21,19 @@ from workers.dashboard.loadtest_page.words import (
     promised,
 )
 from workers.dashboard.story import Tone, long
-from workers.loadtest.clockwork import too_late
 from workers.loadtest.measured import Ending
 from workers.loadtest.plan import LiveSide, Metric, Plan, Statistic
 from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.sums import Sums
+from workers.loadtest.validity import lost, slipped
 
 
 def standing(result: LoadResult, verdicts: Sequence[Verdict]) -> tuple[Tone, str, str]:
     """How grave, in a word, and in sentences."""
-    slipped = too_late(result.slip)
-    if slipped:
-        return "bad", "Not reported", slipped
+    if late := slipped(result):
+        return "bad", "Not reported", late
+    if missing := lost(result):
+        return "bad", "Not valid", f"{missing} What there was of the test until then is shown."
     broken = [one for one in verdicts if one.kept is False]
     kept = sum(one.kept is True for one in verdicts)
     unmeasured = len(verdicts) - kept - len(broken)
@@ -65,6 +66,7 @@ def facts(result: LoadResult) -> list[tuple[str, str]]:
     """Names and values of what the numbers depend on; those without a value are left out."""
     plan, machine = result.plan, result.machine
     own = plan.target.voice_url is None
+    callers = [one for one in result.generators if one.calls]
     found = [
         ("Worker" if own else "Target", _target(plan)),
         ("Machine" if own else "Callers’ machine", machine.processor),
@@ -81,6 +83,7 @@ def facts(result: LoadResult) -> list[tuple[str, str]]:
             _lines(plan),
         ),
         ("Faults", _faults(plan)),
+        ("Made by", "; ".join(f"{one.name}, {one.calls:,} calls" for one in callers)),
         ("Seed", str(plan.seed)),
     ]
     return [(name, value) for name, value in found if value]

@@ -19,9 +19,10 @@ from workers.dashboard.loadtest_page.timelines import slowest_section
 from workers.dashboard.loadtest_page.worker import worker_plot
 from workers.dashboard.markup import Markup, element, escaped, joined
 from workers.dashboard.shared_style import plot_style, shared_style
-from workers.loadtest.clockwork import too_late
+from workers.loadtest.measured import OwnSlip
 from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.sums import sums_of
+from workers.loadtest.validity import slipped
 from workers.loadtest.worker_figures import figures_of
 
 
@@ -54,7 +55,7 @@ def render_load_page(
                 for name, value in facts(result)
             )
         ),
-        body="" if too_late(result.slip) else _body(result, verdicts, wavs),
+        body="" if slipped(result) else _body(result, verdicts, wavs),
         own=_own(result),
     )
 
@@ -83,11 +84,19 @@ def _body(result: LoadResult, verdicts: Sequence[Verdict], wavs: Mapping[int, st
 
 
 def _own(result: LoadResult) -> Markup:
-    slip = result.slip
+    if not result.generators:
+        own = _clockwork("The callers’ own clockwork", result.slip)
+        return joined(own, "Delays are good to about that.")
+    return joined(
+        *(_clockwork(f"The clockwork of {one.name}", one.slip) for one in result.generators),
+        "Delays are good to about the worst of that.",
+    )
+
+
+def _clockwork(whose: str, slip: OwnSlip) -> Markup:
     return escaped(
-        f"The callers’ own clockwork was looked at {slip.frames:,} times: 99 of 100 of its ticks "
+        f"{whose} was looked at {slip.frames:,} times: 99 of 100 of its ticks "
         f"of 20 ms came within {slip.p99_ms:.1f} ms, the latest {slip.worst_ms:.1f} ms late. "
-        "Delays are good to about that."
     )
 
 

@@ -15,7 +15,7 @@ from tests.workers.dashboard.loadtest_page.sample import (
 from workers.dashboard.loadtest_page.head import facts, further, headline, standing
 from workers.loadtest.measured import OwnSlip
 from workers.loadtest.plan import Target
-from workers.loadtest.result import Verdict
+from workers.loadtest.result import Generator, Verdict
 from workers.loadtest.sums import Sums, sums_of
 from workers.loadtest.worker_figures import figures_of
 
@@ -61,6 +61,23 @@ def test_pacing_that_slipped_outweighs_every_verdict() -> None:
     tone, word, detail = standing(replace(RESULT, slip=SLIPPED), sample_verdicts())
     assert (tone, word) == ("bad", "Not reported")
     assert "90 ms" in detail
+
+
+def test_callers_that_shared_a_test_are_named() -> None:
+    """With one of them lost it is not valid, and says why; its pace may slip by itself."""
+    names = ("callers 1 of 2 on host-a", "callers 2 of 2 on host-b", "the simulated model")
+    both = tuple(Generator(name, RESULT.machine, 6, RESULT.slip) for name in names[:2])
+    made = replace(RESULT, generators=(*both, Generator(names[2], RESULT.machine, 0, RESULT.slip)))
+    assert dict(facts(made))["Made by"] == (
+        "callers 1 of 2 on host-a, 6 calls; callers 2 of 2 on host-b, 6 calls"
+    )
+    assert standing(made, sample_verdicts())[1] == "Passed"
+    gone = replace(made, generators=(both[0], replace(both[1], lost="Callers 2 are gone.")))
+    tone, word, detail = standing(gone, sample_verdicts())
+    assert (tone, word) == ("bad", "Not valid")
+    assert detail.startswith("Callers 2 are gone.")
+    late = replace(made, generators=(both[0], replace(both[1], slip=SLIPPED)))
+    assert "callers 2 of 2 on host-b slipped" in standing(late, sample_verdicts())[2]
 
 
 def test_a_target_is_named_without_what_is_secret_in_its_address() -> None:
