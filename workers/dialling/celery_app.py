@@ -53,7 +53,7 @@ def make_app(settings: WorkerSettings, context_of: Callable[[], Context]) -> Any
 
 def _configuration(settings: WorkerSettings) -> dict[str, Any]:
     return {
-        **_broker(settings),
+        **broker_of(settings),
         # No pickles: whoever can write to the broker could run what they like.
         "task_serializer": "json",
         "accept_content": ["json"],
@@ -99,7 +99,8 @@ def _configuration(settings: WorkerSettings) -> dict[str, Any]:
     }
 
 
-def _broker(settings: WorkerSettings) -> dict[str, Any]:
+def broker_of(settings: WorkerSettings) -> dict[str, Any]:
+    """Return what an app of Celery needs to know of the broker."""
     if settings.broker_url is None:
         embedded.register()
         folder = (settings.data_dir / "queue").absolute()

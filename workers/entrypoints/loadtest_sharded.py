@@ -45,16 +45,19 @@ def sharded(plan: Plan, callers: Callers) -> Maker:
     Raises:
         LoadTestError: they cannot make it.
     """
-    if callers.shards is not None and callers.shards > plan.arrivals.calls:
-        raise LoadTestError(
-            f"--shards {callers.shards} are more than the {plan.arrivals.calls} calls at once."
-        )
+    if callers.shards is not None:
+        _check(plan, callers.shards)
     if callers.workers is Workers.CELERY and plan.target.voice_url is None:
         raise LoadTestError(
             "Callers on other hosts do not reach the simulated model and the worker that a test"
             " starts on this one: --workers celery needs a worker that runs already, by --target."
         )
     return partial(_make, callers=callers)
+
+
+def _check(plan: Plan, shards: int) -> None:
+    if shards > plan.arrivals.calls:
+        raise LoadTestError(f"{shards} shards are more than {plan.arrivals.calls} calls at once.")
 
 
 async def _make(
@@ -118,11 +121,19 @@ async def _link(
 ) -> AsyncIterator[tuple[int, Link, Patience]]:
     """Ask all shards to prepare."""
     if callers.workers is Workers.CELERY:
-        raise NotImplementedError
+        # Nobody else waits for Celery to be imported.
+        from workers.entrypoints.loadtest_celery.link import over_celery
+
+        async with over_celery(
+            settings, callers.shards, lambda count: _asked(plan, own, count)
+        ) as found:
+            yield found
+        return
     count = callers.shards or 1
     async with in_processes(_asked(plan, own, count), out / CALLERS_LOG) as link:
         yield count, link, PATIENCE
 
 
 def _asked(plan: Plan, own: OwnWorker | None, count: int) -> list[Prepare]:
+    _check(plan, count)
     return [Prepare(plan, Part(index, count), own) for index in range(count)]

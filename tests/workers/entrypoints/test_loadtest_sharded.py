@@ -173,7 +173,7 @@ async def test_target_that_cannot_be_reached_starts_no_callers(tmp_path: Path) -
     ("words", "said"),
     [
         (["--shards", "0"], "--shards"),
-        (["--shards", "9", "--calls", "8"], "--shards 9 are more than the 8 calls at once."),
+        (["--shards", "9", "--calls", "8"], "9 shards are more than 8 calls at once."),
         (["--workers", "celery"], "--workers celery needs a worker that runs already"),
         (["--workers", "threads"], "--workers"),
     ],

@@ -1,0 +1,1 @@
+"""A load test's callers as tasks of Celery, on whatever hosts its workers are."""
