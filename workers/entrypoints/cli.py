@@ -151,7 +151,9 @@ def loadtest(
     ] = None,
     workers: Annotated[
         Workers,
-        typer.Option("--workers", help="Where those run: on this machine, or as tasks of Celery."),
+        typer.Option(
+            "--workers", help="Where those run: on this machine, or by Celery (with --target)."
+        ),
     ] = Workers.PROCESSES,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the report, its JSON and recordings.")
