@@ -159,7 +159,8 @@ def loadtest(
         Path, typer.Option("--out", help="Folder for the report, its JSON and recordings.")
     ] = Path("evercall-loadtest"),
     compare: Annotated[
-        Path | None, typer.Option("--compare", help="Show what is worse than in this result.json.")
+        Path | None,
+        typer.Option("--compare", help="Show what is worse than in this result.json; 3 if any."),
     ] = None,
     find_capacity: Annotated[
         bool, typer.Option("--find-capacity", help="Step up until a promise breaks.")

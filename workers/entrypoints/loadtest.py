@@ -36,7 +36,7 @@ from workers.loadtest.worker_figures import figures_of
 from workers.logs import start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings
 
-PASSED, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+PASSED, FAILED, UNUSABLE, WORSE, INTERRUPTED = 0, 1, 2, 3, 130
 PAGE: Final = "report.html"
 RESULT: Final = "result.json"
 LOG: Final = "loadtest.log"
@@ -122,7 +122,8 @@ def run_loadtest(
 
     Returns:
         0 where all promises were kept, 1 where not, or where nothing could be told, 2 where plan,
-        target or the result to compare with cannot be used.
+        target or the result to compare with cannot be used, 3 where all were kept and some figure
+        is worse than in that.
     """
     console = Console()
     try:
@@ -169,15 +170,18 @@ async def _test(
         console.print(Text(f"{missing} {NOT_VALID}", "bold red"))
     tell_endings(console, made.result)
     console.print(promises_table(verdicts))
+    worse = 0
     if old is not None:
         from workers.entrypoints.loadtest_compared import tell_changes
 
-        tell_changes(console, old, made.result)
+        worse = tell_changes(console, old, made.result)
     tell_file(console, "page", out / PAGE)
     tell_file(console, "result", out / RESULT)
     if plan.target.voice_url is None:
         tell_file(console, "worker", out / WORKER_LOG)
-    return PASSED if passed(made.result, verdicts) else FAILED
+    if not passed(made.result, verdicts):
+        return FAILED
+    return WORSE if worse else PASSED
 
 
 def judged(result: LoadResult) -> tuple[Sums, tuple[Verdict, ...]]:

@@ -19,8 +19,8 @@ _STYLES: Final = {
 }
 
 
-def tell_changes(console: Console, old: LoadResult, new: LoadResult) -> None:
-    """Print every figure of both, and how many have become worse."""
+def tell_changes(console: Console, old: LoadResult, new: LoadResult) -> int:
+    """Print every figure of both; returns how many have become worse."""
     changes = compare(old, new)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("", "figure", "before", "now", "unit"):
@@ -36,6 +36,7 @@ def tell_changes(console: Console, old: LoadResult, new: LoadResult) -> None:
     since = f"{old.began_at:%Y-%m-%d %H:%M} UTC"
     told = f"{worse} figure(s) worse than on {since}" if worse else f"nothing worse than on {since}"
     console.print(Text(told, "bold red" if worse else ""))
+    return worse
 
 
 def _cells(change: Change) -> tuple[str, str, str, str]:

@@ -121,17 +121,20 @@ def test_exit_code_says_whether_promises_were_kept(
 def test_result_of_one_test_is_compared_with_that_of_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What has become worse stands out; the promises alone make the exit code."""
+    """What has become worse stands out, and in the exit code, unless a promise was broken."""
     slow = [replace(GOOD, number=n, answers=answered(*[28.0] * 40)) for n in (1, 2)]
     fast = [replace(GOOD, number=n, answers=answered(*[10.0] * 40)) for n in (1, 2)]
-    monkeypatch.setattr(loadtest, "make", made_of(result(*fast), result(*slow)))
+    made = made_of(result(*fast), result(*slow), result(*fast), result(*slow, BAD))
+    monkeypatch.setattr(loadtest, "make", made)
     assert run("--out", "before")[0] == 0
     code, told = run("--out", "now", "--compare", "before/result.json")
-    assert code == 0, told
+    assert code == 3, told
     assert "WORSE" in told
     assert "worse than on 2026-11-27 12:00 UTC" in told
     result_of = json.loads(Path("now/result.json").read_bytes())
     assert result_of["passed"] is True
+    assert run("--out", "again", "--compare", "before/result.json")[0] == 0
+    assert run("--out", "broken", "--compare", "before/result.json")[0] == 1
 
 
 def test_flags_stand_in_place_of_the_plans_fields() -> None:

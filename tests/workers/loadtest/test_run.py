@@ -127,8 +127,10 @@ async def test_processes_are_killed_in_turn_while_there_is_another() -> None:
 
         plan = plan_of(1, 1.5, faults=Faults(kills_every_s=0.3))
         async with staged(plan, found(UnderTest(NOBODY, pids=alive))) as stage:
-            await LoadRun(plan, stage, Here()).run()
+            result = await LoadRun(plan, stage, Here()).run()
         assert len(alive()) == 1
+        assert len(result.kills_s) == 2
+        assert 0.3 <= result.kills_s[0] < result.kills_s[1] < result.took_s
     finally:
         for process in sleeping:
             process.kill()
