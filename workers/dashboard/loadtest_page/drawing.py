@@ -67,11 +67,20 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
+class Moments:
+    """Places on an axis at which something happened, drawn through all panels."""
+
+    name: str
+    places: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Across:
     """The axis from left to right, from 0; ``ticks`` are places on it with their labels."""
 
     until: float
     ticks: Sequence[tuple[float, str]]
+    moments: Moments = Moments("")
 
 
 def chart(name: str, told: str, panels: Sequence[Panel], across: Across, table: Markup) -> Markup:
@@ -84,7 +93,8 @@ def chart(name: str, told: str, panels: Sequence[Panel], across: Across, table: 
         across: Their common axis.
         table: Its numbers.
     """
-    drawn = [_panel(panel, across) for panel in panels]
+    # What a moment is, is said once.
+    drawn = [_panel(panel, across, names=not number) for number, panel in enumerate(panels)]
     return element(
         "figure",
         {"class": "plot"},
@@ -107,7 +117,7 @@ def top_of(values: Sequence[float]) -> float:
     return highest if highest <= _FAR * most else 1.5 * most
 
 
-def _panel(panel: Panel, across: Across) -> Markup:
+def _panel(panel: Panel, across: Across, *, names: bool) -> Markup:
     dots = [value for layer in panel.layers if isinstance(layer, Dots) for _, value in layer.points]
     lines = [
         value
@@ -133,6 +143,7 @@ def _panel(panel: Panel, across: Across) -> Markup:
         element("line", {"x1": 0, "x2": _WIDTH, "y1": y, "y2": y, "class": "limit"})
         for y in (_y(limit.value, most) for limit in limits)
     ]
+    parts += _moments(across)
     legend = [layer.series for layer in panel.layers] if len(panel.layers) > 1 else []
     return element(
         "div",
@@ -146,6 +157,9 @@ def _panel(panel: Panel, across: Across) -> Markup:
                 element("span", None, element("i", {"class": "limit"}), limit.name)
                 for limit in limits
             ),
+            element("span", None, element("i", {"class": "moment"}), across.moments.name)
+            if names and across.moments.places
+            else "",
             element("span", None, note) if note else "",
         ),
         element(
@@ -172,6 +186,12 @@ def _panel(panel: Panel, across: Across) -> Markup:
             ),
         ),
     )
+
+
+def _moments(across: Across) -> list[Markup]:
+    # Those that fall on one place of a thousand are one line.
+    places = dict.fromkeys(f"M{_x(at, across.until)} 0V100" for at in across.moments.places)
+    return [element("path", {"class": "moment", "d": "".join(places)})] if places else []
 
 
 def _layer(layer: Dots | Curve, most: float, until: float) -> Markup:

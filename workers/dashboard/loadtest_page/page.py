@@ -75,7 +75,11 @@ def _body(result: LoadResult, verdicts: Sequence[Verdict], wavs: Mapping[int, st
             load=plots.load_plot(result, answers),
             endings=plots.endings_plot(result),
             reasons=tables.reasons_table(result.calls),
-            worker=worker_plot(result.samples, plots.time_axis(plots.until_s(result))),
+            worker=worker_plot(
+                result.samples,
+                plots.time_axis(plots.until_s(result), result.kills_s),
+                plots.killed_words(result),
+            ),
             gaps=plots.gaps_plot(result),
             resets=plots.resets_plot(result),
             slowest=slowest_section(result.calls, wavs),

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from workers.dashboard.bars import Bar, Series, bar_plot
-from workers.dashboard.loadtest_page.drawing import Across, Curve, Dots, Limit, Panel, chart
+from workers.dashboard.loadtest_page.drawing import (
+    Across,
+    Curve,
+    Dots,
+    Limit,
+    Moments,
+    Panel,
+    chart,
+)
 from workers.dashboard.loadtest_page.numbers import (
     Crowd,
     Wait,
@@ -28,6 +36,7 @@ MOST_DOTS = 1_500
 FEW = {0.5: 5, 0.95: 20}
 """A percentile of fewer values than this is one of the extremes, or nearly."""
 _COLUMNS = 300
+_TIMES_TOLD = 10
 _MOST_TICKS = 8
 _TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 43_200)
 _MOST_LEVELS = 12
@@ -41,10 +50,20 @@ def until_s(result: LoadResult) -> float:
     return max([result.took_s, 1.0, *ends, *(sample.at_s for sample in result.samples)])
 
 
-def time_axis(until: float) -> Across:
-    """The time of the test with its labels."""
+def time_axis(until: float, kills_s: Sequence[float] = ()) -> Across:
+    """The time of the test with its labels, and when a process of the worker was killed."""
     step = next((one for one in _TICKS_S if until / one <= _MOST_TICKS), _TICKS_S[-1])
-    return Across(until, [(tick, clock(tick)) for tick in range(0, int(until) + 1, step)])
+    ticks = [(tick, clock(tick)) for tick in range(0, int(until) + 1, step)]
+    return Across(until, ticks, Moments("Process killed", kills_s))
+
+
+def killed_words(result: LoadResult) -> str:
+    """When processes were killed, as a sentence behind another one; nothing where none was."""
+    times = [clock(at_s) for at_s in result.kills_s]
+    if not times:
+        return ""
+    more = f" and {len(times) - _TIMES_TOLD:,} more" if len(times) > _TIMES_TOLD else ""
+    return f" Processes were killed at {', '.join(times[:_TIMES_TOLD])}{more}."
 
 
 def clock(seconds: float) -> str:
@@ -74,9 +93,11 @@ def delays_plot(result: LoadResult, waits: Sequence[Wait], crowd: Crowd) -> Mark
     told = (
         f"{len(waits):,} answers, half of them within {ms(quantile(_second(delays), 0.5))}, "
         f"19 of 20 within {ms(quantile(_second(delays), 0.95))}; "
-        f"up to {calls(crowd.most)} at once."
+        f"up to {calls(crowd.most)} at once.{killed_words(result)}"
     )
-    return chart("Delays over time", told, panels, time_axis(until), data_table(head, rows))
+    return chart(
+        "Delays over time", told, panels, time_axis(until, result.kills_s), data_table(head, rows)
+    )
 
 
 def load_plot(result: LoadResult, waits: Sequence[Wait]) -> Markup:
@@ -120,9 +141,11 @@ def gaps_plot(result: LoadResult) -> Markup:
         for number, mine in enumerate(by_stretch(gaps, until, width))
         if mine
     ]
-    told = f"{len(gaps):,} gaps, the longest {ms(max(_second(gaps)))}."
+    told = f"{len(gaps):,} gaps, the longest {ms(max(_second(gaps)))}.{killed_words(result)}"
     head = ("From", "Gaps", "p50", "p95", "Longest")
-    return chart("Gaps over time", told, [panel], time_axis(until), data_table(head, rows))
+    return chart(
+        "Gaps over time", told, [panel], time_axis(until, result.kills_s), data_table(head, rows)
+    )
 
 
 def resets_plot(result: LoadResult) -> Markup:

@@ -19,8 +19,14 @@ _COLUMNS = 200
 _MOST_POINTS = 400
 
 
-def worker_plot(samples: Sequence[WorkerSample], across: Across) -> Markup:
-    """Processor, memory and event loop over time, above the calls that the worker counted."""
+def worker_plot(samples: Sequence[WorkerSample], across: Across, killed: str = "") -> Markup:
+    """Processor, memory and event loop over time, above the calls that the worker counted.
+
+    Args:
+        samples: Looks at it.
+        across: The time of the test.
+        killed: When its processes were, as a sentence that begins with a space.
+    """
     if len(samples) < 2:
         return note("The worker did not let itself be looked at.")
     cpu = [
@@ -51,7 +57,7 @@ def worker_plot(samples: Sequence[WorkerSample], across: Across) -> Markup:
         told += f"; {ms(figures.cpu_ms_per_call_s)} of CPU time per second of call"
     head = ("From", "Calls", "CPU", "Memory", "Loop lag", "Queued", "Files")
     table = data_table(head, _rows(samples, cpu, across.until))
-    return chart("The worker over time", f"{told}.", panels, across, table)
+    return chart("The worker over time", f"{told}.{killed}", panels, across, table)
 
 
 def _rows(

@@ -51,7 +51,7 @@ def sample_result(calls: int = 240, *, seed: int = 7, name: str = "evening peak"
         call_s=40.0,
         personas=MappingProxyType({Persona.TALK: 3.0, Persona.INTERRUPT: 1.0, Persona.EARLY: 0.5}),
         lines=MappingProxyType({LineTrouble.JITTER: 0.1, LineTrouble.NOISY: 0.2}),
-        faults=Faults(resets_every_s=20.0, kills_every_s=90.0),
+        faults=Faults(resets_every_s=20.0, kills_every_s=45.0),
         promises=PROMISES,
     )
     begins = sorted(dice.uniform(0, 200) ** 0.9 for _ in range(calls))
@@ -70,6 +70,7 @@ def sample_result(calls: int = 240, *, seed: int = 7, name: str = "evening peak"
         calls=made,
         samples=_samples(dice, made, took_s),
         slip=SLIP,
+        kills_s=(45.0, 90.0, 135.0),
     )
 
 

@@ -14,6 +14,7 @@ from workers.dashboard.loadtest_page.drawing import (
     Curve,
     Dots,
     Limit,
+    Moments,
     Panel,
     chart,
     top_of,
@@ -80,3 +81,16 @@ def test_nothing_leaves_the_frame(points: list[tuple[float, float]]) -> None:
     assert "nan" not in page
     assert "inf" not in page
     assert all(0 <= one <= 1000 for one in numbers(page))
+
+
+def test_moments_stand_in_every_panel_and_are_named_once() -> None:
+    """As a line from top to bottom; two at one place are one."""
+    panels = [
+        Panel(name, [Curve(Series("Line", "line"), [(0.0, 1.0), (10.0, 2.0)])], str)
+        for name in ("Upper", "Lower")
+    ]
+    across = Across(10.0, [(0.0, "0")], Moments("Process killed", (2.5, 2.500001, 5.0)))
+    drawn = chart("Any", "Told.", panels, across, Markup(""))
+    assert drawn.count('class="moment" d="M250 0V100M500 0V100"') == 2
+    assert drawn.count("Process killed") == 1
+    assert "moment" not in chart("Any", "Told.", panels, Across(10.0, []), Markup(""))

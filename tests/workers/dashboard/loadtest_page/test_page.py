@@ -81,6 +81,19 @@ def test_each_drawing_can_be_read_without_seeing_it(page: str) -> None:
     assert page.count('<table class="data">') == 6
 
 
+def test_kills_stand_in_whatever_goes_over_time(page: str, result: LoadResult) -> None:
+    """Also for who does not see them; where none was, nothing says so."""
+    assert page.count("Process killed") == 3
+    assert page.count("Processes were killed at 0:45, 1:30, 2:15.") == 3
+    without = render_load_page(replace(result, kills_s=()), sample_verdicts(), wavs={})
+    assert "Process killed" not in without
+    assert "were killed" not in without
+    many = render_load_page(
+        replace(result, kills_s=tuple(float(at) for at in range(30))), sample_verdicts(), wavs={}
+    )
+    assert "0:09 and 20 more." in many
+
+
 def test_drawings_hold_numbers_only(page: str) -> None:
     """No place is not a number, and none lies outside of its drawing."""
     for path in re.findall(r' d="(.*?)"', page):
