@@ -1,10 +1,10 @@
 """Leads the shards of a test: has them begin together, keeps what they tell, notices who is gone.
 
 Sans-IO: messages and times in, commands and the next deadline out. A shard prepares, tells the time
-of its own clock, calls, has called, and sends the sound of the slowest calls; ``_TABLE`` says which
-message leads where. None begins unless all are set: without one of them it would be another load.
-One that is gone later has the others broken off; what they all have told until then remains, and
-is told with why it is not the test that was planned.
+of its own clock, calls, has called, and sends the sound of the slowest calls; the table in
+``stands`` says which message leads where. None begins unless all are set: without one of them it
+would be another load. One that is gone later has the others broken off; what they all have told
+until then remains, and is told with why it is not the test that was planned.
 
 Two clocks: ``now_s`` is monotonic, ``wall`` POSIX seconds, which hosts can compare. How far another
 host's clock is off is known to within the time that question and answer take; where it is surely
@@ -14,13 +14,11 @@ more than ``MOST_APART_S``, the shards would not begin together, and nobody begi
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from workers.loadtest.measured import CallMeasured, OwnSlip
-from workers.loadtest.result import Machine
+from workers.loadtest.measured import CallMeasured
 from workers.loadtest.shards.messages import (
     Begin,
     BreakOff,
@@ -31,13 +29,13 @@ from workers.loadtest.shards.messages import (
     FromShard,
     Going,
     Hold,
-    Left,
     Ready,
     SendWavs,
     TimeTold,
     WavPiece,
     WhatTime,
 )
+from workers.loadtest.shards.stands import OVER, TABLE, Shard, Stand
 from workers.loadtest.slowest import slowest
 from workers.loadtest.sums import sums_of
 from workers.loadtest.sums_json import decode_sums
@@ -48,37 +46,6 @@ SILENT_S: Final = 15.0
 """A shard says every second how it goes; one that has said nothing for so long is gone."""
 HOLD_S: Final = 2.0
 """So often the leader says that it is there."""
-_NO_SLIP: Final = OwnSlip(0, 0.0, 0.0, 0.0)
-
-
-class Stand(StrEnum):
-    """How far a shard is."""
-
-    PREPARING = "preparing"
-    READY = "ready"
-    """It was asked for the time."""
-    SET = "set"
-    """Its clock is right."""
-    CALLING = "calling"
-    CALLED = "called"
-    """Its calls are all told."""
-    SENDING = "sending"
-    LEFT = "left"
-    LOST = "lost"
-    """It is gone before it had told all."""
-
-
-_OVER: Final = frozenset({Stand.LEFT, Stand.LOST})
-_TABLE: Final[Mapping[tuple[Stand, type[FromShard]], Stand]] = {
-    (Stand.PREPARING, Ready): Stand.READY,
-    (Stand.READY, TimeTold): Stand.SET,
-    **{(stand, Going): stand for stand in Stand if stand is not Stand.PREPARING},
-    (Stand.CALLING, CallOver): Stand.CALLING,
-    (Stand.CALLING, Finished): Stand.CALLED,
-    (Stand.SENDING, WavPiece): Stand.SENDING,
-    (Stand.SENDING, Left): Stand.LEFT,
-    **{(stand, Failed): Stand.LOST for stand in Stand},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +65,6 @@ class WriteWav:
 
 
 Command: TypeAlias = Send | WriteWav
-
-
-@dataclass(slots=True)
-class Shard:
-    """What is known of one; ``name`` is for people."""
-
-    name: str
-    stand: Stand = Stand.PREPARING
-    heard_s: float = 0.0
-    machine: Machine | None = None
-    rest_url: str = ""
-    running: int = 0
-    begun: int = 0
-    slip: OwnSlip = _NO_SLIP
-    calls: list[CallMeasured] = field(default_factory=list)
-    lost: str = ""
-    """Why, as a sentence."""
 
 
 class Conductor:
@@ -163,13 +113,13 @@ class Conductor:
     @property
     def called(self) -> bool:
         """Whether no call is under way any more, nor will any be."""
-        after = {Stand.CALLED, Stand.SENDING, *_OVER}
+        after = {Stand.CALLED, Stand.SENDING, *OVER}
         return self.begins_at is not None and all(one.stand in after for one in self.shards)
 
     @property
     def over(self) -> bool:
         """Whether nobody has anything more to say."""
-        return all(shard.stand in _OVER for shard in self.shards)
+        return all(shard.stand in OVER for shard in self.shards)
 
     @property
     def next_s(self) -> float:
@@ -184,9 +134,9 @@ class Conductor:
             ValueError: the table does not know that.
         """
         shard = self.shards[index]
-        if shard.stand in _OVER:
+        if shard.stand in OVER:
             return []  # It was given up; what is still on its way came too late.
-        then = _TABLE.get((shard.stand, type(message)))
+        then = TABLE.get((shard.stand, type(message)))
         if then is None:
             raise ValueError(f"{shard.name} said {type(message).__name__} while {shard.stand}")
         if isinstance(message, Failed):
@@ -271,7 +221,7 @@ class Conductor:
         if shard.stand in (Stand.CALLED, Stand.SENDING):
             # Of its calls all is known; some of their sound is not there.
             shard.stand = Stand.LEFT
-        elif shard.stand not in _OVER:
+        elif shard.stand not in OVER:
             self._lose(shard, why)
 
     def _lose(self, shard: Shard, why: str) -> None:
@@ -312,7 +262,7 @@ class Conductor:
         return [self._to(shard, BreakOff()) for shard in self._there()]
 
     def _there(self) -> list[Shard]:
-        return [shard for shard in self.shards if shard.stand not in _OVER]
+        return [shard for shard in self.shards if shard.stand not in OVER]
 
     def _patience_s(self, shard: Shard) -> float:
         # Nobody says anything while it prepares.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.workers.loadtest.measured_samples import answered, call
 from workers.loadtest.measured import CallMeasured, OwnSlip
@@ -15,7 +17,6 @@ from workers.loadtest.shards.conductor import (
     SILENT_S,
     Conductor,
     Send,
-    Stand,
     WriteWav,
 )
 from workers.loadtest.shards.messages import (
@@ -34,6 +35,7 @@ from workers.loadtest.shards.messages import (
     WavPiece,
     WhatTime,
 )
+from workers.loadtest.shards.stands import Stand
 from workers.loadtest.sums import sums_of
 from workers.loadtest.sums_json import encode_sums
 
@@ -265,3 +267,46 @@ def test_what_the_table_does_not_know_is_refused() -> None:
     """By name."""
     with pytest.raises(ValueError, match="callers 1 of 2 said Left while preparing"):
         Led().says(0, Left())
+
+
+messages = st.sampled_from(
+    [
+        Ready("host", MACHINE, "http://0"),
+        TimeTold(WALL + 100, WALL + 100),
+        TimeTold(WALL, WALL + 900),
+        Going(1, 1, SLIP),
+        CallOver(slow(1, 10.0)),
+        finished(),
+        finished(slow(1, 10.0)),
+        WavPiece(1, "UklGRg=="),
+        Left(),
+        Failed("It rains."),
+        None,
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), messages, st.floats(0, 4)), max_size=40))
+def test_whatever_shards_say_it_comes_to_an_end(
+    story: list[tuple[int, FromShard | None, float]],
+) -> None:
+    """Anything in any order is an order, an error or too late; silence ends it in bounded time."""
+    led = Led(3)
+    for index, message, after_s in story:
+        led.tick(after_s)
+        try:
+            if message is None:
+                led.conductor.gone(index, "is gone", wall=led.wall)
+            else:
+                led.says(index, message)
+        except ValueError:
+            led.conductor.gone(index, "does not keep to the order", wall=led.wall)
+    until_s = led.now_s + PREPARE_S + SILENT_S + HOLD_S
+    while not led.over():
+        assert led.conductor.next_s > led.now_s
+        led.tick(led.conductor.next_s - led.now_s)
+        assert led.now_s <= until_s
+    begun = led.begins_at() is not None
+    assert begun or led.conductor.refused
+    assert begun == led.called()
