@@ -162,12 +162,12 @@ async def _test(
     made = await maker(plan, out, settings, console)
     sums, verdicts = judged(made.result)
     await asyncio.to_thread(leave, made, sums, verdicts, out)
+    if missing := lost(made.result):
+        console.print(Text(f"{missing} {NOT_VALID}", "bold red"))
     if late := slipped(made.result):
         console.print(Text(late, "bold red"))
         tell_file(console, "page", out / PAGE)
         return FAILED
-    if missing := lost(made.result):
-        console.print(Text(f"{missing} {NOT_VALID}", "bold red"))
     tell_endings(console, made.result)
     console.print(promises_table(verdicts))
     worse = 0

@@ -153,11 +153,11 @@ async def test_shard_that_dies_is_named_and_the_test_ends(tmp_path: Path) -> Non
         told = (await process.communicate())[0].decode()
     assert process.returncode == 1, told
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    if "slipped" in told:
-        pytest.skip(told)
     assert "ended by itself: signal SIGKILL" in " ".join(told.split())
-    assert "1 stopped" in told
-    assert "Not valid" in page
+    assert "ended by itself: signal SIGKILL" in page
+    if "slipped" not in told:
+        assert "1 stopped" in told
+        assert "Not valid" in page
 
 
 @pytest.mark.real_time

@@ -30,9 +30,10 @@ from workers.loadtest.validity import lost, slipped
 
 def standing(result: LoadResult, verdicts: Sequence[Verdict]) -> tuple[Tone, str, str]:
     """How grave, in a word, and in sentences."""
+    missing = lost(result)
     if late := slipped(result):
-        return "bad", "Not reported", late
-    if missing := lost(result):
+        return "bad", "Not reported", f"{missing} {late}".lstrip()
+    if missing:
         return "bad", "Not valid", f"{missing} What there was of the test until then is shown."
     broken = [one for one in verdicts if one.kept is False]
     kept = sum(one.kept is True for one in verdicts)
