@@ -109,9 +109,14 @@ class Processes:
 
     async def _listen(self, index: int, process: Process) -> None:
         assert process.stdout is not None
-        while (line := await process.stdout.readline()).endswith(b"\n"):
-            # Whether it is one from a shard the conductor's table says.
-            await self._heard.put((index, cast(FromShard, from_line(line))))
+        try:
+            while (line := await process.stdout.readline()).endswith(b"\n"):
+                # Whether it is one from a shard the conductor's table says.
+                await self._heard.put((index, cast(FromShard, from_line(line))))
+        except ValueError as error:
+            why = f"says what nobody here understands: {error} (see {self._log})"
+            await self._heard.put((index, Gone(why)))
+            return
         code = await process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         await self._heard.put((index, Gone(f"ended by itself: {how} (see {self._log})")))

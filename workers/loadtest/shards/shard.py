@@ -200,18 +200,18 @@ class _Orders:
                         break
                     case WhatTime(asked):
                         self._pipe.send(TimeTold(asked, time.time()))
-                    case Begin(at):
+                    case Begin(at) if not self._begin.done():
                         self._begin.set_result(at)
                     case BreakOff():
                         self._break_off(LoadTestError("It was broken off."))
-                    case SendWavs(numbers):
+                    case SendWavs(numbers) if not self._wavs.done():
                         self._wavs.set_result(numbers)
                     case Hold():
                         pass
                     case _:
-                        why = LoadTestError(f"{type(message).__name__} is nothing to be told.")
+                        why = LoadTestError(f"{type(message).__name__} is nothing to be told now.")
                         break
-        except (TimeoutError, ValueError) as error:
+        except (OSError, ValueError) as error:
             why.__cause__ = error
         self._break_off(why)
         if not self._wavs.done():

@@ -155,6 +155,14 @@ async def test_it_is_broken_off_as_it_begins() -> None:
         assert isinstance((await leader.until(Finished))[-1], Finished)
 
 
+async def test_order_that_comes_twice_ends_it() -> None:
+    """Whoever leads it does not know what it does; nobody goes on alone."""
+    async with refusing() as url, shard() as leader:
+        await leader.begun(prepare(url, hold_s=300.0))
+        leader.pipe.send(Begin(time.time()))
+        assert await leader.failed() == "Begin is nothing to be told now."
+
+
 async def test_order_that_comes_too_late_is_refused() -> None:
     """The others would be ahead of it."""
     async with refusing() as url, shard() as leader:
