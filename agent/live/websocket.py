@@ -14,7 +14,7 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
-from websockets.protocol import State
+from websockets.protocol import Protocol, State
 
 try:
     from websockets.speedups import apply_mask
@@ -31,13 +31,25 @@ _MAX_BYTES: Final = 0xFFFF
 _MASKS: Final = 1024
 
 
+def between_frames(protocol: Protocol) -> bool:
+    """Whether what the library is fed next begins a frame; False also where that cannot be told.
+
+    Its buffer does not tell: it is empty as well where the network has cut a frame behind a piece
+    of its head, and what follows may look like one that is whole.
+    """
+    waits_in: Any = protocol.parser
+    while (inner := getattr(waits_in, "gi_yieldfrom", None)) is not None:
+        waits_in = inner
+    return getattr(waits_in, "__name__", "") == "at_eof"
+
+
 class LiveSocket(ClientConnection):
     """A client connection; ``connect(create_connection=LiveSocket)`` makes it."""
 
     def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
         super().__init__(protocol, **options)
-        # Without these two of the library's own attributes there is no short way in.
-        self._short_way = hasattr(protocol, "current_size") and hasattr(protocol.reader, "buffer")
+        # Without this one of the library's own attributes there is no short way in.
+        self._short_way = hasattr(protocol, "current_size")
         self._masks = b""
         self._next_mask = 0
 
@@ -48,7 +60,7 @@ class LiveSocket(ClientConnection):
             self._short_way
             and self.response is not None
             and protocol.state is State.OPEN
-            and not protocol.reader.buffer
+            and between_frames(protocol)
             and protocol.current_size is None
         ):
             at = 0

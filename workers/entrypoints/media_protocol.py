@@ -17,6 +17,8 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
+from agent.live.websocket import between_frames
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # not built for this platform
@@ -48,7 +50,7 @@ class MediaProtocol(WebSocketsSansIOProtocol):
             self.handshake_complete
             and not self.close_sent
             and self.conn.state is State.OPEN
-            and not self.conn.reader.buffer
+            and between_frames(self.conn)
             and not self.frames
         ):
             at = 0

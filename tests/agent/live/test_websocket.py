@@ -76,6 +76,17 @@ def test_messages_come_whole_and_in_order(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("cut", range(1, 12))
+async def test_rest_of_a_frame_is_not_read_as_a_frame(cut: int) -> None:
+    """Also where its length, behind the cut, looks like the head of a short message."""
+    socket, _, _ = await opened()
+    long, short = b"x" * 0x8105, b"y" * 300
+    data = frames_of(long, Opcode.BINARY, cut=False)
+    for piece in (data[:cut], data[cut:], frames_of(short, Opcode.BINARY, cut=False)):
+        socket.data_received(piece)
+    assert [await socket.recv(decode=False) for _ in range(2)] == [long, short]
+
+
 async def test_whole_frame_goes_one_by_one_through_the_short_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
+from websockets.utils import apply_mask
 
 from tests.fakes.transport import FakeTransport
 from workers.entrypoints.media_protocol import WRITE, MediaProtocol
@@ -92,6 +93,19 @@ def test_messages_come_whole_and_in_order(
         assert heard == ["x" * size for size, _ in messages]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+async def test_rest_of_a_frame_is_not_read_as_a_frame(cut: int) -> None:
+    """Also where its mask, behind the cut, looks like the head of an empty message."""
+    socket = await Socket().open()
+    mask = bytes((0x81, 0x80, 1, 2))
+    frame = bytes((0x81, 0x80 | 126, 0, 200)) + mask + apply_mask(b"x" * 200, mask)
+    for piece in (frame[:cut], frame[cut:], masked(b"y" * 300)):
+        socket.protocol.data_received(piece)
+    assert (await socket.receive())["text"] == "x" * 200
+    assert (await socket.receive())["text"] == "y" * 300
+    socket.close()
 
 
 async def test_whole_frame_goes_through_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
