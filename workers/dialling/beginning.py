@@ -29,9 +29,10 @@ from workers.store.campaigns.switches import stopped
 SEEN_WITHIN_S: Final = 15.0
 """A worker that was not seen for so long answers nobody: it beats every second, and is called dead
 by the others within ``FleetWatch``'s limit, which is shorter."""
-ASKED_WITHIN: Final = timedelta(seconds=15)
-"""Between the decision and Twilio's having the request: what the pump lets a decision grow old
-(``STALE_AFTER_S``), and what a request may last (``TwilioSettings.rest_timeout_s``)."""
+ASKED_WITHIN: Final = timedelta(seconds=30)
+"""Between the decision and the call: what the pump lets a decision grow old (``STALE_AFTER_S``, 5),
+what a request may last (``TwilioSettings.rest_timeout_s``, 10), and as much again as both: what
+nobody waits for any more may still become a call. How long after, no source says."""
 LEAD_S: Final = 0.08
 """Between the decision and the request at the least: what the commit takes, and coming back from
 it, on a machine that has other things to do. The pace is kept at Twilio, where a request must not

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from workers.twin.twilio_api.ledger import LedgerEntry
 
-ON_ITS_WAY_S = 15.0
+ON_ITS_WAY_S = 30.0
 """A number that is suppressed when its request is on its way may still ring: so long a decision may
-take to be at Twilio (``workers.dialling.beginning.ASKED_WITHIN``)."""
+take to become a call (``workers.dialling.beginning.ASKED_WITHIN``)."""
 
 
 @dataclass(frozen=True, slots=True)

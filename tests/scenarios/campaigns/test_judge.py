@@ -64,7 +64,7 @@ def test_dials_that_should_not_have_been_are_found(
 
 def test_dial_of_a_suppressed_number_is_found() -> None:
     """What was on its way is not held against anybody, unless it was begun too late."""
-    rules = replace(RULES, suppressed={NUMBER: NOON - 20})
+    rules = replace(RULES, suppressed={NUMBER: NOON - 40})
     assert any("after it was suppressed" in found for found in wrong_dials([dial()], rules))
     on_its_way = replace(RULES, suppressed={NUMBER: NOON - 5})
     assert list(wrong_dials([dial()], on_its_way)) == []
