@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ LONGEST_AWAY_S = 3.0
 """Before what was killed is started again."""
 QUIET_S = 10.0
 """Killing goes on after it, also where nobody is dialled."""
+_BEGINS_S = 10.0
+"""A child of a worker of Celery's, on a machine that has a lot to do."""
 
 
 class Process:
@@ -84,11 +87,19 @@ class Process:
         return self.ended > 0 or (self._process is not None and self._process.poll() is not None)
 
     def kill_child(self, dice: Random) -> bool:
-        """SIGKILL to one of its children, as when memory runs out; False: it has none."""
+        """SIGKILL to one of its children, as when memory runs out; False: it has none yet.
+
+        Not to one that only begins: Celery gives the whole worker up for that ("Could not start
+        worker processes", celery/worker/loops.py), and leaves it to whoever has started it.
+        """
         if self._process is None:
             return False
         with contextlib.suppress(psutil.NoSuchProcess):
-            children = psutil.Process(self._process.pid).children()
+            children = [
+                child
+                for child in psutil.Process(self._process.pid).children()
+                if time.time() - child.create_time() > _BEGINS_S
+            ]
             if children:
                 dice.choice(children).kill()
                 return True
