@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache, redis
 
 _SCHEMES: Final = ("redis", "rediss")
 
@@ -43,3 +43,6 @@ def register() -> None:
     """Have Kombu use it for every Redis of this process."""
     for scheme in _SCHEMES:
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+        # What was looked up before would stay Kombu's own.
+        if _transport_cache.get(scheme) is not Transport:
+            _transport_cache.pop(scheme, None)

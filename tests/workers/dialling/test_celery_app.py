@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu.connection import Connection
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache
 
 from workers.dialling.beat import LONGEST_NAP_S, MOST_WAITING, SteadyScheduler
 from workers.dialling.celery_app import make_app
@@ -75,6 +77,17 @@ def test_the_broker_is_the_settings(url: str | None, transport: str, tmp_path: P
     assert type(connection.transport).__module__ == transport
     if url is None:
         assert connection.transport_options["folder"] == str(tmp_path / "queue")
+
+
+def test_the_broker_is_ours_also_where_redis_was_spoken_to_before(tmp_path: Path) -> None:
+    """Kombu keeps the class that it once found for a scheme."""
+    url = "redis://127.0.0.1:6379/1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TRANSPORT_ALIASES, "redis", "kombu.transport.redis:Transport")
+        patch.delitem(_transport_cache, "redis", raising=False)
+        assert type(Connection(url).transport).__module__ == "kombu.transport.redis"
+        connection = made(broker_url=url, data_dir=tmp_path).connection_for_write()
+        assert type(connection.transport).__module__ == "workers.dialling.redis_broker"
 
 
 class _Steady(SteadyScheduler):
