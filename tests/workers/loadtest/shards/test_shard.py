@@ -45,7 +45,7 @@ async def refusing() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/bot"
 
 
-def prepare(url: str, *, hold_s: float = 1.0) -> Prepare:
+def prepare(url: str, *, hold_s: float = 4.0) -> Prepare:
     plan = Plan(
         target=Target(voice_url=url),
         live=LiveSide.SERVICE,
