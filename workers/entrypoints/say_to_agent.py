@@ -122,7 +122,7 @@ async def say_to_agent(
         StoreUnavailable: the store does not answer.
     """
     _check_live(call_sid, await store.load_call(call_sid, deadline_s=DEADLINE_S))
-    number = await store.leave_message(call_sid, kind, text, deadline_s=DEADLINE_S)
+    number = await _left(store, call_sid, kind, text)
     follow = _Follow(store, number, kind, tell, look_s)
     try:
         if not await follow.taken(taken_within_s):
@@ -142,6 +142,19 @@ async def say_to_agent(
             f"known. If no worker has taken it, it is void within {MESSAGE_LIFE_S:g} s. "
             f"{why_away(error)}"
         ) from error
+
+
+async def _left(store: CallStore, call_sid: str, kind: MessageKind, text: str) -> int:
+    """The message's number; whoever interrupts this takes back what may already be in the store."""
+    leaving = asyncio.ensure_future(
+        store.leave_message(call_sid, kind, text, deadline_s=DEADLINE_S)
+    )
+    try:
+        return await asyncio.shield(leaving)
+    except asyncio.CancelledError:
+        with contextlib.suppress(StoreUnavailable):
+            await store.withdraw_message(await leaving)
+        raise
 
 
 def _check_live(call_sid: str, stored: StoredCall | None) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -223,6 +224,28 @@ async def test_interrupted_message_is_withdrawn(store: MemoryCallStore) -> None:
     """Who stops the command does not mean it any more."""
     saying = asyncio.create_task(say(store, within_s=5))
     await asyncio.sleep(0.02)
+    saying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saying
+    assert store.messages[1].outcome is MessageOutcome.WITHDRAWN
+
+
+async def test_message_interrupted_before_its_number_is_known_is_withdrawn(
+    store: MemoryCallStore,
+) -> None:
+    """A worker could find it in the database before the command knows that it is there."""
+    leave = store.leave_message
+
+    async def leave_slowly(*arguments: Any, deadline_s: float = 2.0) -> int:
+        number = await leave(*arguments, deadline_s=deadline_s)
+        await asyncio.sleep(0.05)
+        return number
+
+    store.leave_message = leave_slowly  # type: ignore[method-assign]
+    saying = asyncio.create_task(say(store, within_s=5))
+    async with asyncio.timeout(2):
+        while not store.messages:  # noqa: ASYNC110  plain data
+            await asyncio.sleep(0.005)
     saying.cancel()
     with pytest.raises(asyncio.CancelledError):
         await saying
