@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -236,8 +235,10 @@ async def test_message_interrupted_before_its_number_is_known_is_withdrawn(
     """A worker could find it in the database before the command knows that it is there."""
     leave = store.leave_message
 
-    async def leave_slowly(*arguments: Any, deadline_s: float = 2.0) -> int:
-        number = await leave(*arguments, deadline_s=deadline_s)
+    async def leave_slowly(
+        call_sid: str, kind: MessageKind, text: str, *, deadline_s: float = 2.0
+    ) -> int:
+        number = await leave(call_sid, kind, text, deadline_s=deadline_s)
         await asyncio.sleep(0.05)
         return number
 
