@@ -25,5 +25,4 @@ def finish(
     """Nobody is going to call these contacts any more, for this reason."""
     claims.set_aside(connection, contact_ids, state, reason=reason, now=now)
     if campaign.definition.webhook is not None:
-        for contact_id in contact_ids:
-            put(connection, campaign.campaign_id, contact_id, now=now)
+        put(connection, contact_ids, now=now)

@@ -71,8 +71,7 @@ class Shop:
             rows = [row(n) for n in range(people)]
             add_contacts(connection, campaign_id, rows, now=NOW)
             which = select(contacts.c.id).where(contacts.c.campaign_id == campaign_id)
-            for contact_id in connection.scalars(which).all():
-                put(connection, campaign_id, contact_id, now=NOW)
+            put(connection, connection.scalars(which).all(), now=NOW)
 
     async def deliver(self) -> Delivered:
         async with aiohttp.ClientSession() as http:

@@ -7,16 +7,18 @@ on: if it dies, they come up again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, and_, select, update
+import structlog
+from sqlalchemy import Column, Connection, Row, and_, func, select, update
 
 from workers.campaign.model import Webhook
 from workers.store.campaign_schema import UNDELIVERED, attempts, campaigns, contacts, outbox
+from workers.store.campaigns.among import among
 from workers.store.campaigns.inserting import insert_into
 from workers.store.campaigns.rows import definition_of, moment
 from workers.store.rows import utc
@@ -25,6 +27,26 @@ from workers.store.schema import call_records
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """``next_at`` of what was given up; an operator who sets it to now has it tried again."""
 EVENT: Final = "contact.finished"
+# SQLite takes 32,766 values in one statement (sqlite.org/limits.html).
+_PIECE: Final = 2_000
+# Not the whole row: one that nobody can read is told of as well, as far as it can be.
+_TOLD: Final[tuple[Column[Any], ...]] = (
+    contacts.c.id,
+    contacts.c.campaign_id,
+    contacts.c.line,
+    contacts.c.key,
+    contacts.c.number,
+    contacts.c.name,
+    contacts.c.variables,
+    contacts.c.state,
+    contacts.c.reason,
+    contacts.c.outcome,
+    contacts.c.attempts,
+    contacts.c.report,
+    contacts.c.finished_at,
+)
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,71 +68,144 @@ class DueDelivery:
     """When the contact was done with."""
 
 
-def put(connection: Connection, campaign_id: int, contact_id: int, *, now: datetime) -> bool:
-    """Write down that a contact is done with, as its row tells by now; False: it was before."""
-    row = connection.execute(
-        select(contacts, campaigns.c.name.label("campaign"))
-        .join(campaigns, campaigns.c.id == contacts.c.campaign_id)
-        .where(contacts.c.id == contact_id)
-    ).one()
-    finished_at = moment(row.finished_at) or now
+def put(connection: Connection, contact_ids: Collection[int], *, now: datetime) -> int:
+    """Write down that contacts are done with, as their rows tell by now.
+
+    Where their campaign has no webhook nobody is to be told; nor is anybody twice.
+
+    Args:
+        connection: Within the transaction that finishes them, which holds them locked.
+        contact_ids: However many.
+        now: When they are told of for the first time.
+
+    Returns:
+        How many are new there.
+    """
+    ids = sorted(contact_ids)
+    return sum(_put(connection, ids[at : at + _PIECE], now) for at in range(0, len(ids), _PIECE))
+
+
+def _put(connection: Connection, ids: Sequence[int], now: datetime) -> int:
+    names = _told_of(connection, ids)
+    if not names:
+        return 0
+    calls = _newest_calls(connection, ids)
+    rows = connection.execute(
+        select(*_TOLD).where(
+            among(connection, contacts.c.id, ids), contacts.c.campaign_id.in_(names)
+        )
+    )
+    values = [
+        {
+            "campaign_id": row.campaign_id,
+            "contact_id": row.id,
+            "payload": _payload(row, names[row.campaign_id], calls.get(row.id), now),
+            "next_at": now,
+        }
+        for row in rows
+    ]
+    if not values:
+        return 0
+    statement = insert_into(connection, outbox).on_conflict_do_nothing(
+        index_elements=["contact_id"]
+    )
+    return connection.execute(
+        statement, values, execution_options={"preserve_rowcount": True}
+    ).rowcount
+
+
+def _payload(row: Row[Any], campaign: str, call: Mapping[str, object] | None, now: datetime) -> str:
     # The form that standardwebhooks.com recommends: type, timestamp, data.
     payload = {
         "type": EVENT,
-        "timestamp": finished_at,
+        "timestamp": moment(row.finished_at) or now,
         "data": {
-            "campaign": row.campaign,
-            "contact_id": contact_id,
+            "campaign": campaign,
+            "contact_id": row.id,
             "line": row.line,
             "key": row.key,
             "number": row.number,
             "name": row.name,
-            "variables": orjson.loads(row.variables),
+            "variables": _read(row.variables),
             "state": row.state,
             "reason": row.reason,
             "outcome": row.outcome,
             "attempts": row.attempts,
-            "report": orjson.loads(row.report) if row.report else None,
-            "call": _newest_call(connection, contact_id),
+            "report": _read(row.report),
+            "call": call,
         },
     }
-    inserted = connection.scalar(
-        insert_into(connection, outbox)
-        .values(
-            campaign_id=campaign_id,
-            contact_id=contact_id,
-            payload=orjson.dumps(payload).decode(),
-            next_at=now,
+    return orjson.dumps(payload).decode()
+
+
+def _told_of(connection: Connection, ids: Collection[int]) -> dict[int, str]:
+    """The campaigns of these contacts that have a webhook, with their names."""
+    theirs = select(contacts.c.campaign_id).where(among(connection, contacts.c.id, ids))
+    names = {}
+    for row in connection.execute(
+        select(campaigns.c.id, campaigns.c.name, campaigns.c.definition).where(
+            campaigns.c.id.in_(theirs)
         )
-        .on_conflict_do_nothing(index_elements=["contact_id"])
-        .returning(outbox.c.id)
+    ):
+        try:
+            webhook = definition_of(row.definition).webhook
+        except (LookupError, TypeError, ValueError):
+            # Nobody can say whom to tell. What finishes the contact, an opt-out say, holds.
+            _log.exception("campaign.unreadable", campaign_id=row.id)
+            continue
+        if webhook is not None:
+            names[row.id] = row.name
+    return names
+
+
+def _newest_calls(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, object]]:
+    """The last call to each contact, with what it was about as far as its record is kept."""
+    newest = (
+        select(attempts.c.contact_id, func.max(attempts.c.ordinal).label("ordinal"))
+        .where(among(connection, attempts.c.contact_id, ids), attempts.c.call_sid.is_not(None))
+        .group_by(attempts.c.contact_id)
+        .subquery()
     )
-    return inserted is not None
-
-
-def _newest_call(connection: Connection, contact_id: int) -> dict[str, object] | None:
-    """The last call to a contact, with what it was about as far as its record is kept."""
-    row = connection.execute(
+    rows = connection.execute(
         select(
+            attempts.c.contact_id,
             attempts.c.call_sid,
             attempts.c.answered_at,
             attempts.c.duration_s,
             call_records.c.record,
         )
+        .join(
+            newest,
+            and_(
+                attempts.c.contact_id == newest.c.contact_id,
+                attempts.c.ordinal == newest.c.ordinal,
+            ),
+        )
         .outerjoin(call_records, call_records.c.call_sid == attempts.c.call_sid)
-        .where(attempts.c.contact_id == contact_id, attempts.c.call_sid.is_not(None))
-        .order_by(attempts.c.ordinal.desc())
-        .limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
+    )
     return {
-        "call_sid": row.call_sid,
-        "answered_at": moment(row.answered_at),
-        "duration_s": row.duration_s,
-        # agent.conversation.record.SummaryRecord: caller, wants, facts, promises, open_points, ...
-        "summary": orjson.loads(row.record).get("summary") if row.record else None,
+        row.contact_id: {
+            "call_sid": row.call_sid,
+            "answered_at": moment(row.answered_at),
+            "duration_s": row.duration_s,
+            # agent.conversation.record.SummaryRecord: caller, wants, facts, promises, ...
+            "summary": _summary(row.record),
+        }
+        for row in rows
     }
+
+
+def _summary(record: str | None) -> object:
+    read = _read(record)
+    return read.get("summary") if isinstance(read, dict) else None
+
+
+def _read(text: str | None) -> object:
+    """What JSON text holds; None where there is none, or it is damaged."""
+    try:
+        return orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        return None
 
 
 def any_due(connection: Connection, *, now: datetime) -> bool:

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select, update
 
 from tests.workers.store.campaigns.samples import LATER, NOW, campaign, row
 from workers.campaign.model import Webhook
-from workers.store.campaign_schema import attempts, contacts, outbox
+from workers.store.campaign_schema import attempts, campaigns, contacts, outbox
 from workers.store.campaigns import outbox as told
 from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
@@ -34,8 +34,7 @@ def filled(engine: Engine, name: str, people: int) -> tuple[int, list[int]]:
         ids = connection.scalars(
             select(contacts.c.id).where(contacts.c.campaign_id == campaign_id)
         ).all()
-        for contact_id in ids:
-            assert told.put(connection, campaign_id, contact_id, now=NOW)
+        assert told.put(connection, ids, now=NOW) == people
     return campaign_id, list(ids)
 
 
@@ -47,9 +46,9 @@ def claim(engine: Engine, *, later: timedelta = timedelta(), of_each: int = 10) 
 
 def test_a_contact_is_put_once(engine: Engine) -> None:
     """The second time changes nothing; what is told is the contact's row."""
-    campaign_id, (contact_id,) = filled(engine, "one", 1)
+    _, (contact_id,) = filled(engine, "one", 1)
     with writing(engine) as connection:
-        assert not told.put(connection, campaign_id, contact_id, now=LATER)
+        assert told.put(connection, [contact_id], now=LATER) == 0
         (due,) = told.claim_due(connection, now=NOW, lease=LEASE, of_each=1)
     payload = orjson.loads(due.payload)
     assert payload["type"] == told.EVENT
@@ -78,10 +77,39 @@ def test_what_the_call_was_about_is_told(engine: Engine) -> None:
             if record is not None:
                 text = orjson.dumps(record).decode()
                 connection.execute(insert(call_records).values(call_sid=sids[-1], record=text))
-            told.put(connection, campaign_id, contact_id, now=NOW)
+            told.put(connection, [contact_id], now=NOW)
             due = told.claim_due(connection, now=NOW, lease=LEASE, of_each=1)
         call = orjson.loads(due[-1].payload)["data"]["call"]
         assert (call["call_sid"], call["duration_s"], call["summary"]) == (sids[-1], 30, summary)
+
+
+def test_campaign_without_webhook_or_that_cannot_be_read_is_not_told(engine: Engine) -> None:
+    """Others are, in the same statement; whoever finishes the contacts learns of nothing."""
+    with writing(engine) as connection:
+        for name, hook in (("told", HOOK), ("without", None), ("unreadable", HOOK)):
+            campaign_id = create(connection, campaign(name, webhook=hook), now=NOW)
+            add_contacts(connection, campaign_id, [row(1)], now=NOW)
+        connection.execute(
+            update(campaigns).where(campaigns.c.name == "unreadable").values(definition="{")
+        )
+        ids = list(connection.scalars(select(contacts.c.id)))
+        assert told.put(connection, ids, now=NOW) == 1
+        assert told.put(connection, [], now=NOW) == 0
+        names = connection.scalars(select(campaigns.c.name).join(outbox)).all()
+    assert names == ["told"]
+
+
+def test_contact_whose_row_is_damaged_is_told_of(engine: Engine) -> None:
+    """Without what cannot be read."""
+    _, (first, _) = filled(engine, "one", 2)
+    with writing(engine) as connection:
+        connection.execute(delete(outbox))
+        broken = {"variables": '{"order', "report": "{"}
+        connection.execute(update(contacts).where(contacts.c.id == first).values(broken))
+        assert told.put(connection, [first], now=NOW) == 1
+        (due,) = told.claim_due(connection, now=NOW, lease=LEASE, of_each=1)
+    data = orjson.loads(due.payload)["data"]
+    assert (data["name"], data["variables"], data["report"]) == ("Person 0", None, None)
 
 
 def test_a_claim_holds_until_its_lease_ends(engine: Engine) -> None:
