@@ -254,7 +254,7 @@ class ContactState(StrEnum):
     EXHAUSTED = "exhausted"
     """Not reached in as many attempts as allowed, or in time."""
     NEVER = "never"
-    """Suppressed, opted out, or a number that cannot be dialled."""
+    """Suppressed, opted out, a number that cannot be dialled, or a row that cannot be read."""
     CANCELLED = "cancelled"
     """With the campaign."""
 

@@ -18,11 +18,12 @@ from workers.campaign.compliance import Call, Later, Never, Stage, decide, expla
 from workers.campaign.model import CampaignState
 from workers.campaign.pacing import Allowed, Bucket, allowed, late_s, room, take, wait_s
 from workers.dialling.choosing import due_again, final_state
-from workers.dialling.finishing import finish
+from workers.dialling.finishing import UNREADABLE, finish, finish_unreadable
 from workers.dialling.transactions import FAULTS, concerns_one
 from workers.store.campaigns import claims
 from workers.store.campaigns.attempts import ASKING_S
 from workers.store.campaigns.buckets import keep_bucket, lock_bucket
+from workers.store.campaigns.readable import UnreadableContact
 from workers.store.campaigns.rows import AttemptRow, CampaignRow
 from workers.store.campaigns.switches import stopped
 
@@ -262,6 +263,10 @@ def _may_go(
     )
     if found is None:
         claims.withdraw(connection, attempt.attempt_id, reason="The contact is gone.", now=now)
+        return False
+    if isinstance(found, UnreadableContact):
+        claims.withdraw(connection, attempt.attempt_id, reason=UNREADABLE, now=now)
+        finish_unreadable(connection, campaign, found, now=now)
         return False
     check = found.check(Stage.DIALLING, campaign.definition, campaign.state, stopped=is_stopped)
     decision = decide(check, now)

@@ -22,13 +22,14 @@ from workers.campaign.brake import Tripped, judge
 from workers.campaign.compliance import Call, Later, Never, Reason, Stage, decide, explain
 from workers.campaign.model import CampaignState, ContactState
 from workers.campaign.pacing import SKEW_S, allowed
-from workers.dialling.finishing import finish
+from workers.dialling.finishing import finish, finish_unreadable
 from workers.dialling.transactions import FAULTS, concerns_one, write
 from workers.store.campaigns import claims
 from workers.store.campaigns.braking import newest_samples
 from workers.store.campaigns.campaigns import move
 from workers.store.campaigns.claims import DueContact
 from workers.store.campaigns.events import note
+from workers.store.campaigns.readable import UnreadableContact
 from workers.store.campaigns.rows import CampaignRow
 from workers.store.campaigns.switches import stopped
 
@@ -196,9 +197,13 @@ def _choose(connection: Connection, campaign_id: int, now: datetime) -> Ticked:
     later: defaultdict[tuple[datetime, str], list[int]] = defaultdict(list)
     never: defaultdict[tuple[ContactState, str], list[int]] = defaultdict(list)
     in_hand: set[str] = set()
+    unreadable = 0
     for one in due:
         if len(chosen) == want:
             break
+        if isinstance(one, UnreadableContact):
+            unreadable += _set_aside(connection, campaign, one, now)
+            continue
         contact = one.contact
         # Nobody decides about two calls to one number at once.
         if contact.number in in_hand:
@@ -220,7 +225,22 @@ def _choose(connection: Connection, campaign_id: int, now: datetime) -> Ticked:
         claims.put_off(connection, ids, due_at=due_at, reason=reason_text)
     for (state, reason_text), ids in never.items():
         finish(connection, campaign, ids, state, reason=reason_text, now=now)
-    return Ticked(len(chosen), _total(later.values()), _total(never.values()))
+    return Ticked(len(chosen), _total(later.values()), _total(never.values()) + unreadable)
+
+
+def _set_aside(
+    connection: Connection, campaign: CampaignRow, found: UnreadableContact, now: datetime
+) -> bool:
+    """Finish a contact that cannot be read; False: nor can it be written, and is passed by."""
+    try:
+        with connection.begin_nested():
+            finish_unreadable(connection, campaign, found, now=now)
+    except FAULTS as fault:
+        if not concerns_one(fault):
+            raise
+        _log.exception("contact.not_set_aside", contact=found.contact_id, campaign=campaign.name)
+        return False
+    return True
 
 
 def _wanted(connection: Connection, campaign: CampaignRow, now: datetime) -> int:

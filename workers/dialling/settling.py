@@ -19,11 +19,12 @@ from workers.campaign.compliance import Reason
 from workers.campaign.model import AttemptState, CampaignState, ContactState, LineOutcome
 from workers.campaign.outcomes import Again, Done, Exhausted, Never, after, line_outcome
 from workers.campaign.pacing import SKEW_S
-from workers.dialling.finishing import finish
+from workers.dialling.finishing import finish, finish_unreadable
 from workers.dialling.transactions import FAULTS, concerns_one, write
 from workers.store.campaign_schema import UNSETTLED, attempts, contacts
 from workers.store.campaigns import claims
-from workers.store.campaigns.rows import AttemptRow, CampaignRow, attempt_row, contact_of
+from workers.store.campaigns.readable import UnreadableContact, read_contacts
+from workers.store.campaigns.rows import AttemptRow, CampaignRow, attempt_row
 from workers.store.campaigns.suppressions import suppress
 
 GRACE_S: Final = 8.0
@@ -119,10 +120,17 @@ def _settle_one(
         .where(attempts.c.id == attempt.attempt_id)
         .values(outcome=outcome.value, settled_at=now)
     )
-    found = connection.execute(
-        select(contacts).where(contacts.c.id == attempt.contact_id).with_for_update()
-    ).one()
-    contact = contact_of(found)
+    (found,) = read_contacts(
+        connection,
+        select(contacts).where(contacts.c.id == attempt.contact_id).with_for_update(),
+    )
+    if isinstance(found, UnreadableContact):
+        _suppress_if_asked(connection, row, outcome, now)
+        state = select(contacts.c.state).where(contacts.c.id == found.contact_id)
+        if connection.scalar(state) == ContactState.IN_HAND:
+            finish_unreadable(connection, campaign, found, now=now)
+        return
+    contact = found.contact
     not_placed = outcome is LineOutcome.NOT_PLACED
     before = found.not_placed
     if before + not_placed > contact.attempts:
@@ -140,16 +148,7 @@ def _settle_one(
         now,
         not_placed_before=before,
     )
-    if (listed := _SUPPRESSED.get(outcome)) is not None:
-        reason, source = listed
-        suppress(
-            connection,
-            contact.number,
-            reason=row.reason or reason,
-            source=source,
-            now=now,
-            call_sid=attempt.call_sid,
-        )
+    _suppress_if_asked(connection, row, outcome, now)
     if contact.state is not ContactState.IN_HAND:
         # Set aside, or cancelled, while the call was under way.
         return
@@ -179,6 +178,22 @@ def _settle_one(
         reason=comes_next.reason,
         now=now,
     )
+
+
+def _suppress_if_asked(
+    connection: Connection, row: AttemptRow, outcome: LineOutcome, now: datetime
+) -> None:
+    """Put a number on the suppression list that nobody may call after this outcome."""
+    if (listed := _SUPPRESSED.get(outcome)) is not None:
+        reason, source = listed
+        suppress(
+            connection,
+            row.attempt.number,
+            reason=row.reason or reason,
+            source=source,
+            now=now,
+            call_sid=row.attempt.call_sid,
+        )
 
 
 def _outcome(row: AttemptRow) -> LineOutcome:

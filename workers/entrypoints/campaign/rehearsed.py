@@ -18,10 +18,12 @@ from sqlalchemy import Engine
 from workers.campaign.compliance import Call, Check, Decision, Later, Never, Stage, decide, explain
 from workers.campaign.estimate import Estimate, Pool, estimate
 from workers.campaign.model import Campaign, CampaignState, ContactState
+from workers.dialling.finishing import UNREADABLE
 from workers.entrypoints.campaign.opened import plural, read_campaign
 from workers.store.campaigns.claims import DueContact, waiting_contacts
 from workers.store.campaigns.contacts import count_errors, counts
 from workers.store.campaigns.figures import ReasonCount, reasons
+from workers.store.campaigns.readable import UnreadableContact
 from workers.store.campaigns.rows import CampaignRow
 from workers.store.campaigns.switches import stopped
 from workers.store.database import reading
@@ -94,6 +96,10 @@ def rehearse(engine: Engine, campaign: CampaignRow, now: datetime) -> Rehearsal:
         if not found:
             return done
         for one in found:
+            if isinstance(one, UnreadableContact):
+                done.never += 1
+                done.reasons["never", UNREADABLE] += 1
+                continue
             zones = one.contact.zones
             if not _is_plain(campaign.definition, one):
                 decision = decide(_check(campaign.definition, one), now)
@@ -102,7 +108,7 @@ def rehearse(engine: Engine, campaign: CampaignRow, now: datetime) -> Rehearsal:
             else:
                 decision = plain[zones] = decide(_check(campaign.definition, one), now)
             _add(done, one, decision, now)
-        after = found[-1].contact.contact_id
+        after = found[-1].contact_id
 
 
 def guess(campaign: CampaignRow, rehearsal: Rehearsal, assumed: Assumed, now: datetime) -> Estimate:

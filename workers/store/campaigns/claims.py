@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
 
 from telephony.calls.status import CallStatus
 from workers.campaign.callers import caller_for
@@ -28,12 +28,16 @@ from workers.store.campaign_schema import (
     suppressions,
 )
 from workers.store.campaigns.among import among
+from workers.store.campaigns.readable import (
+    ReadContact,
+    UnreadableContact,
+    read_contacts,
+)
 from workers.store.campaigns.rows import (
     AttemptRow,
     CampaignRow,
     attempt_row,
     campaign_row,
-    contact_of,
 )
 from workers.store.rows import utc
 from workers.store.schema import UNFINISHED, calls, workers
@@ -64,6 +68,11 @@ class DueContact:
     recent: tuple[datetime, ...]
     being_called: bool = False
     """Whether any other attempt to its number may still be going on."""
+
+    @property
+    def contact_id(self) -> int:
+        """Of the contact."""
+        return self.contact.contact_id
 
     def check(
         self, stage: Stage, campaign: Campaign, state: CampaignState, *, stopped: bool = False
@@ -133,41 +142,38 @@ def start_anew(connection: Connection, campaign_id: int, *, now: datetime) -> No
 
 def due_contacts(
     connection: Connection, campaign_id: int, *, now: datetime, limit: int
-) -> list[DueContact]:
+) -> list[DueContact | UnreadableContact]:
     """The next contacts of a campaign, longest due first; nobody else gets them meanwhile."""
-    found = connection.execute(
+    wanted = (
         select(contacts)
         .where(WAITING, contacts.c.campaign_id == campaign_id, contacts.c.due_at <= now)
         .order_by(contacts.c.due_at, contacts.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-    ).all()
-    return _with_checks(connection, found, now=now)
+    )
+    return _with_checks(connection, wanted, now=now)
 
 
 def contact_to_dial(
     connection: Connection, contact_id: int, *, attempt_id: int, now: datetime
-) -> DueContact | None:
+) -> DueContact | UnreadableContact | None:
     """A contact whose attempt is about to be dialled, which does not count among the recent."""
-    row = connection.execute(
-        select(contacts).where(contacts.c.id == contact_id).with_for_update()
-    ).one_or_none()
-    if row is None:
-        return None
-    return _with_checks(connection, [row], now=now, without=attempt_id)[0]
+    wanted = select(contacts).where(contacts.c.id == contact_id).with_for_update()
+    found = _with_checks(connection, wanted, now=now, without=attempt_id)
+    return found[0] if found else None
 
 
 def waiting_contacts(
     connection: Connection, campaign_id: int, *, after_id: int, limit: int, now: datetime
-) -> list[DueContact]:
+) -> list[DueContact | UnreadableContact]:
     """Contacts that wait, due or not, from behind an id on; nobody takes them in hand by that."""
-    found = connection.execute(
+    wanted = (
         select(contacts)
         .where(WAITING, contacts.c.campaign_id == campaign_id, contacts.c.id > after_id)
         .order_by(contacts.c.id)
         .limit(limit)
-    ).all()
-    return _with_checks(connection, found, now=now)
+    )
+    return _with_checks(connection, wanted, now=now)
 
 
 def put_off(
@@ -394,12 +400,13 @@ def _newest_ordinals(connection: Connection, contact_ids: Collection[int]) -> di
 
 
 def _with_checks(
-    connection: Connection, rows: Sequence[Any], *, now: datetime, without: int | None = None
-) -> list[DueContact]:
+    connection: Connection, wanted: Select[Any], *, now: datetime, without: int | None = None
+) -> list[DueContact | UnreadableContact]:
     """Contacts with what the suppression list and the attempts so far say of them."""
-    if not rows:
-        return []
-    numbers = sorted({row.number for row in rows})
+    read = read_contacts(connection, wanted)
+    numbers = sorted({one.contact.number for one in read if isinstance(one, ReadContact)})
+    if not numbers:
+        return [one for one in read if isinstance(one, UnreadableContact)]
     suppressed = {
         found.number: found.reason
         for found in connection.execute(
@@ -432,11 +439,13 @@ def _with_checks(
         DueContact(
             # What Twilio never had is no attempt: outcomes.after goes by that, and so must whoever
             # decides about the next one.
-            contact=replace(contact_of(row), attempts=max(0, row.attempts - row.not_placed)),
-            consent=bool(row.consent),
-            suppressed=suppressed.get(row.number),
-            recent=tuple(recent.get(row.number, ())),
-            being_called=row.number in being_called,
+            contact=replace(one.contact, attempts=max(0, one.contact.attempts - one.not_placed)),
+            consent=one.consent,
+            suppressed=suppressed.get(one.contact.number),
+            recent=tuple(recent.get(one.contact.number, ())),
+            being_called=one.contact.number in being_called,
         )
-        for row in rows
+        if isinstance(one, ReadContact)
+        else one
+        for one in read
     ]

@@ -96,7 +96,11 @@ def campaign_row(row: Row[Any]) -> CampaignRow:
 
 
 def contact_of(row: Row[Any]) -> Contact:
-    """A contact."""
+    """A contact.
+
+    Raises:
+        TypeError, ValueError: its row is damaged, or of another version.
+    """
     return Contact(
         contact_id=row.id,
         campaign_id=row.campaign_id,
@@ -104,11 +108,24 @@ def contact_of(row: Row[Any]) -> Contact:
         zones=zones_of_text(row.zones),
         state=ContactState(row.state),
         not_before=moment(row.not_before),
-        attempts=row.attempts,
+        attempts=int(row.attempts),
         name=row.name,
-        variables=orjson.loads(row.variables),
+        variables=variables_of(row.variables),
         reason=row.reason,
     )
+
+
+def variables_of(text: str) -> dict[str, str]:
+    """A contact's variables from their JSON text.
+
+    Raises:
+        TypeError, ValueError: that is not what it holds.
+    """
+    variables = orjson.loads(text)
+    if not isinstance(variables, dict):
+        # Whoever is called would get the apology.
+        raise TypeError("a contact's variables are no object")
+    return variables
 
 
 def attempt_row(row: Row[Any]) -> AttemptRow:

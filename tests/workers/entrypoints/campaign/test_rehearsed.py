@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, insert, update
 
 from tests.workers.entrypoints.campaign.conftest import CAMPAIGN, Evercall
+from workers.dialling.finishing import UNREADABLE
 from workers.entrypoints.campaign import rehearsed
 from workers.entrypoints.campaign.rehearsed import Assumed, guess, rehearse, run_rehearse
 from workers.store.campaign_schema import attempts, contacts
@@ -99,6 +100,19 @@ def test_small_pages_come_to_the_same(engine: Engine, monkeypatch: pytest.Monkey
     assert (whole.now, whole.later, whole.never) == (4, 1, 0)
     monkeypatch.setattr(rehearsed, "PAGE", 2)
     assert rehearse(engine, row(engine), NOW) == whole
+
+
+@pytest.mark.usefixtures("people")
+def test_contact_that_cannot_be_read_is_never_called(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the dialler would have it, also at the end of a page."""
+    monkeypatch.setattr(rehearsed, "PAGE", 2)
+    with writing(engine) as connection:
+        connection.execute(update(contacts).where(contacts.c.id == 2).values(variables="{"))
+    found = rehearse(engine, row(engine), NOW)
+    assert (found.now, found.later, found.never) == (3, 1, 1)
+    assert found.reasons["never", UNREADABLE] == 1
 
 
 @pytest.mark.usefixtures("people")
