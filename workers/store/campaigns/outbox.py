@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from sqlalchemy import Column, Connection, Row, and_, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, select, update
 
 from workers.campaign.model import Webhook
 from workers.store.campaign_schema import UNDELIVERED, attempts, campaigns, contacts, outbox
@@ -68,13 +68,28 @@ class DueDelivery:
     """When the contact was done with."""
 
 
+def hold_campaigns(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Keep campaigns as they are, some of whose contacts are about to be finished, until the end.
+
+    What is put refers to them, and so waits for whoever has them alone. That one may wait for the
+    contacts: campaigns are locked before contacts by everybody.
+    """
+    connection.execute(
+        select(campaigns.c.id)
+        .where(which)
+        .order_by(campaigns.c.id)
+        .with_for_update(read=True, key_share=True)
+    )
+
+
 def put(connection: Connection, contact_ids: Collection[int], *, now: datetime) -> int:
     """Write down that contacts are done with, as their rows tell by now.
 
     Where their campaign has no webhook nobody is to be told; nor is anybody twice.
 
     Args:
-        connection: Within the transaction that finishes them, which holds them locked.
+        connection: Within the transaction that finishes them, which holds their campaigns and
+            them locked.
         contact_ids: However many.
         now: When they are told of for the first time.
 

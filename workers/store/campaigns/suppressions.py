@@ -1,8 +1,8 @@
 """Whom nobody may call, over all campaigns.
 
-A number that is taken on it takes its waiting contacts with it. One that is imported as a contact
-at the same moment may slip past that; it is found here when its turn comes, and again right before
-it would be dialled.
+A number that is taken on it takes its waiting contacts with it, and customers are told of them. One
+that is imported as a contact at the same moment may slip past that; it is found here when its turn
+comes, and again right before it would be dialled.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from workers.campaign.compliance import Never, Reason, explain
 from workers.campaign.model import ContactState
-from workers.store.campaign_schema import WAITING, contacts, suppressions
+from workers.store.campaign_schema import WAITING, campaigns, contacts, suppressions
 from workers.store.campaigns.inserting import insert_into
+from workers.store.campaigns.outbox import hold_campaigns, put
 from workers.store.rows import utc
 
 MOST: int = 2_000
@@ -141,10 +142,17 @@ def sentence(reason: str) -> str:
 
 
 def _set_aside(connection: Connection, numbers: list[str], now: datetime) -> None:
+    theirs = WAITING, contacts.c.number.in_(numbers)
+    campaign_ids = connection.scalars(
+        select(contacts.c.campaign_id).where(*theirs).distinct()
+    ).all()
+    if not campaign_ids:
+        return
+    hold_campaigns(connection, campaigns.c.id.in_(campaign_ids))
     # In the order of their ids, as everybody locks them: else two could wait for each other.
     found = connection.execute(
         select(contacts.c.id, contacts.c.number)
-        .where(WAITING, contacts.c.number.in_(numbers))
+        .where(*theirs, contacts.c.campaign_id.in_(campaign_ids))
         .order_by(contacts.c.id)
         .with_for_update()
     ).all()
@@ -157,3 +165,4 @@ def _set_aside(connection: Connection, numbers: list[str], now: datetime) -> Non
         .values(state=ContactState.NEVER, reason=bindparam("why"), finished_at=now),
         [{"wanted": row.id, "why": sentence(reasons.get(row.number, ""))} for row in found],
     )
+    put(connection, [row.id for row in found], now=now)
