@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from datetime import timedelta
 
+import orjson
 import pytest
 from sqlalchemy import Engine, update
 
 from tests.workers.store.campaigns.samples import LATER, NOW, campaign, row
-from workers.campaign.model import CampaignState, ContactState, IllegalMove
+from workers.campaign.model import CampaignState, ContactState, IllegalMove, Webhook
 from workers.store.campaign_schema import contacts
 from workers.store.campaigns.campaigns import (
     NameTaken,
@@ -25,6 +26,7 @@ from workers.store.campaigns.campaigns import (
 )
 from workers.store.campaigns.contacts import add_contacts, counts, page
 from workers.store.campaigns.events import events
+from workers.store.campaigns.outbox import claim_due
 from workers.store.database import reading, writing
 
 
@@ -129,6 +131,26 @@ def test_many_waiting_contacts_are_cancelled_in_pieces(engine: Engine, campaign_
         with writing(engine) as connection:
             done.append(cancel_waiting(connection, campaign_id, now=LATER, most=2))
     assert done == [2, 2, 1, 0]
+
+
+def test_customers_are_told_of_everybody_who_is_cancelled(engine: Engine) -> None:
+    """With the state, piece by piece; not of those in hand, who end by themselves."""
+    hook = Webhook("https://crm.example/calls", "CRM_KEY")
+    with writing(engine) as connection:
+        one = create(connection, campaign("one", webhook=hook), now=NOW)
+        add_contacts(connection, one, [row(n) for n in range(5)], now=NOW)
+        connection.execute(
+            update(contacts).where(contacts.c.line == 4).values(state=ContactState.IN_HAND)
+        )
+        assert cancel_waiting(connection, one, now=LATER, most=3) == 3
+        assert len(claim_due(connection, now=LATER, lease=timedelta(0), of_each=9)) == 3
+        assert cancel_waiting(connection, one, now=LATER, most=3) == 1
+        due = claim_due(connection, now=LATER, lease=timedelta(0), of_each=9)
+    told = [orjson.loads(each.payload)["data"] for each in due]
+    assert sorted(each["line"] for each in told) == [0, 1, 2, 3]
+    assert {(each["state"], each["reason"]) for each in told} == {
+        ("cancelled", "The campaign was cancelled.")
+    }
 
 
 def test_redefined_campaign_looks_at_contacts_again(engine: Engine, campaign_id: int) -> None:
