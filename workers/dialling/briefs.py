@@ -90,7 +90,8 @@ class SqlBriefs:
     ) -> None:
         """Keep what the agent reports about a contact."""
         await self._asker.write(
-            lambda connection: reports.keep_report(connection, contact_id, fields), deadline_s
+            lambda connection: reports.keep_report(connection, contact_id, fields, now=self._now()),
+            deadline_s,
         )
         _log.info("campaign.reported", contact=contact_id, attempt=attempt_id)
 

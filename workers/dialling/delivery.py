@@ -1,7 +1,7 @@
 """Tells customers' systems of contacts that are done with: signed, again and again, for three days.
 
 The form is that of standardwebhooks.com (specification, "Webhook Headers" and "Signature scheme"):
-``webhook-id`` is the same at every try, so that a receiver can drop what it has;
+``webhook-id`` is the same at every try of one revision, so that a receiver can drop what it has;
 ``webhook-signature`` is HMAC-SHA256 over id, time and body, in base64. A system that is down costs
 its campaign nothing, and another's only the time-out of one round.
 """
@@ -138,10 +138,10 @@ async def _try(
     error = await _post(http, one, wall, secret_of)
     now = datetime.fromtimestamp(wall(), UTC)
     if error is None:
-        write(engine, lambda c: note_delivered(c, one.outbox_id, now=now))
+        write(engine, lambda c: note_delivered(c, one, now=now))
         return True
     again = next_try(one.tries, written_at=one.written_at, now=now) if one.webhook else None
-    write(engine, lambda c: note_failed(c, one.outbox_id, error=error, next_at=again))
+    write(engine, lambda c: note_failed(c, one, error=error, next_at=again))
     event = "delivery.failed" if again else "delivery.given_up"
     _log.warning(
         event, campaign_id=one.campaign_id, outbox_id=one.outbox_id, tries=one.tries, error=error

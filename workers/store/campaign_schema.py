@@ -198,13 +198,13 @@ campaign_events = Table(
     Column("detail", Text, nullable=False),
 )
 
-# What a customer's system is still to be told.
+# What a customer's system is still to be told, or was told last.
 outbox = Table(
     "outbox",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("campaign_id", Integer, ForeignKey("campaigns.id"), nullable=False),
-    # Told once for each contact.
+    # One for each contact: the newest revision.
     Column("contact_id", Integer, ForeignKey("contacts.id"), nullable=False, unique=True),
     # JSON
     Column("payload", Text, nullable=False),

@@ -5,22 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from tests.workers.store.campaigns.samples import NOW, campaign, row
-from workers.campaign.model import Webhook
+from workers.campaign.model import ContactState, Webhook
 from workers.dialling.delivery import GIVE_UP, WAITS, Delivered, deliver, next_try, signature
 from workers.store.campaign_schema import contacts, outbox
 from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
 from workers.store.campaigns.outbox import NEVER, put
+from workers.store.campaigns.reports import keep_report
 from workers.store.database import open_engine, writing
 from workers.store.rows import utc
 
@@ -34,9 +36,13 @@ class Customer:
     answers: list[int] = field(default_factory=list)
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     url: str = ""
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
+    """What happens before it answers."""
 
     async def hook(self, request: web.Request) -> web.Response:
         self.requests.append((dict(request.headers), await request.read()))
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
         status = self.answers.pop(0) if self.answers else 204
         return web.Response(status=status, headers={"location": "/elsewhere"})
 
@@ -62,6 +68,7 @@ class Shop:
     engine: Engine
     now: float = NOW.timestamp()
     secret: str | None = SECRET
+    for_s: float = 0.0
 
     def fill(self, url: str, people: int, *, secret_env: str = "CRM_KEY") -> None:
         webhook = Webhook(url, secret_env)
@@ -71,13 +78,25 @@ class Shop:
             rows = [row(n) for n in range(people)]
             add_contacts(connection, campaign_id, rows, now=NOW)
             which = select(contacts.c.id).where(contacts.c.campaign_id == campaign_id)
+            connection.execute(update(contacts).values(state=ContactState.DONE))
             put(connection, connection.scalars(which).all(), now=NOW)
 
     async def deliver(self) -> Delivered:
         async with aiohttp.ClientSession() as http:
             return await deliver(
-                self.engine, http, wall=lambda: self.now, secret_of=lambda _: self.secret
+                self.engine,
+                http,
+                wall=lambda: self.now,
+                secret_of=lambda _: self.secret,
+                for_s=self.for_s,
             )
+
+    def report(self, fields: dict[str, object]) -> None:
+        """Have the agent report this of everybody."""
+        now = datetime.fromtimestamp(self.now, UTC)
+        with writing(self.engine) as connection:
+            for contact_id in connection.scalars(select(contacts.c.id)).all():
+                keep_report(connection, contact_id, fields, now=now)
 
     def errors(self) -> list[str]:
         with writing(self.engine) as connection:
@@ -135,6 +154,33 @@ async def test_after_three_days_it_is_given_up_with_the_reason(
     assert (utc(left.next_at), left.delivered_at) == (NEVER, None)
     assert left.last_error == "it answered 503"
     assert 15 < len(customer.requests) < 30
+
+
+async def test_report_that_comes_while_a_contact_is_told_of_is_told_next(
+    customer: Customer, shop: Shop
+) -> None:
+    """What the customer's system has just answered to was the revision before."""
+    shop.fill(customer.url, 1)
+    customer.meanwhile = [lambda: shop.report({"coming": True})]
+    shop.for_s = 5.0
+    assert await shop.deliver() == Delivered(told=2)
+    assert await shop.deliver() == Delivered()
+    ids = [headers["webhook-id"] for headers, _ in customer.requests]
+    assert ids[1] == f"{ids[0]}_2"
+    told = [orjson.loads(body)["data"] for _, body in customer.requests]
+    assert [(one["revision"], one["report"]) for one in told] == [(1, None), (2, {"coming": True})]
+
+
+async def test_refusal_of_one_revision_holds_the_next_up_for_nothing(
+    customer: Customer, shop: Shop
+) -> None:
+    """It begins at its first try, and ends three days after itself."""
+    shop.fill(customer.url, 1)
+    customer.answers = [500]
+    customer.meanwhile = [lambda: shop.report({"coming": True})]
+    shop.for_s = 5.0
+    assert await shop.deliver() == Delivered(told=1, failed=1)
+    assert shop.errors() == [""]
 
 
 async def test_nothing_is_sent_unsigned_where_a_secret_is_named(

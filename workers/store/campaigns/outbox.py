@@ -1,8 +1,9 @@
 """What customers' systems are still to be told: put there when a contact is done with.
 
 A row is written in the transaction that finishes its contact, so that nothing is told that did not
-happen, and nothing that happened is left out. Whoever delivers claims rows by moving ``next_at``
-on: if it dies, they come up again.
+happen, and nothing that happened is left out. What changes later takes its place, with the next
+number for a revision. Whoever delivers claims rows by moving ``next_at`` on: if it dies, they come
+up again.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class DueDelivery:
     outbox_id: int
     campaign_id: int
     message_id: str
-    """Of the contact: the same at each try. With the campaign's time of creation in it, so that
-    another database, which counts from 1 again, repeats none."""
+    """Of the contact and the revision: the same at each try. With the campaign's time of creation,
+    so that another database, which counts from 1 again, repeats none."""
     webhook: Webhook | None
     """None: a new definition of the campaign has none any more."""
     payload: str
@@ -65,7 +66,7 @@ class DueDelivery:
     tries: int
     """With this one."""
     written_at: datetime
-    """When the contact was done with."""
+    """When the contact was done with, or what was told of it changed."""
 
 
 def hold_campaigns(connection: Connection, which: ColumnElement[bool]) -> None:
@@ -100,25 +101,40 @@ def put(connection: Connection, contact_ids: Collection[int], *, now: datetime) 
     return sum(_put(connection, ids[at : at + _PIECE], now) for at in range(0, len(ids), _PIECE))
 
 
-def _put(connection: Connection, ids: Sequence[int], now: datetime) -> int:
-    names = _told_of(connection, ids)
-    if not names:
-        return 0
-    calls = _newest_calls(connection, ids)
-    rows = connection.execute(
-        select(*_TOLD).where(
-            among(connection, contacts.c.id, ids), contacts.c.campaign_id.in_(names)
+def put_again(connection: Connection, contact_id: int, *, now: datetime) -> None:
+    """Have a contact that is done with told of anew, as its row tells by now.
+
+    If the customer's system has been told already, it gets the next revision; one that is still to
+    be told gets that in place of what was waiting. Both are tried for as long as the first.
+
+    Args:
+        connection: Within a transaction that holds its campaign and it locked.
+        contact_id: Of a contact in a final state.
+        now: When that changed which it is told of for.
+    """
+    waiting = connection.execute(
+        select(outbox.c.id, outbox.c.payload)
+        .where(outbox.c.contact_id == contact_id)
+        .with_for_update()
+    ).one_or_none()
+    if waiting is None:
+        _put(connection, [contact_id], now, at=now)
+        return
+    before = _Told.read(waiting.payload)
+    # Whoever sorts by time must not take the older for the newer, whatever clocks did.
+    at = max(now, before.at)
+    for values in _values(connection, [contact_id], now, at=at, revision=before.revision + 1):
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.id == waiting.id)
+            .values(**values, tries=0, delivered_at=None, last_error="")
         )
-    )
-    values = [
-        {
-            "campaign_id": row.campaign_id,
-            "contact_id": row.id,
-            "payload": _payload(row, names[row.campaign_id], calls.get(row.id), now),
-            "next_at": now,
-        }
-        for row in rows
-    ]
+
+
+def _put(
+    connection: Connection, ids: Sequence[int], now: datetime, *, at: datetime | None = None
+) -> int:
+    values = _values(connection, ids, now, at=at)
     if not values:
         return 0
     statement = insert_into(connection, outbox).on_conflict_do_nothing(
@@ -129,14 +145,52 @@ def _put(connection: Connection, ids: Sequence[int], now: datetime) -> int:
     ).rowcount
 
 
-def _payload(row: Row[Any], campaign: str, call: Mapping[str, object] | None, now: datetime) -> str:
+def _values(
+    connection: Connection,
+    ids: Sequence[int],
+    now: datetime,
+    *,
+    at: datetime | None,
+    revision: int = 1,
+) -> list[dict[str, Any]]:
+    """Rows of the outbox, due now; ``at`` is what they say when it was, None: as contacts do."""
+    names = _told_of(connection, ids)
+    if not names:
+        return []
+    calls = _newest_calls(connection, ids)
+    rows = connection.execute(
+        select(*_TOLD).where(
+            among(connection, contacts.c.id, ids), contacts.c.campaign_id.in_(names)
+        )
+    )
+    return [
+        {
+            "campaign_id": row.campaign_id,
+            "contact_id": row.id,
+            "payload": _payload(
+                row,
+                names[row.campaign_id],
+                calls.get(row.id),
+                at or moment(row.finished_at) or now,
+                revision,
+            ),
+            "next_at": now,
+        }
+        for row in rows
+    ]
+
+
+def _payload(
+    row: Row[Any], campaign: str, call: Mapping[str, object] | None, at: datetime, revision: int
+) -> str:
     # The form that standardwebhooks.com recommends: type, timestamp, data.
     payload = {
         "type": EVENT,
-        "timestamp": moment(row.finished_at) or now,
+        "timestamp": at,
         "data": {
             "campaign": campaign,
             "contact_id": row.id,
+            "revision": revision,
             "line": row.line,
             "key": row.key,
             "number": row.number,
@@ -151,6 +205,20 @@ def _payload(row: Row[Any], campaign: str, call: Mapping[str, object] | None, no
         },
     }
     return orjson.dumps(payload).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a payload says of itself."""
+
+    at: datetime
+    revision: int
+
+    @classmethod
+    def read(cls, payload: str) -> _Told:
+        told = orjson.loads(payload)
+        # Before there were revisions there was one of each.
+        return cls(datetime.fromisoformat(told["timestamp"]), told["data"].get("revision", 1))
 
 
 def _told_of(connection: Connection, ids: Collection[int]) -> dict[int, str]:
@@ -255,22 +323,24 @@ def claim_due(
     return claimed
 
 
-def note_delivered(connection: Connection, outbox_id: int, *, now: datetime) -> None:
-    """The customer's system has it."""
-    connection.execute(
-        update(outbox).where(outbox.c.id == outbox_id).values(delivered_at=now, last_error="")
-    )
+def note_delivered(connection: Connection, one: DueDelivery, *, now: datetime) -> None:
+    """The customer's system has it; a revision that has come meanwhile it has not."""
+    connection.execute(update(outbox).where(*_still(one)).values(delivered_at=now, last_error=""))
 
 
 def note_failed(
-    connection: Connection, outbox_id: int, *, error: str, next_at: datetime | None
+    connection: Connection, one: DueDelivery, *, error: str, next_at: datetime | None
 ) -> None:
     """It does not have it; the next try is at ``next_at``, or never."""
     connection.execute(
         update(outbox)
-        .where(outbox.c.id == outbox_id, UNDELIVERED)
+        .where(*_still(one), UNDELIVERED)
         .values(next_at=next_at or NEVER, last_error=error)
     )
+
+
+def _still(one: DueDelivery) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return outbox.c.id == one.outbox_id, outbox.c.payload == one.payload
 
 
 def _taken(connection: Connection, ids: Sequence[int]) -> list[DueDelivery]:
@@ -285,25 +355,25 @@ def _taken(connection: Connection, ids: Sequence[int]) -> list[DueDelivery]:
         .order_by(outbox.c.id)
     ).all()
     webhooks: dict[str, Webhook | None] = {}
-    return [
-        DueDelivery(
-            outbox_id=row.id,
-            campaign_id=row.campaign_id,
-            message_id=f"contact_{int(utc(row.campaign_created_at).timestamp())}_{row.contact_id}",
-            webhook=_webhook(webhooks, row.definition),
-            payload=row.payload,
-            tries=row.tries,
-            written_at=_written_at(row.payload),
-        )
-        for row in rows
-    ]
+    return [_due(row, _webhook(webhooks, row.definition)) for row in rows]
+
+
+def _due(row: Row[Any], webhook: Webhook | None) -> DueDelivery:
+    told = _Told.read(row.payload)
+    message_id = f"contact_{int(utc(row.campaign_created_at).timestamp())}_{row.contact_id}"
+    return DueDelivery(
+        outbox_id=row.id,
+        campaign_id=row.campaign_id,
+        # A receiver that drops what it has must not drop what is new.
+        message_id=message_id if told.revision == 1 else f"{message_id}_{told.revision}",
+        webhook=webhook,
+        payload=row.payload,
+        tries=row.tries,
+        written_at=told.at,
+    )
 
 
 def _webhook(known: dict[str, Webhook | None], definition: str) -> Webhook | None:
     if definition not in known:
         known[definition] = definition_of(definition).webhook
     return known[definition]
-
-
-def _written_at(payload: str) -> datetime:
-    return datetime.fromisoformat(orjson.loads(payload)["timestamp"])

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import orjson
 from sqlalchemy import Connection, desc, nulls_last, select, update
 
-from workers.campaign.model import Campaign, CampaignState, Contact
+from workers.campaign.model import Campaign, CampaignState, Contact, ContactState
 from workers.store.campaign_schema import attempts, campaigns, contacts
+from workers.store.campaigns.outbox import hold_campaigns, put_again
 from workers.store.campaigns.rows import contact_of, definition_of
 
 # One number in so many campaigns; the newest ones are looked at.
 _MOST: Final = 20
 # In neither is anybody called for it.
 _NOT_OURS: Final = (CampaignState.DRAFT.value, CampaignState.CANCELLED.value)
+_NOT_DONE: Final = (ContactState.WAITING.value, ContactState.IN_HAND.value)
 
 
 def load_contact(connection: Connection, contact_id: int) -> Contact | None:
@@ -65,13 +68,30 @@ def contact_who_calls(
     return found[0] if found else None
 
 
-def keep_report(connection: Connection, contact_id: int, fields: Mapping[str, object]) -> None:
+def keep_report(
+    connection: Connection, contact_id: int, fields: Mapping[str, object], *, now: datetime
+) -> None:
     """Keep what the agent reports, in place of what it has reported before.
+
+    Of a contact who is done with (they have called back, or it comes late) customers are told anew.
 
     Args:
         connection: Within a transaction that may write.
         contact_id: Of the contact; where there is none, nothing is kept.
         fields: By the names of the campaign's file, as JSON knows them.
+        now: When it was reported.
     """
     text = orjson.dumps(dict(fields)).decode()
-    connection.execute(update(contacts).where(contacts.c.id == contact_id).values(report=text))
+    mine = contacts.c.id == contact_id
+    campaign_id = select(contacts.c.campaign_id).where(mine).scalar_subquery()
+    hold_campaigns(connection, campaigns.c.id == campaign_id)
+    # Locked, so that whoever finishes the contact does so before, or tells of this report.
+    before = connection.execute(
+        select(contacts.c.state, contacts.c.report).where(mine).with_for_update()
+    ).one_or_none()
+    # The same again is a try whose answer was lost.
+    if before is None or before.report == text:
+        return
+    connection.execute(update(contacts).where(mine).values(report=text))
+    if before.state not in _NOT_DONE:
+        put_again(connection, contact_id, now=now)

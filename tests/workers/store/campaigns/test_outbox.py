@@ -143,9 +143,9 @@ def test_delivered_and_given_up_do_not_come_up_again(engine: Engine) -> None:
     filled(engine, "one", 3)
     with writing(engine) as connection:
         before = told.claim_due(connection, now=NOW, lease=LEASE, of_each=3)
-        told.note_delivered(connection, before[0].outbox_id, now=NOW)
-        told.note_failed(connection, before[1].outbox_id, error="it answered 500", next_at=None)
-        told.note_failed(connection, before[2].outbox_id, error="it answered 500", next_at=LATER)
+        told.note_delivered(connection, before[0], now=NOW)
+        told.note_failed(connection, before[1], error="it answered 500", next_at=None)
+        told.note_failed(connection, before[2], error="it answered 500", next_at=LATER)
         assert not told.any_due(connection, now=NOW + LEASE)
         (again,) = told.claim_due(connection, now=LATER, lease=LEASE, of_each=3)
         assert (again.message_id, again.tries) == (before[2].message_id, 2)

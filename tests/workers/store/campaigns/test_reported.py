@@ -38,7 +38,7 @@ def test_fields_with_few_values_are_counted_by_value(engine: Engine) -> None:
             add_contacts(connection, campaign_id, rows, now=NOW)
         mine = select(contacts.c.id).where(contacts.c.campaign_id == made)
         for contact_id, report in zip(connection.scalars(mine).all(), REPORTS, strict=False):
-            keep_report(connection, contact_id, report)
+            keep_report(connection, contact_id, report, now=NOW)
     with reading(engine) as connection:
         assert reported(connection, made, FIELDS) == [
             Reported("coming", 5, {"yes": 3, "no": 1}),
