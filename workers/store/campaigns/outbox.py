@@ -8,46 +8,24 @@ up again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import orjson
-import structlog
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from workers.campaign.model import Webhook
-from workers.store.campaign_schema import UNDELIVERED, attempts, campaigns, contacts, outbox
-from workers.store.campaigns.among import among
+from workers.store.campaign_schema import UNDELIVERED, campaigns, outbox
 from workers.store.campaigns.inserting import insert_into
-from workers.store.campaigns.rows import definition_of, moment
+from workers.store.campaigns.rows import definition_of
+from workers.store.campaigns.telling import Heading, Message, heading_of, messages
 from workers.store.rows import utc
-from workers.store.schema import call_records
 
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """``next_at`` of what was given up; an operator who sets it to now has it tried again."""
-EVENT: Final = "contact.finished"
 # SQLite takes 32,766 values in one statement (sqlite.org/limits.html).
 _PIECE: Final = 2_000
-# Not the whole row: one that nobody can read is told of as well, as far as it can be.
-_TOLD: Final[tuple[Column[Any], ...]] = (
-    contacts.c.id,
-    contacts.c.campaign_id,
-    contacts.c.line,
-    contacts.c.key,
-    contacts.c.number,
-    contacts.c.name,
-    contacts.c.variables,
-    contacts.c.state,
-    contacts.c.reason,
-    contacts.c.outcome,
-    contacts.c.attempts,
-    contacts.c.report,
-    contacts.c.finished_at,
-)
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +76,17 @@ def put(connection: Connection, contact_ids: Collection[int], *, now: datetime) 
         How many are new there.
     """
     ids = sorted(contact_ids)
-    return sum(_put(connection, ids[at : at + _PIECE], now) for at in range(0, len(ids), _PIECE))
+    return sum(
+        _put(connection, messages(connection, ids[at : at + _PIECE], now=now), now)
+        for at in range(0, len(ids), _PIECE)
+    )
 
 
 def put_again(connection: Connection, contact_id: int, *, now: datetime) -> None:
     """Have a contact that is done with told of anew, as its row tells by now.
 
     If the customer's system has been told already, it gets the next revision; one that is still to
-    be told gets that in place of what was waiting. Both are tried for as long as the first.
+    be told gets that in place of what was waiting. It is tried for as long as the first.
 
     Args:
         connection: Within a transaction that holds its campaign and it locked.
@@ -118,177 +99,38 @@ def put_again(connection: Connection, contact_id: int, *, now: datetime) -> None
         .with_for_update()
     ).one_or_none()
     if waiting is None:
-        _put(connection, [contact_id], now, at=now)
+        first = Heading(now, 1)
+        _put(connection, messages(connection, [contact_id], now=now, heading=first), now)
         return
-    before = _Told.read(waiting.payload)
+    before = heading_of(waiting.payload)
     # Whoever sorts by time must not take the older for the newer, whatever clocks did.
-    at = max(now, before.at)
-    for values in _values(connection, [contact_id], now, at=at, revision=before.revision + 1):
+    heading = Heading(max(now, before.at), before.revision + 1)
+    for message in messages(connection, [contact_id], now=now, heading=heading):
         connection.execute(
             update(outbox)
             .where(outbox.c.id == waiting.id)
-            .values(**values, tries=0, delivered_at=None, last_error="")
+            .values(payload=message.payload, tries=0, next_at=now, delivered_at=None, last_error="")
         )
 
 
-def _put(
-    connection: Connection, ids: Sequence[int], now: datetime, *, at: datetime | None = None
-) -> int:
-    values = _values(connection, ids, now, at=at)
-    if not values:
+def _put(connection: Connection, found: Sequence[Message], now: datetime) -> int:
+    if not found:
         return 0
     statement = insert_into(connection, outbox).on_conflict_do_nothing(
         index_elements=["contact_id"]
     )
+    values = [
+        {
+            "campaign_id": one.campaign_id,
+            "contact_id": one.contact_id,
+            "payload": one.payload,
+            "next_at": now,
+        }
+        for one in found
+    ]
     return connection.execute(
         statement, values, execution_options={"preserve_rowcount": True}
     ).rowcount
-
-
-def _values(
-    connection: Connection,
-    ids: Sequence[int],
-    now: datetime,
-    *,
-    at: datetime | None,
-    revision: int = 1,
-) -> list[dict[str, Any]]:
-    """Rows of the outbox, due now; ``at`` is what they say when it was, None: as contacts do."""
-    names = _told_of(connection, ids)
-    if not names:
-        return []
-    calls = _newest_calls(connection, ids)
-    rows = connection.execute(
-        select(*_TOLD).where(
-            among(connection, contacts.c.id, ids), contacts.c.campaign_id.in_(names)
-        )
-    )
-    return [
-        {
-            "campaign_id": row.campaign_id,
-            "contact_id": row.id,
-            "payload": _payload(
-                row,
-                names[row.campaign_id],
-                calls.get(row.id),
-                at or moment(row.finished_at) or now,
-                revision,
-            ),
-            "next_at": now,
-        }
-        for row in rows
-    ]
-
-
-def _payload(
-    row: Row[Any], campaign: str, call: Mapping[str, object] | None, at: datetime, revision: int
-) -> str:
-    # The form that standardwebhooks.com recommends: type, timestamp, data.
-    payload = {
-        "type": EVENT,
-        "timestamp": at,
-        "data": {
-            "campaign": campaign,
-            "contact_id": row.id,
-            "revision": revision,
-            "line": row.line,
-            "key": row.key,
-            "number": row.number,
-            "name": row.name,
-            "variables": _read(row.variables),
-            "state": row.state,
-            "reason": row.reason,
-            "outcome": row.outcome,
-            "attempts": row.attempts,
-            "report": _read(row.report),
-            "call": call,
-        },
-    }
-    return orjson.dumps(payload).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a payload says of itself."""
-
-    at: datetime
-    revision: int
-
-    @classmethod
-    def read(cls, payload: str) -> _Told:
-        told = orjson.loads(payload)
-        # Before there were revisions there was one of each.
-        return cls(datetime.fromisoformat(told["timestamp"]), told["data"].get("revision", 1))
-
-
-def _told_of(connection: Connection, ids: Collection[int]) -> dict[int, str]:
-    """The campaigns of these contacts that have a webhook, with their names."""
-    theirs = select(contacts.c.campaign_id).where(among(connection, contacts.c.id, ids))
-    names = {}
-    for row in connection.execute(
-        select(campaigns.c.id, campaigns.c.name, campaigns.c.definition).where(
-            campaigns.c.id.in_(theirs)
-        )
-    ):
-        try:
-            webhook = definition_of(row.definition).webhook
-        except (LookupError, TypeError, ValueError):
-            # Nobody can say whom to tell. What finishes the contact, an opt-out say, holds.
-            _log.exception("campaign.unreadable", campaign_id=row.id)
-            continue
-        if webhook is not None:
-            names[row.id] = row.name
-    return names
-
-
-def _newest_calls(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, object]]:
-    """The last call to each contact, with what it was about as far as its record is kept."""
-    newest = (
-        select(attempts.c.contact_id, func.max(attempts.c.ordinal).label("ordinal"))
-        .where(among(connection, attempts.c.contact_id, ids), attempts.c.call_sid.is_not(None))
-        .group_by(attempts.c.contact_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(
-            attempts.c.contact_id,
-            attempts.c.call_sid,
-            attempts.c.answered_at,
-            attempts.c.duration_s,
-            call_records.c.record,
-        )
-        .join(
-            newest,
-            and_(
-                attempts.c.contact_id == newest.c.contact_id,
-                attempts.c.ordinal == newest.c.ordinal,
-            ),
-        )
-        .outerjoin(call_records, call_records.c.call_sid == attempts.c.call_sid)
-    )
-    return {
-        row.contact_id: {
-            "call_sid": row.call_sid,
-            "answered_at": moment(row.answered_at),
-            "duration_s": row.duration_s,
-            # agent.conversation.record.SummaryRecord: caller, wants, facts, promises, ...
-            "summary": _summary(row.record),
-        }
-        for row in rows
-    }
-
-
-def _summary(record: str | None) -> object:
-    read = _read(record)
-    return read.get("summary") if isinstance(read, dict) else None
-
-
-def _read(text: str | None) -> object:
-    """What JSON text holds; None where there is none, or it is damaged."""
-    try:
-        return orjson.loads(text) if text else None
-    except orjson.JSONDecodeError:
-        return None
 
 
 def any_due(connection: Connection, *, now: datetime) -> bool:
@@ -359,7 +201,7 @@ def _taken(connection: Connection, ids: Sequence[int]) -> list[DueDelivery]:
 
 
 def _due(row: Row[Any], webhook: Webhook | None) -> DueDelivery:
-    told = _Told.read(row.payload)
+    told = heading_of(row.payload)
     message_id = f"contact_{int(utc(row.campaign_created_at).timestamp())}_{row.contact_id}"
     return DueDelivery(
         outbox_id=row.id,

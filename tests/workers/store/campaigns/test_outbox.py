@@ -14,6 +14,7 @@ from workers.store.campaign_schema import attempts, campaigns, contacts, outbox
 from workers.store.campaigns import outbox as told
 from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
+from workers.store.campaigns.telling import EVENT
 from workers.store.database import writing
 from workers.store.schema import call_records
 
@@ -51,7 +52,7 @@ def test_a_contact_is_put_once(engine: Engine) -> None:
         assert told.put(connection, [contact_id], now=LATER) == 0
         (due,) = told.claim_due(connection, now=NOW, lease=LEASE, of_each=1)
     payload = orjson.loads(due.payload)
-    assert payload["type"] == told.EVENT
+    assert payload["type"] == EVENT
     assert payload["data"]["campaign"] == "one"
     assert payload["data"]["variables"] == {"order": "A-0"}
     assert (due.webhook, due.tries, due.written_at) == (HOOK, 1, NOW)

@@ -16,7 +16,6 @@ from workers.store.campaign_schema import attempts, campaigns, contacts, outbox
 from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
 from workers.store.campaigns.outbox import (
-    EVENT,
     claim_due,
     note_delivered,
     note_failed,
@@ -24,6 +23,7 @@ from workers.store.campaigns.outbox import (
 )
 from workers.store.campaigns.reports import contact_who_calls, keep_report, load_contact
 from workers.store.campaigns.rows import definition_text
+from workers.store.campaigns.telling import EVENT
 from workers.store.database import reading, writing
 
 HOOK = Webhook("https://crm.example/calls", "CRM_KEY")
