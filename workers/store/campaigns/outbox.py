@@ -8,11 +8,12 @@ up again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from workers.campaign.model import Webhook
@@ -26,6 +27,8 @@ NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """``next_at`` of what was given up; an operator who sets it to now has it tried again."""
 # SQLite takes 32,766 values in one statement (sqlite.org/limits.html).
 _PIECE: Final = 2_000
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def put_again(connection: Connection, contact_id: int, *, now: datetime) -> None
         first = Heading(now, 1)
         _put(connection, messages(connection, [contact_id], now=now, heading=first), now)
         return
-    before = heading_of(waiting.payload)
+    before = _heading(waiting.payload, now)
     # Whoever sorts by time must not take the older for the newer, whatever clocks did.
     heading = Heading(max(now, before.at), before.revision + 1)
     for message in messages(connection, [contact_id], now=now, heading=heading):
@@ -131,6 +134,14 @@ def _put(connection: Connection, found: Sequence[Message], now: datetime) -> int
     return connection.execute(
         statement, values, execution_options={"preserve_rowcount": True}
     ).rowcount
+
+
+def _heading(payload: str, now: datetime) -> Heading:
+    try:
+        return heading_of(payload)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        # Damaged, and so never told: what takes its place is the first.
+        return Heading(now, 0)
 
 
 def any_due(connection: Connection, *, now: datetime) -> bool:
@@ -196,8 +207,18 @@ def _taken(connection: Connection, ids: Sequence[int]) -> list[DueDelivery]:
         .where(outbox.c.id.in_(ids))
         .order_by(outbox.c.id)
     ).all()
+    return list(_readable(rows))
+
+
+def _readable(rows: Sequence[Row[Any]]) -> Iterator[DueDelivery]:
     webhooks: dict[str, Webhook | None] = {}
-    return [_due(row, _webhook(webhooks, row.definition)) for row in rows]
+    for row in rows:
+        try:
+            yield _due(row, _webhook(webhooks, row.definition))
+        except (AttributeError, LookupError, TypeError, ValueError) as fault:
+            # Damaged, or its campaign of another version: it comes up again after the lease, and
+            # nobody waits for it. What the error says may hold a phone number.
+            _log.error("delivery.unreadable", outbox_id=row.id, fault=type(fault).__name__)
 
 
 def _due(row: Row[Any], webhook: Webhook | None) -> DueDelivery:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -43,6 +44,11 @@ def claim(engine: Engine, *, later: timedelta = timedelta(), of_each: int = 10) 
     with writing(engine) as connection:
         due = told.claim_due(connection, now=NOW + later, lease=LEASE, of_each=of_each)
     return [one.outbox_id for one in due]
+
+
+def data_of(one: told.DueDelivery) -> dict[str, Any]:
+    data: dict[str, Any] = orjson.loads(one.payload)["data"]
+    return data
 
 
 def test_a_contact_is_put_once(engine: Engine) -> None:
@@ -155,3 +161,26 @@ def test_delivered_and_given_up_do_not_come_up_again(engine: Engine) -> None:
         ).scalar_one()
     assert errors == "it answered 500"
     assert len({one.message_id for one in before}) == 3
+
+
+@pytest.mark.parametrize("payload", ["{", "[]", '{"timestamp": "soon", "data": {}}'])
+def test_message_that_cannot_be_read_holds_up_no_other(engine: Engine, payload: str) -> None:
+    """Nor does a campaign; both come up again after the lease, for whoever can."""
+    filled(engine, "unreadable", 1)
+    _, (broken, sound) = filled(engine, "one", 2)
+    with writing(engine) as connection:
+        connection.execute(
+            update(campaigns).where(campaigns.c.name == "unreadable").values(definition="{")
+        )
+        damaged = update(outbox).where(outbox.c.contact_id == broken)
+        connection.execute(damaged.values(payload=payload))
+    with writing(engine) as connection:
+        due = told.claim_due(connection, now=NOW, lease=LEASE, of_each=9)
+        assert [data_of(one)["contact_id"] for one in due] == [sound]
+        assert not told.any_due(connection, now=NOW)
+        assert told.any_due(connection, now=NOW + LEASE)
+        told.put_again(connection, broken, now=LATER)
+        due = told.claim_due(connection, now=LATER, lease=LEASE, of_each=9)
+    told_of = map(data_of, due)
+    revisions = {data["contact_id"]: data["revision"] for data in told_of}
+    assert revisions == {broken: 1, sound: 1}
