@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -26,12 +27,13 @@ from workers.dialling.finishing import finish, finish_unreadable
 from workers.dialling.transactions import FAULTS, concerns_one, write
 from workers.store.campaigns import claims
 from workers.store.campaigns.braking import newest_samples
-from workers.store.campaigns.campaigns import move
+from workers.store.campaigns.campaigns import cancel_waiting, cancelled_with_waiting, move
 from workers.store.campaigns.claims import DueContact
 from workers.store.campaigns.events import note
 from workers.store.campaigns.readable import UnreadableContact
 from workers.store.campaigns.rows import CampaignRow
 from workers.store.campaigns.switches import stopped
+from workers.store.database import reading
 
 AHEAD_S: Final = 3.0
 """Attempts are written down for so long at a campaign's pace: enough that whoever dials never
@@ -72,7 +74,7 @@ class Ticked:
 
 
 def tick(engine: Engine, *, now: datetime) -> Ticked:
-    """Look after every campaign that dials.
+    """Look after every campaign that dials, and after what is left of those that were cancelled.
 
     Args:
         engine: Of the database.
@@ -81,7 +83,7 @@ def tick(engine: Engine, *, now: datetime) -> Ticked:
     Raises:
         SQLAlchemyError: the database is not there; what was committed stays.
     """
-    total = Ticked()
+    total = Ticked(set_aside=_cancel_others(engine, now))
     for campaign in write(engine, claims.dialling_campaigns):
         try:
             total += _look_after(engine, campaign, now)
@@ -90,6 +92,28 @@ def tick(engine: Engine, *, now: datetime) -> Ticked:
                 raise
             _log.exception("campaign.broken", campaign=campaign.name)
     return total
+
+
+def _cancel_others(engine: Engine, now: datetime) -> int:
+    """Finish contacts of cancelled campaigns; how many that were, of each as far as one tick goes.
+
+    Else whoever is killed while cancelling leaves them waiting, without a reason, for good.
+    """
+    done = 0
+    with reading(engine) as connection:
+        found = cancelled_with_waiting(connection)
+    for campaign_id in found:
+        try:
+            for _ in range(PIECES):
+                gone = write(engine, partial(cancel_waiting, campaign_id=campaign_id, now=now))
+                done += gone
+                if not gone:
+                    break
+        except FAULTS as fault:
+            if not concerns_one(fault):
+                raise
+            _log.exception("campaign.not_cancelled", campaign_id=campaign_id)
+    return done
 
 
 def _look_after(engine: Engine, campaign: CampaignRow, now: datetime) -> Ticked:

@@ -13,12 +13,12 @@ from telephony.calls.rest import Call
 from telephony.calls.status import AnsweredBy, CallStatus
 from telephony.calls.webhooks import StatusReport
 from tests.workers.dialling.world import NO_RAMP, Fate, World, campaign, numbers, unknown
-from workers.campaign.model import Attempts, CampaignState, LineOutcome, Pace
+from workers.campaign.model import Attempts, CampaignState, LineOutcome, Pace, Webhook
 from workers.dialling.choosing import tick
 from workers.dialling.pump import Pump
-from workers.store.campaign_schema import attempts, campaigns, contacts
+from workers.store.campaign_schema import attempts, campaigns, contacts, outbox
 from workers.store.campaigns.attempts import note_flags, note_status
-from workers.store.campaigns.campaigns import look_again
+from workers.store.campaigns.campaigns import cancel_waiting, look_again
 from workers.store.campaigns.suppressions import reason_for
 from workers.store.database import reading, writing
 
@@ -35,6 +35,23 @@ async def test_busy_contact_of_a_cancelled_campaign_is_cancelled(engine: Engine)
     world.move(one, CampaignState.CANCELLED)
     await world.run(20)
     assert world.contact_states(one) == ["cancelled"] * 3
+
+
+async def test_who_is_killed_while_cancelling_leaves_nobody_waiting(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first piece is done with; a tick goes on, and customers are told of everybody."""
+    monkeypatch.setattr(cancel_waiting, "__kwdefaults__", {"most": 2})
+    world = World(engine)
+    one = world.add(campaign(webhook=Webhook("https://crm.example/hook")), numbers(7))
+    other = world.add(campaign("other"), numbers(7), state=CampaignState.DRAFT)
+    world.move(one, CampaignState.CANCELLED)
+    assert Counter(world.contact_states(one)) == {"cancelled": 2, "waiting": 5}
+    assert tick(engine, now=world.now).set_aside == 5
+    assert world.contact_states(one) == ["cancelled"] * 7
+    assert world.contact_states(other) == ["waiting"] * 7
+    with reading(engine) as connection:
+        assert len(connection.scalars(select(outbox.c.id)).all()) == 7
 
 
 @pytest.mark.parametrize("back_s", [61.0, 400 * 24 * HOUR_S])
