@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from workers.campaign import contacts as source
 from workers.campaign.model import Contact, ContactState, LineOutcome
 from workers.store.campaign_schema import contact_errors, contacts
 from workers.store.campaigns.bulk import insert_rows
-from workers.store.campaigns.rows import contact_of, moment
+from workers.store.campaigns.readable import READ_FAULTS
+from workers.store.campaigns.rows import contact_of, moment, report_of
 from workers.store.campaigns.suppressions import reasons_for, sentence
 from workers.store.rows import utc
 
@@ -144,15 +144,20 @@ def page(
 
 
 def _stored(row: Row[Any]) -> StoredContact:
+    try:
+        contact = contact_of(row)
+    except READ_FAULTS:
+        # Whoever looks for what became of them finds the reason, and all the others.
+        contact = contact_of(row, variables={})
     return StoredContact(
-        contact=contact_of(row),
+        contact=contact,
         line=row.line,
         key=row.key,
         consent=row.consent,
         due_at=utc(row.due_at),
         not_placed=row.not_placed,
         outcome=None if row.outcome is None else LineOutcome(row.outcome),
-        report=None if row.report is None else orjson.loads(row.report),
+        report=report_of(row.report),
         finished_at=moment(row.finished_at),
     )
 

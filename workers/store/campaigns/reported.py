@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
 from sqlalchemy import Connection, select
 
 from workers.campaign.model import OutcomeField
 from workers.store.campaign_schema import contacts
+from workers.store.campaigns.rows import report_of
 
 _AT_ONCE: Final = 1_000
 
@@ -47,7 +47,7 @@ def reported(
         )
     )
     for (text,) in rows:
-        report = orjson.loads(text)
+        report = report_of(text) or {}
         for name, known in counted.items():
             value = report.get(name)
             if value is not None:

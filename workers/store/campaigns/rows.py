@@ -95,8 +95,8 @@ def campaign_row(row: Row[Any]) -> CampaignRow:
     )
 
 
-def contact_of(row: Row[Any]) -> Contact:
-    """A contact.
+def contact_of(row: Row[Any], *, variables: Mapping[str, str] | None = None) -> Contact:
+    """A contact; with these variables, whatever its row says of them.
 
     Raises:
         TypeError, ValueError: its row is damaged, or of another version.
@@ -110,7 +110,7 @@ def contact_of(row: Row[Any]) -> Contact:
         not_before=moment(row.not_before),
         attempts=int(row.attempts),
         name=row.name,
-        variables=variables_of(row.variables),
+        variables=variables_of(row.variables) if variables is None else variables,
         reason=row.reason,
     )
 
@@ -126,6 +126,15 @@ def variables_of(text: str) -> dict[str, str]:
         # Whoever is called would get the apology.
         raise TypeError("a contact's variables are no object")
     return variables
+
+
+def report_of(text: str | None) -> Mapping[str, Any] | None:
+    """What an agent has reported, from its JSON text; None: nothing that can be read."""
+    try:
+        report = orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        return None
+    return report if isinstance(report, dict) else None
 
 
 def attempt_row(row: Row[Any]) -> AttemptRow:

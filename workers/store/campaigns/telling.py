@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Row, and_, func, select
 
 from workers.store.campaign_schema import attempts, campaigns, contacts
 from workers.store.campaigns.among import among
-from workers.store.campaigns.rows import definition_of, moment
+from workers.store.campaigns.rows import definition_of, moment, report_of
 from workers.store.schema import call_records
 
 EVENT: Final = "contact.finished"
@@ -128,7 +128,7 @@ def _payload(
             "reason": row.reason,
             "outcome": row.outcome,
             "attempts": row.attempts,
-            "report": _read(row.report),
+            "report": report_of(row.report),
             "call": call,
         },
     }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from tests.workers.store.campaigns.samples import LATER, NOW, number, row
 from workers.campaign.contacts import RowError
-from workers.campaign.model import Contact, ContactState
+from workers.campaign.model import Contact, ContactState, OutcomeField
+from workers.store.campaign_schema import contacts
 from workers.store.campaigns.claims import DueContact, waiting_contacts
 from workers.store.campaigns.contacts import (
     Added,
@@ -19,6 +20,7 @@ from workers.store.campaigns.contacts import (
     keep_errors,
     page,
 )
+from workers.store.campaigns.reported import reported
 from workers.store.campaigns.suppressions import suppress
 from workers.store.database import reading, writing
 
@@ -115,6 +117,26 @@ def test_pages_go_on_behind_an_id(engine: Engine, campaign_id: int) -> None:
             lines.append([each.line for each in found])
             after = found[-1].contact.contact_id
     assert lines == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_contact_whose_row_is_damaged_is_on_its_page(
+    engine: Engine, campaign_id: int, text: str
+) -> None:
+    """With what can be read of it: an export has everybody."""
+    with writing(engine) as connection:
+        add_contacts(connection, campaign_id, [row(n) for n in range(3)], now=NOW)
+        broken = update(contacts).where(contacts.c.line == 1)
+        connection.execute(broken.values(variables=text, report=text, reason="It is broken."))
+    with reading(engine) as connection:
+        found = page(connection, campaign_id)
+    assert [each.line for each in found] == [0, 1, 2]
+    damaged = found[1]
+    assert (damaged.contact.name, damaged.contact.reason) == ("Person 1", "It is broken.")
+    assert (damaged.contact.variables, damaged.report) == ({}, None)
+    with reading(engine) as connection:
+        (counted,) = reported(connection, campaign_id, {"coming": OutcomeField("boolean")})
+    assert counted.given == 0
 
 
 def test_rehearsal_sees_who_waits_with_what_decides(engine: Engine, campaign_id: int) -> None:
