@@ -12,7 +12,9 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 from workers.campaign import contacts as source
 from workers.campaign.model import Contact, ContactState, LineOutcome
 from workers.store.campaign_schema import contact_errors, contacts
+from workers.store.campaigns.among import among
 from workers.store.campaigns.bulk import insert_rows
+from workers.store.campaigns.outbox import put
 from workers.store.campaigns.readable import READ_FAULTS
 from workers.store.campaigns.rows import contact_of, moment, report_of
 from workers.store.campaigns.suppressions import reasons_for, sentence
@@ -51,8 +53,8 @@ def add_contacts(
 ) -> Added:
     """Take in those that are not there yet; what is known of the others stays.
 
-    Numbers on the suppression list are taken in, too, and set aside with the reason. There may be
-    ``suppressions.MOST`` rows; one that equals another is folded.
+    Numbers on the suppression list are taken in, too, and set aside with the reason, and customers
+    are told of them. There may be ``suppressions.MOST`` rows; one that equals another is folded.
 
     Raises:
         UnicodeEncodeError: a row has half a surrogate pair; nothing is added.
@@ -67,7 +69,23 @@ def add_contacts(
     aside = [row for row in rows if row.number in suppressed]
     reasons = [sentence(suppressed[row.number]) for row in aside]
     never = insert_rows(connection, campaign_id, aside, reasons, ContactState.NEVER, now=now)
+    if never:
+        _tell(connection, campaign_id, aside, now)
     return Added(new + never, len(rows) - new - never, never)
+
+
+def _tell(
+    connection: Connection, campaign_id: int, aside: Sequence[source.Row], now: datetime
+) -> None:
+    """Tell customers of contacts that have come in and are done with; not of those there before."""
+    identities = [source.identity(row) for row in aside]
+    fresh = select(contacts.c.id).where(
+        contacts.c.campaign_id == campaign_id,
+        among(connection, contacts.c.identity, identities),
+        contacts.c.state == ContactState.NEVER.value,
+        contacts.c.finished_at == now,
+    )
+    put(connection, connection.scalars(fresh).all(), now=now)
 
 
 def clear_errors(connection: Connection, campaign_id: int) -> None:

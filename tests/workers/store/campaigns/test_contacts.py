@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import orjson
 import pytest
 from sqlalchemy import Engine, update
 
-from tests.workers.store.campaigns.samples import LATER, NOW, number, row
+from tests.workers.store.campaigns.samples import LATER, NOW, campaign, number, row
 from workers.campaign.contacts import RowError
-from workers.campaign.model import Contact, ContactState, OutcomeField
+from workers.campaign.model import Contact, ContactState, OutcomeField, Webhook
 from workers.store.campaign_schema import contacts
+from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.claims import DueContact, waiting_contacts
 from workers.store.campaigns.contacts import (
     Added,
@@ -20,6 +24,7 @@ from workers.store.campaigns.contacts import (
     keep_errors,
     page,
 )
+from workers.store.campaigns.outbox import claim_due
 from workers.store.campaigns.reported import reported
 from workers.store.campaigns.suppressions import suppress
 from workers.store.database import reading, writing
@@ -97,6 +102,24 @@ def test_suppressed_number_is_taken_in_to_be_never_called(engine: Engine, campai
         second = page(connection, campaign_id)[1]
     assert second.contact.reason == "Their number is on the suppression list: Asked us not to."
     assert second.finished_at == LATER
+
+
+def test_customers_are_told_of_who_comes_in_suppressed(engine: Engine) -> None:
+    """Once, however often they are imported; not of who was done with before, nor of who waits."""
+    with writing(engine) as connection:
+        hook = Webhook("https://crm.example/calls", "CRM_KEY")
+        made = create(connection, campaign("one", webhook=hook), now=NOW)
+        add_contacts(connection, made, [row(3)], now=NOW)
+        done = {"state": ContactState.DONE, "finished_at": NOW}
+        connection.execute(update(contacts).values(done))
+        for n in (2, 3):
+            suppress(connection, number(n), reason="Asked us.", source="import", now=NOW)
+        for now in (NOW, LATER):
+            add_contacts(connection, made, [row(n) for n in (1, 2, 3)], now=now)
+        due = claim_due(connection, now=LATER, lease=timedelta(0), of_each=9)
+    (data,) = (orjson.loads(one.payload)["data"] for one in due)
+    assert (data["line"], data["state"]) == (2, "never")
+    assert data["reason"] == "Their number is on the suppression list: Asked us."
 
 
 def test_half_a_surrogate_pair_adds_nothing(engine: Engine, campaign_id: int) -> None:
