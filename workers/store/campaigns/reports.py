@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, desc, nulls_last, select, update
+import structlog
+from sqlalchemy import Connection, Row, desc, nulls_last, select, update
 
 from workers.campaign.model import Campaign, CampaignState, Contact, ContactState
 from workers.store.campaign_schema import attempts, campaigns, contacts
 from workers.store.campaigns.outbox import hold_campaigns, put_again
+from workers.store.campaigns.readable import READ_FAULTS
 from workers.store.campaigns.rows import contact_of, definition_of
 
 # One number in so many campaigns; the newest ones are looked at.
@@ -19,6 +21,8 @@ _MOST: Final = 20
 # In neither is anybody called for it.
 _NOT_OURS: Final = (CampaignState.DRAFT.value, CampaignState.CANCELLED.value)
 _NOT_DONE: Final = (ContactState.WAITING.value, ContactState.IN_HAND.value)
+
+_log = structlog.get_logger(__name__)
 
 
 def load_contact(connection: Connection, contact_id: int) -> Contact | None:
@@ -47,11 +51,7 @@ def contact_who_calls(
         .order_by(contacts.c.id.desc())
         .limit(_MOST)
     ).all()
-    found = [
-        (definition, contact_of(row))
-        for row in rows
-        if called in (definition := definition_of(row.definition)).callers
-    ]
+    found = [one for row in rows if (one := _of_caller(row, called)) is not None]
     if len(found) > 1:
         newest = connection.execute(
             select(attempts.c.contact_id)
@@ -66,6 +66,17 @@ def contact_who_calls(
         ).scalar_one_or_none()
         found.sort(key=lambda each: each[1].contact_id != newest)
     return found[0] if found else None
+
+
+def _of_caller(row: Row[Any], called: str) -> tuple[Campaign, Contact] | None:
+    """Whose row it is, if ``called`` is a number of their campaign."""
+    try:
+        definition = definition_of(row.definition)
+        return (definition, contact_of(row)) if called in definition.callers else None
+    except READ_FAULTS as fault:
+        # They may be a contact of another campaign, and are a caller in any case.
+        _log.error("contact.unreadable", contact=row.id, fault=type(fault).__name__)
+        return None
 
 
 def keep_report(

@@ -114,6 +114,22 @@ def test_campaign_that_calls_nobody_is_not_meant(engine: Engine) -> None:
             assert contact_who_calls(connection, caller=number(1), called=OURS) is None
 
 
+def test_caller_whose_row_is_damaged_is_a_contact_of_another_campaign(engine: Engine) -> None:
+    """Or of none: they are served all the same."""
+    with writing(engine) as connection:
+        for name in ("one", "damaged", "unreadable"):
+            running(connection, campaign(name), 1)
+        broken = select(campaigns.c.id).where(campaigns.c.name == "damaged").scalar_subquery()
+        damage = update(contacts).where(contacts.c.campaign_id == broken).values(variables="{")
+        connection.execute(damage)
+        unreadable = update(campaigns).where(campaigns.c.name == "unreadable")
+        connection.execute(unreadable.values(definition="{"))
+    with reading(engine) as connection:
+        found = contact_who_calls(connection, caller=number(1), called=OURS)
+    assert found is not None
+    assert found[0].name == "one"
+
+
 def test_newest_report_stands(engine: Engine) -> None:
     """As JSON, in place of the one before."""
     with writing(engine) as connection:
