@@ -20,7 +20,7 @@ from typing import BinaryIO, TypeAlias
 from workers.campaign.contact_text import ContactFileError as ContactFileError
 from workers.campaign.contact_text import RowError as RowError
 from workers.campaign.contact_text import TextTable
-from workers.campaign.model import Source
+from workers.campaign.model import Columns, Source
 from workers.campaign.numbers import is_zone, parse_number, parse_with_zones, zone_names
 
 _NO_CONSENT = frozenset(
@@ -103,6 +103,13 @@ def identity(row: Row) -> bytes:
     # Lengths before the parts: else a blank could move from one to the next unseen.
     text = "".join([f"{len(part)}:{part}" for part in parts])
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def told_apart_by(columns: Columns) -> str:
+    """What ``identity`` goes by, in words; with others the same rows are other contacts."""
+    if columns.key:
+        return "their key"
+    return " and ".join(["number", *sorted(columns.variables)])
 
 
 class Folding:

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from sqlalchemy import Connection, Engine
 
 from agent.errors import AgentSpecError
-from workers.campaign.contacts import ContactFileError, RowError, preview
+from agent.yaml_source import read_yaml
+from workers.campaign.contacts import ContactFileError, RowError, preview, told_apart_by
 from workers.campaign.model import Campaign, CampaignState
 from workers.dialling.importing import Imported, import_contacts
 from workers.dialling.transactions import write
@@ -29,7 +30,7 @@ from workers.entrypoints.campaign.opened import (
 )
 from workers.entrypoints.campaign.usable import load_usable
 from workers.store.campaigns.campaigns import create, load, look_again, redefine
-from workers.store.campaigns.contacts import errors_page
+from workers.store.campaigns.contacts import counts, errors_page
 from workers.store.campaigns.rows import CampaignRow
 from workers.store.database import reading
 
@@ -40,7 +41,8 @@ def run_import(engine: Engine, file: Path, *, now: datetime) -> None:
     """Make a campaign, or bring it up to date, and take in its contacts; print what came of it.
 
     Raises:
-        Failed: the file is wrong or cannot be read, or the campaign was cancelled.
+        Failed: the file is wrong or cannot be read, the campaign was cancelled, or its contacts
+            would all come in once more.
     """
     definition = _read(file)
     source = definition.source.file
@@ -49,7 +51,7 @@ def run_import(engine: Engine, file: Path, *, now: datetime) -> None:
             # Before anything is made of it: its columns may be wrong.
             preview(data, definition.source, 0, consent_required=definition.consent_required)
             data.seek(0)
-            campaign, what = write(engine, partial(_define, definition, now))
+            campaign, what = write(engine, partial(_define, definition, file, now))
             typer.echo(f"Campaign {campaign.name}: {what}.")
             if campaign.definition != definition:
                 typer.echo(
@@ -104,7 +106,9 @@ def _read(file: Path) -> Campaign:
         raise Failed("\n".join([*lines, plural(len(lines), "problem")])) from None
 
 
-def _define(definition: Campaign, now: datetime, connection: Connection) -> tuple[CampaignRow, str]:
+def _define(
+    definition: Campaign, file: Path, now: datetime, connection: Connection
+) -> tuple[CampaignRow, str]:
     """The campaign to import into, and what has been done about its definition."""
     found = load(connection, definition.name)
     if found is None:
@@ -118,8 +122,24 @@ def _define(definition: Campaign, now: datetime, connection: Connection) -> tupl
         return found, f"as it was, {found.state}"
     if found.state.dials:
         return found, f"not changed, {found.state}"
+    _refuse_twins(connection, found, definition, file)
     changed = redefine(connection, found.campaign_id, definition, now=now)
     return changed, f"brought up to date, {found.state}"
+
+
+def _refuse_twins(
+    connection: Connection, found: CampaignRow, definition: Campaign, file: Path
+) -> None:
+    """A variable more, say, and every row would be a contact that is not there yet."""
+    before, now = (told_apart_by(each.source.columns) for each in (found.definition, definition))
+    if before == now or not any(counts(connection, found.campaign_id).values()):
+        return
+    what = (
+        f"the contacts of {found.name} are told apart by {before}, and would be by {now}: all of "
+        "them would come in, and be called, once more. Leave that as it was; or cancel the "
+        "campaign and give the file another name"
+    )
+    raise Failed(str(read_yaml(file).issue(("contacts", "columns"), what)))
 
 
 @contextmanager

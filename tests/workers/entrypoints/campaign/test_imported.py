@@ -62,6 +62,36 @@ def test_running_campaign_keeps_its_file_and_takes_contacts(
     assert found.definition.ring_s == 25
 
 
+@pytest.mark.parametrize("columns", ["name: who, variables: {zone: tz}", "name: who, key: who"])
+def test_nobody_comes_in_twice_by_other_columns(
+    evercall: Evercall, folder: Path, engine: Engine, columns: str
+) -> None:
+    """A variable or a key more would make a new contact of each row, to be called once more."""
+    file = folder / "campaign.yaml"
+    file.write_text(CAMPAIGN.replace("name: who", columns) + "ring_s: 40\n")
+    done = evercall("campaign", "import", "campaign.yaml")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("campaign.yaml:6: contacts.columns: the contacts of reminders ")
+    with reading(engine) as connection:
+        found = load(connection, "reminders")
+        assert found is not None
+        assert found.definition.ring_s == 25
+        assert counts(connection, found.campaign_id)[ContactState.WAITING] == 2
+    file.write_text(CAMPAIGN.replace("reminders", "again").replace("name: who", columns))
+    assert "made, in draft" in evercall("campaign", "import", "campaign.yaml").stdout
+
+
+def test_columns_of_a_campaign_without_contacts_may_change(
+    evercall: Evercall, folder: Path
+) -> None:
+    """There is nobody yet to come in twice."""
+    (folder / "people.csv").write_text("phone,who,tz\n")
+    assert evercall("campaign", "import", "campaign.yaml").exit_code == 0
+    (folder / "people.csv").write_text(PEOPLE)
+    (folder / "campaign.yaml").write_text(CAMPAIGN.replace("name: who", "name: who, key: who"))
+    assert "brought up to date, draft" in evercall("campaign", "import", "campaign.yaml").stdout
+
+
 def test_cancelled_campaign_takes_nobody(evercall: Evercall, imported: None) -> None:
     """Nothing leads out of that."""
     evercall("campaign", "cancel", "reminders")
