@@ -10,8 +10,22 @@ from typing import Annotated
 
 import typer
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As the campaign's file has it.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
+
+def _text(given: str) -> str:
+    """As every database takes it: what is no UTF-8 must not keep an emergency stop from acting.
+
+    Python hands such bytes of a command line on as halves of surrogate pairs (PEP 383).
+    """
+    return given.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="As the campaign's file has it.", callback=_text),
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="Why, for whoever reads it later.", callback=_text)
+]
 NumberArgument = Annotated[str, typer.Argument(metavar="NUMBER", help="As +15550100002.")]
 RegionOption = Annotated[
     str | None,

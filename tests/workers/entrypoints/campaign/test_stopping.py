@@ -27,6 +27,14 @@ def test_stop_holds_until_it_is_taken_back(evercall: Evercall, engine: Engine) -
     assert evercall("allow-all").stdout.startswith("Calls were not stopped.\n")
 
 
+def test_stop_acts_whatever_bytes_its_reason_has(evercall: Evercall, engine: Engine) -> None:
+    """A terminal that is not in UTF-8 gives some that no database takes as text."""
+    reason = "Beschwerde \xfcber alles".encode("latin-1").decode("utf-8", "surrogateescape")
+    assert evercall("stop-all", "--reason", reason).exit_code == 0
+    with reading(engine) as connection:
+        assert stopped(connection) == "Beschwerde \N{REPLACEMENT CHARACTER}ber alles"
+
+
 def test_stop_needs_no_reader_to_stand_aside(evercall: Evercall, engine: Engine) -> None:
     """Somebody looks at the database meanwhile."""
     with reading(engine) as connection:
