@@ -96,7 +96,11 @@ def rehearse(
 def canary(
     name: NameArgument,
     contacts: Annotated[
-        int, typer.Option("--contacts", min=1, help="How many are called before it pauses.")
+        int,
+        # Far more than anybody calls to try, and less than a database's integer holds.
+        typer.Option(
+            "--contacts", min=1, max=1_000_000, help="How many are called before it pauses."
+        ),
     ] = 20,
     reason: ReasonOption = "",
 ) -> None:

@@ -72,6 +72,14 @@ def test_impossible_move_says_what_is_possible(evercall: Evercall) -> None:
 
 
 @pytest.mark.usefixtures("imported")
+def test_canary_of_more_than_a_database_counts_is_refused(evercall: Evercall) -> None:
+    """As a wrong option, before anything is touched."""
+    done = evercall("campaign", "canary", "reminders", "--contacts", "9" * 21)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--contacts" in done.stderr
+
+
+@pytest.mark.usefixtures("imported")
 def test_campaign_that_is_not_there(evercall: Evercall) -> None:
     """One line."""
     done = evercall("campaign", "start", "other")
