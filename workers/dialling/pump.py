@@ -36,6 +36,7 @@ from workers.dialling.beginning import (
 from workers.dialling.transactions import FAULTS, write
 from workers.store.campaigns import attempts
 from workers.store.campaigns.campaigns import load_by_id, move
+from workers.store.campaigns.suppressions import reason_for
 from workers.store.campaigns.switches import stopped
 from workers.store.database import reading
 
@@ -44,7 +45,8 @@ _Clocks: TypeAlias = tuple[float, float]
 
 DOUBTED_AFTER_S: Final = 0.5
 """A decision that is older is made sure of before Twilio is asked: a campaign that was paused
-meanwhile dials nobody a second later."""
+meanwhile dials nobody a second later, nor does anybody who has gone onto the suppression list get a
+call that this process was too slow to ask for."""
 STALE_AFTER_S: Final = 5.0
 """One that is older is not acted upon at all: this process was stopped, and by now somebody may
 be looking for the call."""
@@ -189,16 +191,22 @@ class Pump:
             return False
         if age_s <= DOUBTED_AFTER_S:
             return True
-        if await asyncio.to_thread(self._dials, begun.campaign.campaign_id):
+        against = await asyncio.to_thread(self._against, begun)
+        if against is None:
             # Reading it has taken time as well.
             return self._age_s(begun_at) <= STALE_AFTER_S
-        await self._refuse(attempt_id, LineOutcome.NOT_PLACED, 0, "Paused before Twilio was asked.")
+        await self._refuse(attempt_id, LineOutcome.NOT_PLACED, 0, against)
         return False
 
-    def _dials(self, campaign_id: int) -> bool:
+    def _against(self, begun: Begun) -> str | None:
+        """What has come up since an attempt was let go and speaks against it; None: nothing."""
         with reading(self._engine) as connection:
-            campaign = load_by_id(connection, campaign_id)
-            return campaign is not None and campaign.state.dials and stopped(connection) is None
+            campaign = load_by_id(connection, begun.campaign.campaign_id)
+            if campaign is None or not campaign.state.dials or stopped(connection) is not None:
+                return "Paused before Twilio was asked."
+            if reason_for(connection, begun.row.attempt.number) is not None:
+                return "On the suppression list before Twilio was asked."
+        return None
 
     async def _dial(self, begun: Begun) -> None:
         attempt, definition = begun.row.attempt, begun.campaign.definition

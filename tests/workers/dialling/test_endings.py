@@ -14,12 +14,13 @@ from telephony.calls.status import AnsweredBy, CallStatus
 from telephony.calls.webhooks import StatusReport
 from tests.workers.dialling.world import NO_RAMP, Fate, World, campaign, numbers, unknown
 from workers.campaign.model import Attempts, CampaignState, LineOutcome, Pace, Webhook
+from workers.dialling.beginning import Begun
 from workers.dialling.choosing import tick
-from workers.dialling.pump import Pump
+from workers.dialling.pump import DOUBTED_AFTER_S, Pump
 from workers.store.campaign_schema import attempts, campaigns, contacts, outbox
 from workers.store.campaigns.attempts import note_flags, note_status
 from workers.store.campaigns.campaigns import cancel_waiting, look_again
-from workers.store.campaigns.suppressions import reason_for
+from workers.store.campaigns.suppressions import reason_for, suppress
 from workers.store.database import reading, writing
 
 HOUR_S = 3600.0
@@ -185,6 +186,32 @@ async def test_frozen_process_does_not_dial_what_others_gave_up(engine: Engine) 
     pump._write = slow  # type: ignore[method-assign]
     await pump.run(1.0)
     assert world.twilio.ledger == []
+
+
+async def test_suppression_overtakes_a_process_that_is_slow_to_ask(engine: Engine) -> None:
+    """It stood still between letting the attempt go and asking; the list had the number by then."""
+    world = World(engine)
+    number = numbers(1)[0]
+    one = world.add(campaign(), [number])
+    world.beat()
+    tick(engine, now=world.now)
+    pump = Pump(
+        engine, world.twilio, world.limits, wall=world.wall, clock=world.wall, sleep=world.sleep
+    )
+    instant = pump._at_its_instant
+
+    async def slow(begun: Begun) -> Begun:
+        with writing(engine) as connection:
+            suppress(connection, number, reason="Asked.", source="operator", now=world.now)
+        world.now_s += DOUBTED_AFTER_S + 1.0
+        return await instant(begun)
+
+    pump._at_its_instant = slow  # type: ignore[method-assign]
+    await pump.run(1.0)
+    assert world.twilio.ledger == []
+    await world.run(400, step_s=5.0)
+    assert world.twilio.ledger == []
+    assert world.contact_states(one) == ["never"]
 
 
 async def test_opt_out_in_a_call_holds_though_its_list_entry_was_lost(engine: Engine) -> None:
