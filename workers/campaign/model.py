@@ -79,7 +79,9 @@ class Source:
     """Where contacts come from."""
 
     file: str
-    columns: Columns = Columns()
+    # By a factory: pydantic, by which it is read from the database, copies a default, and no
+    # read-only mapping can be copied.
+    columns: Columns = field(default_factory=Columns)
     delimiter: str | None = None
     """None: found out."""
     encoding: str | None = None
@@ -200,7 +202,8 @@ class Campaign:
     """Own numbers, E.164; one contact is always called from the same one."""
     source: Source
     hours: Hours
-    attempts: Attempts = Attempts()
+    # As Source.columns.
+    attempts: Attempts = field(default_factory=Attempts)
     pace: Pace = Pace()
     brake: BrakeLimits = BrakeLimits()
     voicemail: VoicemailPolicy = VoicemailPolicy.HANG_UP

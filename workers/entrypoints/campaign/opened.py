@@ -21,7 +21,7 @@ from workers.entrypoints.stored import check_there
 from workers.logs import start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings
 from workers.store.campaigns.campaigns import load
-from workers.store.campaigns.rows import CampaignRow
+from workers.store.campaigns.rows import CampaignRow, DefinitionUnreadable
 from workers.store.database import open_engine, reading, writing
 from workers.store.migrate import HEAD, migrate, version
 
@@ -57,6 +57,9 @@ def run(command: Callable[[Engine], None], *, make: bool = False) -> int:
     except Failed as failed:
         typer.echo(str(failed), err=True)
         return failed.code
+    except DefinitionUnreadable as error:
+        typer.echo(str(error), err=True)
+        return 1
     except ModuleNotFoundError as error:
         typer.echo(f"The store is away: {error.name} is not installed", err=True)
         return 1

@@ -33,10 +33,11 @@ def run_stop_all(engine: Engine, *, reason: str, now: datetime) -> None:
 def run_allow_all(engine: Engine) -> None:
     """Take the stop back and print who goes on."""
     was = write(engine, allow_all)
+    # Before anything else can fail: it is done.
+    typer.echo("Calls are allowed again." if was else "Calls were not stopped.")
     with reading(engine) as connection:
         dialling = [each.name for each in list_all(connection) if each.state.dials]
         calls = calls_under_way(connection)
-    typer.echo("Calls are allowed again." if was else "Calls were not stopped.")
     typer.echo(f"Campaigns that dial now: {', '.join(dialling) if dialling else 'none'}.")
     typer.echo(f"{_in_progress(calls)}.")
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Row
 
 from workers.campaign.model import (
@@ -24,6 +24,10 @@ from workers.campaign.model import (
 from workers.store.rows import utc
 
 _DEFINITION: Final = TypeAdapter(Campaign)
+
+
+class DefinitionUnreadable(ValueError):
+    """A campaign of the database cannot be worked with; the text is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +80,37 @@ def definition_text(campaign: Campaign) -> str:
 # Read with every campaign that is looked at, several times a second; it changes with its file.
 @lru_cache(maxsize=256)
 def definition_of(text: str) -> Campaign:
-    """A campaign from its JSON text."""
-    return _DEFINITION.validate_json(text)
+    """A campaign from its JSON text; what it leaves out has the default of a campaign's file.
+
+    Raises:
+        DefinitionUnreadable: it is none: of another version, or damaged.
+    """
+    try:
+        return _DEFINITION.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        raise DefinitionUnreadable(f"{field}: {first['msg']}") from error
 
 
 def campaign_row(row: Row[Any]) -> CampaignRow:
-    """A campaign."""
+    """A campaign.
+
+    Raises:
+        DefinitionUnreadable: as ``definition_of``, with its name.
+    """
+    try:
+        definition = definition_of(row.definition)
+    except DefinitionUnreadable as error:
+        raise DefinitionUnreadable(
+            f"What the database says of campaign {row.name} cannot be read, so nobody is dialled "
+            f"for it ({error}): it is of another version of evercall, or damaged."
+        ) from error
     return CampaignRow(
         campaign_id=row.id,
         name=row.name,
         state=CampaignState(row.state),
-        definition=definition_of(row.definition),
+        definition=definition,
         created_at=utc(row.created_at),
         state_at=utc(row.state_at),
         started_at=moment(row.started_at),

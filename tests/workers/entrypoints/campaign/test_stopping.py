@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from tests.workers.entrypoints.campaign.conftest import Evercall
 from workers.entrypoints.campaign.stopping import NO_REASON
+from workers.store.campaign_schema import campaigns
 from workers.store.campaigns.switches import stopped
 from workers.store.database import reading, writing
 
@@ -42,6 +43,25 @@ def test_stop_needs_no_reader_to_stand_aside(evercall: Evercall, engine: Engine)
         assert evercall("stop-all").exit_code == 0
     with writing(engine) as connection:
         assert stopped(connection) is not None
+
+
+def test_campaign_that_cannot_be_read_is_one_line(evercall: Evercall, engine: Engine) -> None:
+    """Of another version, say; the stop acts all the same, and taking it back as well."""
+    with writing(engine) as connection:
+        connection.execute(update(campaigns).values(definition="{}"))
+    assert evercall("stop-all").exit_code == 0
+    done = evercall("allow-all")
+    assert (done.exit_code, done.stdout) == (1, "Calls are allowed again.\n")
+    for command in (
+        ["show", "reminders"],
+        ["pause", "reminders"],
+        ["import", "campaign.yaml"],
+        ["watch", "reminders"],
+    ):
+        done = evercall("campaign", *command)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.startswith("What the database says of campaign reminders cannot be read")
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["stop-all", "allow-all"])

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from workers.campaign.campaign_file import load_campaign
-from workers.store.campaigns.rows import definition_of, definition_text, zones_of_text, zones_text
+from workers.campaign.model import Attempts, Columns
+from workers.store.campaigns.rows import (
+    DefinitionUnreadable,
+    definition_of,
+    definition_text,
+    zones_of_text,
+    zones_text,
+)
 
 FILE = """\
 name: reminders
@@ -31,6 +40,21 @@ def test_definition_survives_the_database(tmp_path: Path) -> None:
     (tmp_path / "contacts.csv").write_text("phone,order_no")
     campaign = load_campaign(path)
     assert definition_of(definition_text(campaign)) == campaign
+
+
+def test_what_a_definition_leaves_out_has_its_default() -> None:
+    """Of a version that did not know the field yet."""
+    found = definition_of(
+        '{"name":"n","agent":"a","callers":[],"source":{"file":"f"},"hours":{"windows":{}}}'
+    )
+    assert (found.attempts, found.source.columns) == (Attempts(), Columns())
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", '{"name": 1}', '{"attempts": {"most": []}}'])
+def test_definition_that_is_none_is_named(text: str) -> None:
+    """By one error that is declared, whatever is wrong with it."""
+    with pytest.raises(DefinitionUnreadable):
+        definition_of(text)
 
 
 def test_zones_survive_the_database() -> None:
