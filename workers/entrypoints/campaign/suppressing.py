@@ -94,8 +94,10 @@ def run_import(engine: Engine, file: Path, *, region: str | None, now: datetime)
             for batch in import_batches(good(rows)):
                 new += write(engine, partial(suppress_all, batch=batch, now=now))
                 listed += len(batch)
-    except (ContactFileError, OSError) as error:
+    except ContactFileError as error:
         raise Failed(str(error)) from None
+    except OSError as error:
+        raise Failed(f"{error.filename or file}: {error.strerror or error}") from None
     for each in errors:
         place = f"{each.field}: " if each.field else ""
         typer.echo(f"{file}:{each.line}: {place}{each.message}", err=True)
