@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from workers.dialling.transactions import write
 from workers.entrypoints.campaign.opened import plural
 from workers.store.campaigns.campaigns import list_all
-from workers.store.campaigns.switches import allow_all, calls_under_way, stop_all
+from workers.store.campaigns.switches import allow_all, calls_under_way, stop_all, stopped
 from workers.store.database import reading
 
 NO_REASON = "Stopped by an operator."
@@ -20,7 +20,9 @@ def run_stop_all(engine: Engine, *, reason: str, now: datetime) -> None:
     """Stop all dialling and print what still goes on."""
 
     def stop(connection: Connection) -> None:
-        stop_all(connection, reason=reason.strip() or NO_REASON, now=now)
+        # Whoever asks again without a reason does not take back why it was stopped.
+        why = reason.strip() or stopped(connection) or NO_REASON
+        stop_all(connection, reason=why, now=now)
 
     write(engine, stop)
     typer.echo("All calls are stopped: nobody is dialled for any campaign.")

@@ -36,6 +36,14 @@ def test_stop_acts_whatever_bytes_its_reason_has(evercall: Evercall, engine: Eng
         assert stopped(connection) == "Beschwerde \N{REPLACEMENT CHARACTER}ber alles"
 
 
+def test_stop_that_is_asked_for_again_keeps_its_reason(evercall: Evercall, engine: Engine) -> None:
+    """Unless another one is given."""
+    for given, kept in (("Fire.", "Fire."), ("", "Fire."), ("Flood.", "Flood.")):
+        assert evercall("stop-all", "--reason", given).exit_code == 0
+        with reading(engine) as connection:
+            assert stopped(connection) == kept
+
+
 def test_stop_needs_no_reader_to_stand_aside(evercall: Evercall, engine: Engine) -> None:
     """Somebody looks at the database meanwhile."""
     with reading(engine) as connection:
