@@ -70,7 +70,11 @@ def _files(data: Mapping[str, Any], folder: Path) -> Iterator[tuple[FieldPath, s
             continue
         path = folder / text.strip()
         try:
+            # What the database keeps is text: Python has bytes of a folder's name that are none.
+            str(path).encode()
             found = path.is_file()
+        except UnicodeEncodeError:
+            yield at, "has a path that is not UTF-8; give its folder another name"
         except OSError as error:
             yield at, f"cannot be read: {error.strerror or error}"
         else:

@@ -314,6 +314,22 @@ def test_hours_that_cannot_be(issues: Issues, hours: str, field: str, message: s
     assert message in text
 
 
+def test_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    """It could be read; what the database keeps of it could not be written."""
+    folder = tmp_path / b"caf\xe9".decode("utf-8", "surrogateescape")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes text only")
+    (folder / "agent.yaml").write_text("name: agent")
+    (folder / "people.csv").write_text("number\n")
+    (folder / "campaign.yaml").write_text(instead())
+    with pytest.raises(AgentSpecError) as caught:
+        load_campaign(folder / "campaign.yaml")
+    assert [issue.field for issue in caught.value.issues] == ["agent", "contacts.file"]
+    assert all("not UTF-8" in issue.message for issue in caught.value.issues)
+
+
 def test_windows_may_touch_and_weeks_wrap(load: Load) -> None:
     """One window may begin when another ends; a range may go past Sunday."""
     hours = load(instead(hours="hours: {Sat-Mon: [9:00 – 12:00, 12:00-13:00]}")).hours
