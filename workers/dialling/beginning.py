@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from workers.campaign.compliance import Call, Later, Never, Stage, decide, explain
+from workers.campaign.compliance import Call, Later, Never, Reason, Stage, decide, explain
 from workers.campaign.model import CampaignState
 from workers.campaign.pacing import Allowed, Bucket, allowed, late_s, room, take, wait_s
 from workers.dialling.choosing import due_again, final_state
@@ -46,6 +46,7 @@ NO_ROOM_S: Final = 0.25
 TIME_LIMIT_S: Final = 3600
 """Twilio cuts a campaign's call after it (``TimeLimit``)."""
 _LEASE_SPARE_S: Final = 60.0
+_OTHER_CALLER: Final = "The campaign calls from other numbers now."
 # Attempts of one campaign that one transaction takes back, where it may not dial.
 _TAKEN_BACK: Final = 50
 # And that one looks at, where it may.
@@ -274,8 +275,12 @@ def _may_go(
         # Their hours must not end while Twilio is being asked.
         decision = decide(check, now + ASKED_WITHIN)
     if isinstance(decision, Call):
-        return True
-    reason = explain(decision)
+        if attempt.caller in campaign.definition.callers:
+            return True
+        # It was written down before the campaign's file was changed, and nobody has dialled since.
+        decision, reason = Later(now, Reason.NOT_IN_HAND), _OTHER_CALLER
+    else:
+        reason = explain(decision)
     claims.withdraw(connection, attempt.attempt_id, reason=reason, now=now)
     match decision:
         case Later():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Engine
 
@@ -17,6 +19,7 @@ from workers.dialling.beginning import (
     place_anew,
 )
 from workers.dialling.choosing import tick
+from workers.store.campaigns.campaigns import list_all, redefine
 from workers.store.database import writing
 
 RATE = 10.0
@@ -53,6 +56,24 @@ def test_attempts_are_let_go_for_when_their_token_is_due(world: World) -> None:
     after = begin(world)
     assert isinstance(after, Begun)
     assert after.at_s - world.now_s == pytest.approx(AHEAD_S, abs=1e-4)
+
+
+def test_number_that_the_file_names_no_more_calls_nobody(world: World) -> None:
+    """Attempts that were written down for it are taken back, and made anew from the new one."""
+    with writing(world.engine) as connection:
+        (found,) = list_all(connection)
+        changed = replace(found.definition, callers=("+15550100077",))
+        redefine(connection, found.campaign_id, changed, now=world.now)
+    one = begin(world)
+    while isinstance(one, Wait):
+        world.pass_s(one.for_s)
+        one = begin(world)
+    assert isinstance(one, Nothing)
+    assert set(world.contact_states(found.campaign_id)) == {"waiting"}
+    tick(world.engine, now=world.now)
+    one = begin(world)
+    assert isinstance(one, Begun)
+    assert one.row.attempt.caller == "+15550100077"
 
 
 def test_deciding_late_costs_no_pace(world: World) -> None:
