@@ -31,7 +31,7 @@ from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.result_json import read_result, write_result
 from workers.loadtest.sums import Sums, sums_of
 from workers.loadtest.validity import lost, slipped
-from workers.loadtest.verdicts import all_kept, judge
+from workers.loadtest.verdicts import judge, passed
 from workers.loadtest.worker_figures import figures_of
 from workers.logs import start_logs
 from workers.settings import SettingsError, WorkerSettings, load_settings
@@ -121,7 +121,7 @@ def run_loadtest(
         callers: Where those are; None: in this process.
 
     Returns:
-        0 where all promises were kept, 1 where not, or where nothing could be told, 2 where plan,
+        0 where all promises were kept, 1 where not, or where one could not be told, 2 where plan,
         target or the result to compare with cannot be used, 3 where all were kept and some figure
         is worse than in that.
     """
@@ -188,12 +188,6 @@ def judged(result: LoadResult) -> tuple[Sums, tuple[Verdict, ...]]:
     """Sum a test up, and judge what was promised of it."""
     sums = sums_of(result.calls, figures_of(result.samples))
     return sums, judge(result.plan, sums)
-
-
-def passed(result: LoadResult, verdicts: tuple[Verdict, ...]) -> bool:
-    """Whether a test says that all is well: made to its end, something measured, nothing broken."""
-    measured = any(verdict.kept for verdict in verdicts)
-    return measured and all_kept(verdicts) and not result.broken_off and not lost(result)
 
 
 def leave(made: Made, sums: Sums, verdicts: tuple[Verdict, ...], out: Path) -> None:

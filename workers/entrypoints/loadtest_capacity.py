@@ -19,7 +19,7 @@ from workers.loadtest.capacity import Capacity, CapacitySearch
 from workers.loadtest.machine import this_machine
 from workers.loadtest.plan import Arrivals, Plan, Profile
 from workers.loadtest.validity import lost, slipped
-from workers.loadtest.verdicts import all_kept
+from workers.loadtest.verdicts import passed
 from workers.settings import WorkerSettings
 
 MOST: Final = 4_096
@@ -66,7 +66,7 @@ async def search(
         if ended:
             break
         console.print(promises_table(verdicts))
-        found.report(level, all_kept(verdicts))
+        found.report(level, passed(made.result, verdicts))
     capacity = found.found
     (out / FOUND).write_bytes(
         orjson.dumps(

@@ -11,12 +11,24 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Final
 
+from agent.spec import PLACEHOLDER
 from agent.yaml_shape import YamlShape
-from workers.loadtest.plan import DEFAULT_PROMISES, TWIN_ONLY, LiveSide, Plan, Promise, Target
+from workers.loadtest.plan import (
+    DEFAULT_PROMISES,
+    TWIN_ONLY,
+    LiveSide,
+    Metric,
+    Persona,
+    Plan,
+    Promise,
+    Target,
+)
 from workers.loadtest.plan_checks import cross_checks
 from workers.loadtest.plan_shape import PlanShape
 
 _FILES: Final = YamlShape(PlanShape, cross_checks)
+# They ask nothing, so nobody answers them.
+_SPEECHLESS: Final = frozenset({Persona.SILENT, Persona.KEYS})
 
 
 def load_plan(path: str | Path) -> Plan:
@@ -46,5 +58,27 @@ def _plan(read: PlanShape, folder: Path) -> Plan:
     # Whoever plays the model of a worker that runs already, callers have to speak in words.
     usual = LiveSide.TWIN if target.voice_url is None else LiveSide.SERVICE
     live = said.setdefault("live", usual)
-    said.setdefault("promises", usual_promises(live))
-    return Plan(**said)
+    plan = Plan(**said)
+    if "promises" in said:
+        return plan
+    untold = _untold(plan)
+    promises = tuple(one for one in usual_promises(live) if one.metric not in untold)
+    return dataclasses.replace(plan, promises=promises)
+
+
+def _untold(plan: Plan) -> set[Metric]:
+    """Return metrics of which nothing will be measured, by who calls and whom they call."""
+    untold: set[Metric] = set()
+    if not any(weight for persona, weight in plan.personas.items() if persona not in _SPEECHLESS):
+        untold.add(Metric.ADDED_DELAY_MS)
+    if plan.target.agent is not None and not _names_caller(Path(plan.target.agent)):
+        untold |= {Metric.ADDED_DELAY_MS, Metric.CALLER_FRAMES_LOST}
+    return untold
+
+
+def _names_caller(agent: Path) -> bool:
+    """Whether the simulated model is told who calls, and so whose frames it gets."""
+    try:
+        return "caller" in PLACEHOLDER.findall(agent.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return True  # The worker will say what is wrong with it.

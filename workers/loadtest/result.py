@@ -32,7 +32,7 @@ class Verdict:
 
     Attributes:
         promise: What was promised.
-        found: The figure; None: nothing was measured, which breaks no promise and keeps none.
+        found: The figure; None: nothing was measured, which keeps no promise.
         kept: None where nothing was measured.
     """
 

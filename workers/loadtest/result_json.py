@@ -17,7 +17,7 @@ from workers.loadtest.errors import LoadTestError
 from workers.loadtest.plain import plain, read_plain
 from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.sums import Sums, figures
-from workers.loadtest.verdicts import all_kept
+from workers.loadtest.verdicts import passed
 
 VERSION: Final = 2
 """Of the format; another one is not read."""
@@ -29,7 +29,7 @@ def encode_result(result: LoadResult, sums: Sums, verdicts: Sequence[Verdict]) -
     """Write a test as plain data."""
     return {
         _VERSION_KEY: VERSION,
-        "passed": all_kept(verdicts),
+        "passed": passed(result, verdicts),
         "verdicts": [
             {
                 "promise": verdict.promise.name,

@@ -33,6 +33,7 @@ def call(number: int = 1, **changes: object) -> CallMeasured:
         "began_s": 1.0,
         "calls_at_once": 1,
         "ending": Ending.COMPLETED,
+        "loudness_dbfs": -20.0,
     }
     return CallMeasured(**(given | changes))  # type: ignore[arg-type]
 

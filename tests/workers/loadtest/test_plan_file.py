@@ -140,6 +140,24 @@ def test_the_service_is_promised_what_can_be_told_of_it(load: Load) -> None:
     assert not any(one.metric in TWIN_ONLY for one in promises)
 
 
+@pytest.mark.parametrize(
+    ("said", "agent", "untold"),
+    [
+        ("personas: {silent: 1, keys: 2, talk: 0}", "", {"added_delay_ms"}),
+        ("personas: {silent: 1, talk: 0.1}", "", set()),
+        ("target: {agent: own.yaml}", "Be brief.", {"added_delay_ms", "caller_frames_lost"}),
+        ("target: {agent: own.yaml}", "They call from {{ caller }}.", set()),
+    ],
+)
+def test_what_nothing_will_be_measured_of_is_not_promised(
+    load: Load, tmp_path: Path, said: str, agent: str, untold: set[str]
+) -> None:
+    """Where the file itself promises it, it is not kept, and the report says why."""
+    (tmp_path / "own.yaml").write_text(f"system_instruction: '{agent}'\n", encoding="utf-8")
+    promised = {str(one.metric) for one in load(f"{said}\n").promises}
+    assert {str(one.metric) for one in DEFAULT_PROMISES} - promised == untold
+
+
 def test_a_worker_that_runs_already_hears_words(load: Load) -> None:
     """What its model is, nobody here knows: it is spoken to as the service is."""
     plan = load("target: {voice_url: 'https://a.example/voice'}\n")

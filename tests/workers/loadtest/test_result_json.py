@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.workers.loadtest.measured_samples import answered, call, calls, result
 from workers.loadtest.errors import LoadTestError
-from workers.loadtest.measured import CallMeasured, OwnSlip
+from workers.loadtest.measured import CallMeasured, FramesCounted, OwnSlip
 from workers.loadtest.plan import Arrivals, LineTrouble, Persona, Plan, Profile
 from workers.loadtest.result import Generator, LoadResult, Machine
 from workers.loadtest.result_json import encode_result, read_result, write_result
@@ -58,6 +58,16 @@ def test_what_ci_reads() -> None:
         "kept": False,
     }
     assert found["figures"]["delays"]["added_delay_ms"]["p95"] == 45.0
+
+
+@pytest.mark.parametrize("broken_off", [False, True])
+def test_ci_reads_what_the_exit_code_says(broken_off: bool) -> None:
+    """A test that was broken off has not passed, whatever held until then."""
+    frames = FramesCounted(sent=1000)
+    one = result(call(answers=answered(5.0), caller_frames=frames), broken_off=broken_off)
+    sums = sums_of(one.calls)
+    found = encode_result(one, sums, judge(one.plan, sums))
+    assert found["passed"] is not broken_off
 
 
 def damaged(**changes: Any) -> bytes:

@@ -42,7 +42,12 @@ def test_figures_of_calls() -> None:
                 agent_frames=FramesCounted(900, 2, 0),
                 loudness_dbfs=-20.0,
             ),
-            call(2, ending=Ending.DROPPED, agent_frames=FramesCounted(100, 0, 0)),
+            call(
+                2,
+                ending=Ending.DROPPED,
+                agent_frames=FramesCounted(100, 0, 0),
+                loudness_dbfs=None,
+            ),
             call(3, ending=Ending.REFUSED, loudness_dbfs=-30.0),
         ]
     )

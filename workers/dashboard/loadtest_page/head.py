@@ -60,6 +60,8 @@ def standing(result: LoadResult, verdicts: Sequence[Verdict]) -> tuple[Tone, str
         return "odd", "Broken off", detail
     if not kept:
         return "odd", "Nothing measured" if verdicts else "Nothing promised", detail
+    if unmeasured:
+        return "odd", "Not all measured", detail
     return "good", "Passed", detail
 
 
