@@ -81,23 +81,35 @@ def look_into(log: SessionLog, *, counts_from: float) -> Connected:
 
 
 def count_caller(
-    connections: Sequence[Connected], *, counts_from: float, unsent: Sequence[Span]
+    connections: Sequence[Connected],
+    *,
+    counts_from: float,
+    unsent: Sequence[Span],
+    owed: Span | None = None,
 ) -> FramesCounted:
-    """Count the frames of the caller that no connection got, between the first and the last.
+    """Count the frames of the caller that no connection got.
 
     Args:
         connections: Of the call.
         counts_from: As in ``look_into``.
         unsent: From when until when there was no stream to send them on, by the same clock.
+        owed: From when until when every other frame has to have come through; beyond that they are
+            counted between the first and the last that did. None: nowhere else.
     """
+
+    def number_at(at: float) -> int:
+        return int((at - counts_from) * 1000 / FRAME_MS)
+
     times = Counter(one.number for connected in connections for one in connected.frames)
-    if not times:
+    ends = [*times]
+    if connections and owed is not None and owed[0] < owed[1]:
+        ends += map(number_at, owed)
+    if not ends:
         return FramesCounted()
-    first, last = min(times), max(times)
+    first, last = min(ends), max(ends)
     never: set[int] = set()
     for start, end in unsent:
-        from_, to = ((at - counts_from) * 1000 / FRAME_MS for at in (start, end))
-        never |= {n for n in range(int(from_), int(to) + 1) if first <= n <= last}
+        never |= {n for n in range(number_at(start), number_at(end) + 1) if first <= n <= last}
     never -= times.keys()
     sent = last - first + 1 - len(never)
     unreadable = sum(connected.unreadable for connected in connections)

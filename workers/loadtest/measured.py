@@ -58,7 +58,8 @@ class FramesCounted:
     """Frames of 20 ms in one direction, by their numbers.
 
     Attributes:
-        sent: Between the first and the last that came through.
+        sent: Between the first and the last that came through; of the caller's also those before
+            and after, but for the call's last second.
         lost: Of these, those that did not.
         twice: Those that came through more than once.
     """

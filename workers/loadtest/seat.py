@@ -50,6 +50,10 @@ _AGENT_PAUSE_MS: Final = 200.0
 _CLICK_MS: Final = 10.0
 # The first frame goes out when a stream has run for about this long (the Twilio twin).
 _FIRST_FRAME_S: Final = 0.08
+# When that was is known to a few frames.
+_SETTLED_S: Final = 0.1
+# What was sent so shortly before the end may be on its way, through a worker that is late.
+_ON_THE_WAY_S: Final = 1.0
 # How far into the call its first numbered frame is looked for.
 _FIRST_FRAMES: Final = 50
 
@@ -205,7 +209,13 @@ def _caller_frames(
         for before, after in pairwise(own)
         if before.ended_s is not None
     ]
-    return count_caller(connected, counts_from=rang_at + counts_from_s, unsent=unsent)
+    owed = None
+    if own:
+        # A bridge that hears nothing at first, or nothing any more, loses frames at an end.
+        ended_s = call.duration_s if own[-1].ended_s is None else own[-1].ended_s
+        begins_s = own[0].started_s + _FIRST_FRAME_S + _SETTLED_S
+        owed = (rang_at + begins_s, rang_at + ended_s - _ON_THE_WAY_S)
+    return count_caller(connected, counts_from=rang_at + counts_from_s, unsent=unsent, owed=owed)
 
 
 def _counts_from_s(call: CallResult) -> float | None:

@@ -67,6 +67,28 @@ def test_frames_that_a_bridge_threw_away(offset_ms: int) -> None:
     assert counted(found) == FramesCounted(100, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        ((10, 40), FramesCounted(40, 0, 0)),
+        ((20, 30), FramesCounted(40, 10, 0)),
+        ((10, 20), FramesCounted(40, 20, 0)),
+        ((4, 60), FramesCounted(60, 0, 0)),
+        ((0, 0), FramesCounted(40, 40, 0)),
+    ],
+)
+def test_frames_that_never_came_at_either_end(
+    got: tuple[int, int], expected: FramesCounted
+) -> None:
+    """They are lost where they were owed, as all are where the model never heard a thing."""
+    first, count = got
+    pcm = bytes(first * LIVE_FRAME_BYTES) + codes(first, count)
+    found = look_into(log_of(pcm), counts_from=RANG_AT)
+    owed = (RANG_AT + 10.5 * 0.02, RANG_AT + 49.5 * 0.02)
+    assert count_caller([found], counts_from=RANG_AT, unsent=(), owed=owed) == expected
+    assert count_caller([], counts_from=RANG_AT, unsent=(), owed=owed) == FramesCounted()
+
+
 def test_silence_in_place_of_a_frame() -> None:
     """What was filled in is not what the caller said."""
     pcm = codes(0, 40) + bytes(LIVE_FRAME_BYTES) + codes(41, 40)

@@ -135,6 +135,17 @@ def test_planted_gap_of_100_ms(shift_ms: int) -> None:
     assert call.agent_frames.sent == pytest.approx(100, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("deaf", "lost"),
+    [(range(9), 0), (range(100), 92), (range(300, 475), 126), (range(475), 418), (range(1), 0)],
+)
+def test_bridge_that_is_deaf_at_an_end_of_the_call(deaf: range, lost: int) -> None:
+    """But for what was sent before it could be, or shortly before the end."""
+    found = seat(make_call(Bridge(loses_up=deaf))).caller_frames
+    assert found.lost == pytest.approx(lost, abs=1)
+    assert found.sent >= found.lost
+
+
 def test_pauses_between_answers_are_no_gaps() -> None:
     """The same line said again is another utterance, however soon."""
     call = seat(make_call(Bridge(), speaks=THREE, lasts_s=17))
