@@ -10,6 +10,9 @@ from workers.twin.twilio_api.result import CallResult
 
 # Twilio's debugger says so of every stream that its server closes, in order or not.
 _CLOSED_BY_SERVER: Final = 31921
+# A status callback that failed comes last where the webhook did, and refuses nothing.
+_STATUS_UNTOLD: Final = 15003
+_NO_CAUSES: Final = frozenset({_CLOSED_BY_SERVER, _STATUS_UNTOLD})
 
 
 def ending_of(call: CallResult, *, stopped: bool) -> tuple[Ending, str]:
@@ -21,8 +24,9 @@ def ending_of(call: CallResult, *, stopped: bool) -> tuple[Ending, str]:
     """
     why = next((str(event.data.get("why", "")) for event in call.named("ended")), "")
     warned = [text for code, text in call.warnings if code != _CLOSED_BY_SERVER]
+    causes = [text for code, text in call.warnings if code not in _NO_CAUSES]
     if not call.voices and not stopped:
-        return Ending.REFUSED, "; ".join(warned[-1:]) or f"{call.status}: {why or 'no stream'}"
+        return Ending.REFUSED, "; ".join(causes[-1:]) or f"{call.status}: {why or 'no stream'}"
     if given_up := _given_up(call):
         return Ending.DROPPED, given_up
     if call.script_finished and call.named("hung_up"):

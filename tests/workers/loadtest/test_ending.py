@@ -52,10 +52,13 @@ def test_the_caller_gives_up(call: CallResult) -> None:
 
 
 def test_there_never_was_a_stream(call: CallResult) -> None:
-    """The last that Twilio's debugger says is why; else its status."""
+    """The last that Twilio's debugger says of it is why; else its status."""
     refused = replace(call, voices=(), events=ended("not answered"), status="failed")
     assert ending_of(refused, stopped=False) == (Ending.REFUSED, "failed: not answered")
     unheard = replace(refused, warnings=((11200, "HTTP retrieval failure: 503"),))
+    assert ending_of(unheard, stopped=False) == (Ending.REFUSED, "HTTP retrieval failure: 503")
+    untold = (15003, "Call progress: warning response to callback URL: 11200 HTTP 503")
+    unheard = replace(unheard, warnings=(*unheard.warnings, untold))
     assert ending_of(unheard, stopped=False) == (Ending.REFUSED, "HTTP retrieval failure: 503")
 
 
