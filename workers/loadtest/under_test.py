@@ -116,6 +116,9 @@ async def _reach(url: str) -> None:
         ) from error
     except OSError as error:
         raise LoadTestError(f"{url} cannot be reached: {_why(error)}.") from error
+    except UnicodeError as error:
+        # A label of the host is empty or longer than 63 bytes (RFC 1035, section 2.3.4).
+        raise LoadTestError(f"{url} is no address: nobody can have such a name.") from error
 
 
 def _why(error: OSError) -> str:

@@ -157,6 +157,8 @@ async def test_measuring_that_fails_ends_the_test() -> None:
         ("http://no-such-host.invalid/voice", "cannot be reached"),
         ("ftp://127.0.0.1/voice", "is no address"),
         ("http://127.0.0.1:99999", "is no address"),
+        ("http://bot..example/voice", "is no address"),
+        (f"http://{'b' * 64}.example/voice", "is no address"),
     ],
 )
 async def test_target_that_cannot_be_reached_is_told_in_a_sentence(url: str, why: str) -> None:
