@@ -52,7 +52,7 @@ class Measurer(Protocol):
 
 
 class Measuring:
-    """Use as an async context manager; exit waits for nothing.
+    """Use as an async context manager; enter raises ``LoadTestError``, exit waits for nothing.
 
     Args:
         processes: So many calls are measured at once.
@@ -69,7 +69,10 @@ class Measuring:
         )
         # Started now: it is not to import beside the first calls, nor to meet a Ctrl-C that it does
         # not ignore yet.
-        await asyncio.get_running_loop().run_in_executor(self._pool, os.getpid)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, os.getpid)
+        except BrokenProcessPool as error:
+            raise LoadTestError("The process that measures the calls does not start.") from error
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -91,8 +94,10 @@ class Measuring:
 
 
 def _settle() -> None:
-    # A terminal's Ctrl-C is for the one that makes the calls; what was made is still measured.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal's Ctrl-C is for the one that makes the calls, as is the SIGTERM that a supervisor
+    # sends to all processes of a command; what was made is still measured.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     os.nice(_LAST)
     # Whoever is killed shuts no pool down, whose process would wait for its next task for ever.
     threading.Thread(target=_leave_with_parent, name="parent", daemon=True).start()

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from itertools import product
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
+from tests.workers.loadtest.bridged import Bridge, make_call
 from workers.entrypoints.loadtest_worker import own_worker
+from workers.loadtest import measuring
 from workers.loadtest.errors import LoadTestError
 from workers.loadtest.measured import CallMeasured, Ending
 from workers.loadtest.measuring import Ended, Measuring, measure_ended
@@ -148,6 +155,26 @@ async def test_measuring_that_fails_ends_the_test() -> None:
     async with staged(plan, found(UnderTest(NOBODY))) as stage:
         with pytest.raises(LoadTestError, match="has died"):
             await LoadRun(plan, stage, Dead()).run()
+
+
+async def test_measuring_that_does_not_start_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host without room for another process, say."""
+    monkeypatch.setattr(measuring, "_settle", partial(os._exit, 1))
+    with pytest.raises(LoadTestError, match="does not start"):
+        async with Measuring():
+            raise AssertionError("it started")
+
+
+async def test_measuring_goes_on_where_all_are_told_to_end() -> None:
+    """A supervisor tells every process of a command; what was made is still measured."""
+    async with Measuring() as pool:
+        for process, number in product(active_children(), (signal.SIGINT, signal.SIGTERM)):
+            assert process.pid is not None
+            os.kill(process.pid, number)
+        ended = Ended(make_call(Bridge(), lasts_s=4.0).result, 1, Persona.TALK, (), 0.0, 1, 7000.0)
+        assert (await pool.measure(ended)).number == 1
 
 
 @pytest.mark.parametrize(
