@@ -257,7 +257,11 @@ class LoadRun:
         )
         self._count(measured)
         if self._wavs is not None:
-            await asyncio.to_thread(self._wavs.offer, measured, result)
+            try:
+                await asyncio.to_thread(self._wavs.offer, measured, result)
+            except OSError:
+                # A full disk: figures are worth more than sound.
+                _log.warning("loadtest.sound_not_kept", call_sid=call.sid, exc_info=True)
 
     def _count(self, measured: CallMeasured) -> None:
         self._measured.append(measured)

@@ -45,7 +45,12 @@ class SlowestWavs:
         kept = {one.number: one for one in slowest([*self._kept.values(), measured], self._most)}
         if measured.number in kept:
             self._folder.mkdir(parents=True, exist_ok=True)
-            result.stereo_wav(self._file(measured.number))
+            try:
+                result.stereo_wav(self._file(measured.number))
+            except OSError:
+                # Half of a call is none.
+                self._file(measured.number).unlink(missing_ok=True)
+                raise
         for number in self._kept.keys() - kept.keys():
             self._file(number).unlink(missing_ok=True)
         self._kept = kept

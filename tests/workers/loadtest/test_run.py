@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from workers.loadtest.stage import staged
 from workers.loadtest.under_test import Ends, StartWorker, UnderTest, given_target
 from workers.loadtest.wavs import SlowestWavs
 from workers.settings import load_settings
+from workers.twin.twilio_api.result import CallResult
 
 NOBODY = "http://127.0.0.1:9/voice"
 """The discard port: nobody listens there."""
@@ -142,6 +144,19 @@ async def test_processes_are_killed_in_turn_while_there_is_another() -> None:
         for process in sleeping:
             process.kill()
             process.wait()
+
+
+async def test_sound_that_cannot_be_kept_does_not_end_the_test() -> None:
+    """A disk may be full by then; what was measured is told."""
+
+    class Full(SlowestWavs):
+        def offer(self, measured: CallMeasured, result: CallResult) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    plan = plan_of(1, 1.0)
+    async with staged(plan, found(UnderTest(NOBODY))) as stage:
+        result = await LoadRun(plan, stage, Here(), wavs=Full(Path("nowhere"))).run()
+    assert result.calls
 
 
 async def test_measuring_that_fails_ends_the_test() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import cast
+
+import pytest
 
 from tests.workers.loadtest.measured_samples import answered, call
 from workers.loadtest.wavs import SlowestWavs
@@ -29,6 +32,21 @@ def test_slowest_calls_are_kept_and_those_that_are_no_more_are_deleted(tmp_path:
         "call-0001.wav",
         "call-0005.wav",
     ]
+
+
+def test_sound_that_cannot_be_written_leaves_no_half_of_a_file(tmp_path: Path) -> None:
+    """It is not among the files there are."""
+
+    class Cut(Sound):
+        def stereo_wav(self, path: Path) -> Path:
+            super().stereo_wav(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    wavs = SlowestWavs(tmp_path)
+    with pytest.raises(OSError, match="No space"):
+        wavs.offer(call(1, answers=answered(30.0)), cast(CallResult, Cut()))
+    assert wavs.files == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_call_in_which_nobody_waited_is_not_kept(tmp_path: Path) -> None:
