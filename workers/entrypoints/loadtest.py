@@ -143,8 +143,11 @@ def run_loadtest(
                 return uvloop.run(_test(plan, out, settings, console, old, maker or make))
             finally:
                 logs.close()
-    except (AgentSpecError, LoadTestError, SettingsError, OSError) as error:
+    except (AgentSpecError, LoadTestError, SettingsError) as error:
         return complain(error)
+    except OSError as error:
+        where = error.filename or out
+        return complain(LoadTestError(f"{where} cannot be used: {error.strerror or error}."))
     except asyncio.CancelledError:
         console.print("Left at once: there is no report.")
         return INTERRUPTED
@@ -196,14 +199,13 @@ def leave(made: Made, sums: Sums, verdicts: tuple[Verdict, ...], out: Path) -> N
     Raises:
         OSError: they cannot be written.
     """
+    # That of an earlier test would be taken for this one's, whatever happens now.
+    (out / RESULT).unlink(missing_ok=True)
     wavs = {number: file.relative_to(out).as_posix() for number, file in made.wavs.items()}
     page = render_load_page(made.result, verdicts, wavs=wavs)
     (out / PAGE).write_text(page, encoding="utf-8")
     if slipped(made.result) is None:
         (out / RESULT).write_bytes(write_result(made.result, sums, verdicts))
-    else:
-        # That of an earlier test would be taken for this one's.
-        (out / RESULT).unlink(missing_ok=True)
 
 
 def _read(file: Path) -> bytes:

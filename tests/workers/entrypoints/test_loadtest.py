@@ -137,6 +137,23 @@ def test_result_of_one_test_is_compared_with_that_of_another(
     assert run("--out", "broken", "--compare", "before/result.json")[0] == 1
 
 
+def test_folder_that_cannot_be_written_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the result of an earlier test in it is not taken for this one's."""
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    code, told = run("--out", "file")
+    assert (code, told) == (2, "file cannot be used: File exists.\n")
+    here = tmp_path / "here"
+    (here / "report.html").mkdir(parents=True)
+    (here / "result.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(loadtest, "make", made_of(result(GOOD)))
+    code, told = run("--out", "here")
+    assert code == 2
+    assert "here/report.html cannot be used: Is a directory." in told
+    assert not (here / "result.json").exists()
+
+
 def test_flags_stand_in_place_of_the_plans_fields() -> None:
     """The others stay."""
     plan = Plan(name="x", arrivals=Arrivals(calls=7, rise_s=3.0), seed=9)
