@@ -259,9 +259,9 @@ class LoadRun:
         if self._wavs is not None:
             try:
                 await asyncio.to_thread(self._wavs.offer, measured, result)
-            except OSError:
+            except OSError as error:
                 # A full disk: figures are worth more than sound.
-                _log.warning("loadtest.sound_not_kept", call_sid=call.sid, exc_info=True)
+                _log.warning("loadtest.sound_not_kept", call_sid=call.sid, why=str(error))
 
     def _count(self, measured: CallMeasured) -> None:
         self._measured.append(measured)
