@@ -59,6 +59,8 @@ def _target(target: Mapping[str, Any], faults: Mapping[str, Any], folder: Path) 
         if _seconds(faults, "kills_every_s", 0.0):
             yield ("faults", "kills_every_s"), _OURS_ALONE
         return
+    if _seconds(faults, "kills_every_s", 0.0) and str(target.get("processes", "1")) == "1":
+        yield ("faults", "kills_every_s"), "needs target.processes of at least 2"
     agent = target.get("agent")
     if not isinstance(agent, str) or not agent.strip():
         return
@@ -87,7 +89,7 @@ def _promises(data: Mapping[str, Any]) -> Problems:
     said = data.get("promises")
     if said == {}:
         yield ("promises",), "is empty: every test would be passed"
-    interrupt = _mapping(data.get("personas")).get(Persona.INTERRUPT, "0")
+    interrupts = _weight(_mapping(data.get("personas")).get(Persona.INTERRUPT, "0"))
     for name in _mapping(said):
         try:
             metric, _ = read_promise_name(name)
@@ -97,7 +99,7 @@ def _promises(data: Mapping[str, Any]) -> Problems:
             yield ("promises", name), "can only be told of the simulated Live side"
         if metric is Metric.RESET_GAP_MS and "voice_url" in _mapping(data.get("target")):
             yield ("promises", name), _OURS_ALONE
-        if metric is Metric.BARGE_IN_MS and interrupt == "0":
+        if metric is Metric.BARGE_IN_MS and interrupts == 0:
             yield ("promises", name), "nobody interrupts: personas has no interrupt"
 
 
@@ -150,6 +152,14 @@ def _too_slow(arrivals: Arrivals, said: Mapping[str, Any], call_s: float) -> Pro
 def _given(said: Mapping[str, Any], first: str, otherwise: str) -> FieldPath:
     """The field to name: the first if the file has it, for a default has no line."""
     return ("arrivals", first if first in said else otherwise)
+
+
+def _weight(said: object) -> float | None:
+    """Return a persona's weight; None where it cannot be read."""
+    try:
+        return float(str(said))
+    except ValueError:
+        return None
 
 
 def _seconds(said: Mapping[str, Any], name: str, default: float) -> float | None:

@@ -252,6 +252,17 @@ def test_a_mistake_names_its_line_and_field(
         ("personas: {talk: 0, keys: 0.0}", "personas", "nobody calls"),
         ("promises: {}", "promises", "is empty"),
         ("promises: {barge_in_ms.max: 1}", "promises.barge_in_ms.max", "nobody interrupts"),
+        (
+            "personas: {talk: 1, interrupt: 0.0}\npromises: {barge_in_ms.max: 1}",
+            "promises.barge_in_ms.max",
+            "nobody interrupts",
+        ),
+        ("faults: {kills_every_s: 30}", "faults.kills_every_s", "target.processes of at least 2"),
+        (
+            "target: {processes: 1}\nfaults: {kills_every_s: 30}",
+            "faults.kills_every_s",
+            "target.processes of at least 2",
+        ),
         ("arrivals: {rise_s: 5, profile: soak}", "arrivals.rise_s", "is for profile ramp"),
         ("arrivals: {base: 1}", "arrivals.base", "is for profile spike, and this one is ramp"),
         ("arrivals: {profile: spike, calls: 5, base: 5}", "arrivals.base", "less than calls (5)"),
