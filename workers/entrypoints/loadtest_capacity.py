@@ -18,6 +18,7 @@ from workers.entrypoints.loadtest_told import promises_table, tell_file
 from workers.loadtest.capacity import Capacity, CapacitySearch
 from workers.loadtest.machine import this_machine
 from workers.loadtest.plan import Arrivals, Plan, Profile
+from workers.loadtest.result import LoadResult
 from workers.loadtest.validity import lost, slipped
 from workers.loadtest.verdicts import passed
 from workers.settings import WorkerSettings
@@ -25,6 +26,8 @@ from workers.settings import WorkerSettings
 MOST: Final = 4_096
 """Calls at once: more than a process that makes them can keep apart."""
 FOUND: Final = "capacity.json"
+REACHED: Final = 0.9
+"""Of a level: callers who hang up are missing for a moment."""
 # Between two levels that are told apart, of the first one.
 _STEPS: Final = 4
 
@@ -38,7 +41,8 @@ async def search(
 ) -> int:
     """Look for the most calls at once that keep every promise; each level leaves a report.
 
-    It ends at a level at which the callers' own pacing slipped: of that nothing can be said.
+    It ends at a level at which the callers' own pacing slipped, or that was never reached: of that
+    nothing can be said.
     ``maker`` makes each of them; None: this process does.
 
     Returns:
@@ -66,7 +70,10 @@ async def search(
         if ended:
             break
         console.print(promises_table(verdicts))
-        found.report(level, passed(made.result, verdicts))
+        kept = passed(made.result, verdicts)
+        if kept and (ended := never_reached(made.result, level)):
+            break
+        found.report(level, kept)
     capacity = found.found
     (out / FOUND).write_bytes(
         orjson.dumps(
@@ -78,6 +85,19 @@ async def search(
     console.print(conclusion(capacity, ended, ours=plan.target.voice_url is None), soft_wrap=True)
     tell_file(console, "result", out / FOUND)
     return PASSED if capacity.calls else FAILED
+
+
+def never_reached(result: LoadResult, level: int) -> str:
+    """Say that a level kept its promises without ever being one; empty: it was."""
+    most = max((call.calls_at_once for call in result.calls), default=0)
+    if most >= REACHED * level:
+        return ""
+    arrivals = result.plan.arrivals
+    return (
+        f"Of {level} calls at once there were never more than {most}:"
+        f" {arrivals.calls_per_second:g} begin in a second and last {result.plan.call_s:g} s."
+        " Longer calls, or more in a second, would tell more."
+    )
 
 
 def level_of(plan: Plan, calls: int) -> Plan:

@@ -41,12 +41,16 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def made_of(*results: LoadResult) -> Callable[..., object]:
+def made_of(*results: LoadResult, most: int = 10_000) -> Callable[..., object]:
     left = list(results)
 
     async def make(plan: Plan, out: Path, _settings: WorkerSettings, _console: Console) -> Made:
         wav = out / "calls" / "call-0001.wav"
-        return Made(replace(left.pop(0), plan=plan), {1: wav})
+        one = left.pop(0)
+        calls = tuple(
+            replace(call, calls_at_once=min(most, plan.arrivals.calls)) for call in one.calls
+        )
+        return Made(replace(one, plan=plan, calls=calls), {1: wav})
 
     return make
 
@@ -220,6 +224,19 @@ def test_search_ends_where_the_callers_themselves_are_late(
     assert "pacing slipped" in " ".join(told.split())
     found = json.loads(Path("found/capacity.json").read_bytes())
     assert (found["calls"], found["broken_at"]) == (4, None)
+
+
+def test_search_ends_at_a_level_that_is_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that are over before all have begun are no load: nothing was held."""
+    made = made_of(result(GOOD), result(GOOD), result(GOOD), most=100)
+    monkeypatch.setattr(loadtest_capacity, "make", made)
+    code, told = run("--find-capacity", "--calls", "50", "--call-s", "10", "--out", "found")
+    assert code == 0, told
+    text = " ".join(told.split())
+    assert "Of 200 calls at once there were never more than 100: 10 begin in a second" in text
+    found = json.loads(Path("found/capacity.json").read_bytes())
+    assert found["levels"] == [[50, True], [100, True]]
+    assert found["ended"].startswith("Of 200 calls")
 
 
 def test_conclusion_of_a_search_names_what_it_holds_for() -> None:
