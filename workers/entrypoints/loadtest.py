@@ -26,7 +26,9 @@ from workers.entrypoints.loadtest_told import (
 )
 from workers.loadtest.errors import LoadTestError
 from workers.loadtest.plan import TWIN_ONLY, Faults, LiveSide, Metric, Plan, Profile
+from workers.loadtest.plan_checks import too_slow
 from workers.loadtest.plan_file import load_plan, usual_promises
+from workers.loadtest.plan_shape import LONGEST_CALL_S, LONGEST_S
 from workers.loadtest.result import LoadResult, Verdict
 from workers.loadtest.result_json import read_result, write_result
 from workers.loadtest.sums import Sums, sums_of
@@ -81,6 +83,15 @@ def planned(plan: Plan | None, flags: Flags) -> Plan:
     ):
         raise LoadTestError("The plan's spike has no more calls than there are before, or no end.")
     call_s = plan.call_s if flags.call_s is None else flags.call_s
+    # Endless, for one.
+    if call_s > LONGEST_CALL_S or arrivals.hold_s > LONGEST_S:
+        raise LoadTestError(
+            f"Calls last {LONGEST_CALL_S:g} s at most, and a load is held for {LONGEST_S:g}."
+        )
+    if slow := next(too_slow(arrivals, call_s), ""):
+        raise LoadTestError(f"{slow}.")
+    if plan.faults.kills_every_s and target.processes < 2:
+        raise LoadTestError("Kills of the plan's need --processes of at least 2.")
     return dataclasses.replace(plan, target=target, arrivals=arrivals, call_s=call_s)
 
 

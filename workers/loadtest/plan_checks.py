@@ -124,7 +124,8 @@ def _arrivals(said: Mapping[str, Any], data: Mapping[str, Any]) -> Problems:
         at = _given(said, "steps", "calls")
         yield at, f"steps ({arrivals.steps}) must not be more than calls ({arrivals.calls})"
     if call_s is not None and arrivals.calls_per_second > 0:
-        yield from _too_slow(arrivals, said, call_s)
+        at = _given(said, "calls_per_second", "calls")
+        yield from ((at, why) for why in too_slow(arrivals, call_s))
 
 
 def _spike(arrivals: Arrivals, said: Mapping[str, Any]) -> Problems:
@@ -138,15 +139,14 @@ def _spike(arrivals: Arrivals, said: Mapping[str, Any]) -> Problems:
         yield at, f"spike_s ({spike_s:g}) must be less than hold_s ({hold_s:g}), the whole test"
 
 
-def _too_slow(arrivals: Arrivals, said: Mapping[str, Any], call_s: float) -> Problems:
-    """Calls end as others begin: whether there can ever be as many at once as are wanted."""
-    at = _given(said, "calls_per_second", "calls")
+def too_slow(arrivals: Arrivals, call_s: float) -> Iterator[str]:
+    """Say why there can never be as many calls at once as are wanted: they end as others begin."""
     a_second, calls = arrivals.calls_per_second, arrivals.calls
     if a_second * call_s < calls:
-        yield at, f"{a_second:g} calls a second that last {call_s:g} s are never {calls} at once"
+        yield f"{a_second:g} calls a second that last {call_s:g} s are never {calls} at once"
     within_s = arrivals.spike_s if arrivals.profile is Profile.SPIKE else duration_s(arrivals)
     if a_second * within_s < calls:
-        yield at, f"{a_second:g} calls a second are not {calls} within {within_s:g} s"
+        yield f"{a_second:g} calls a second are not {calls} within {within_s:g} s"
 
 
 def _given(said: Mapping[str, Any], first: str, otherwise: str) -> FieldPath:

@@ -39,8 +39,8 @@ PromiseName: TypeAlias = tuple[Metric, Statistic | None]
 _UNITS_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0}
 _NUMBER: Final = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
 # A worker ends a call after four hours at most (agent.spec: Twilio's own bound, Calls API).
-_LONGEST_CALL_S: Final = 14_000.0
-_LONGEST_S: Final = 7 * 86_400.0
+LONGEST_CALL_S: Final = 14_000.0
+LONGEST_S: Final = 7 * 86_400.0
 
 
 def read_seconds(raw: object) -> float:
@@ -125,8 +125,8 @@ def _promises(said: Mapping[PromiseName, float]) -> tuple[Promise, ...]:
 
 
 _Count = Annotated[int, Field(ge=1, le=100_000)]
-_Held = Annotated[float, PlainValidator(_seconds(1, _LONGEST_S))]
-_Every = Annotated[float, PlainValidator(_seconds(1, _LONGEST_S, or_never=True))]
+_Held = Annotated[float, PlainValidator(_seconds(1, LONGEST_S))]
+_Every = Annotated[float, PlainValidator(_seconds(1, LONGEST_S, or_never=True))]
 _Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 _Limit = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
@@ -142,7 +142,7 @@ class _ArrivalsShape(TypedDict, total=False):
     profile: Profile
     calls: _Count
     hold_s: _Held
-    rise_s: Annotated[float, PlainValidator(_seconds(0, _LONGEST_S))]
+    rise_s: Annotated[float, PlainValidator(_seconds(0, LONGEST_S))]
     steps: Annotated[int, Field(ge=1, le=1_000)]
     base: Annotated[int, Field(ge=0, le=100_000)]
     spike_s: _Held
@@ -164,7 +164,7 @@ class PlanShape(TypedDict, total=False):
     target: Annotated[_TargetShape, AfterValidator(lambda said: Target(**said))]
     live: LiveSide
     arrivals: Annotated[_ArrivalsShape, AfterValidator(lambda said: Arrivals(**said))]
-    call_s: Annotated[float, PlainValidator(_seconds(1, _LONGEST_CALL_S))]
+    call_s: Annotated[float, PlainValidator(_seconds(1, LONGEST_CALL_S))]
     personas: Annotated[dict[Persona, _Weight], AfterValidator(MappingProxyType)]
     lines: Annotated[
         dict[LineTrouble, Annotated[float, PlainValidator(read_share)]],

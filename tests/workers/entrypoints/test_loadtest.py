@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -183,6 +184,10 @@ def test_target_has_a_model_of_its_own(given: Plan | None) -> None:
         (Plan(target=Target(voice_url=NOBODY)), Flags(processes=2)),
         (Plan(faults=Faults(kills_every_s=5)), Flags(target=NOBODY)),
         (Plan(arrivals=Arrivals(Profile.STEPS, calls=10)), Flags(calls=3)),
+        (Plan(), Flags(call_s=math.inf)),
+        (Plan(), Flags(hold_s=math.inf)),
+        (Plan(), Flags(calls=400, call_s=20)),
+        (Plan(target=Target(processes=2), faults=Faults(kills_every_s=5)), Flags(processes=1)),
         (Plan(arrivals=Arrivals(Profile.SPIKE, calls=10, base=4)), Flags(calls=4)),
     ],
 )
