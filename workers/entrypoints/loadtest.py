@@ -138,6 +138,8 @@ def run_loadtest(
     """
     console = Console()
     try:
+        if find_capacity and compare is not None:
+            raise LoadTestError("--compare is for one test, and --find-capacity makes several.")
         plan = planned(None if file is None else load_plan(file), flags)
         old = None if compare is None else read_result(_read(compare), name=str(compare))
         settings = load_settings()

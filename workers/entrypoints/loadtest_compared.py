@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
 from rich.console import Console
@@ -9,8 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from workers.loadtest.compare import Change, Trend, compare, regressions
+from workers.loadtest.plan import Plan
 from workers.loadtest.result import LoadResult
 
+# On what is measured.
+_OF_NO_EFFECT: Final = frozenset({"name", "promises"})
 _STYLES: Final = {
     Trend.WORSE: "bold red",
     Trend.BETTER: "green",
@@ -32,11 +36,27 @@ def tell_changes(console: Console, old: LoadResult, new: LoadResult) -> int:
             *(Text(text, style) for text in _cells(change)),
         )
     console.print(table)
+    if other := other_fields(old.plan, new.plan):
+        console.print(
+            f"The plans differ in {', '.join(other)}: what has changed may be due to that.",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     worse = len(regressions(changes))
     since = f"{old.began_at:%Y-%m-%d %H:%M} UTC"
     told = f"{worse} figure(s) worse than on {since}" if worse else f"nothing worse than on {since}"
     console.print(Text(told, "bold red" if worse else ""))
     return worse
+
+
+def other_fields(old: Plan, new: Plan) -> list[str]:
+    """Return the fields in which two plans ask for different tests."""
+    return [
+        name
+        for one in dataclasses.fields(Plan)
+        if (name := one.name) not in _OF_NO_EFFECT and getattr(old, name) != getattr(new, name)
+    ]
 
 
 def _cells(change: Change) -> tuple[str, str, str, str]:

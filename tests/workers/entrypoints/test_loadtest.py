@@ -142,6 +142,21 @@ def test_result_of_one_test_is_compared_with_that_of_another(
     assert run("--out", "broken", "--compare", "before/result.json")[0] == 1
 
 
+def test_test_of_another_plan_is_compared_with_a_word_of_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What differs is named; a name is not what is tested."""
+    made = made_of(result(GOOD), result(GOOD), result(GOOD))
+    monkeypatch.setattr(loadtest, "make", made)
+    run("--out", "before")
+    warning = "The plans differ in arrivals, call_s: "
+    compared = ("--out", "now", "--compare", "before/result.json")
+    assert "The plans differ" not in run(*compared)[1]
+    assert warning in run("--calls", "3", "--call-s", "20", *compared)[1]
+    code, told = run("--find-capacity", *compared)
+    assert (code, told) == (2, "--compare is for one test, and --find-capacity makes several.\n")
+
+
 def test_folder_that_cannot_be_written_is_told_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
