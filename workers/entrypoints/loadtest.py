@@ -25,6 +25,7 @@ from workers.entrypoints.loadtest_told import (
     tell_plan,
 )
 from workers.loadtest.errors import LoadTestError
+from workers.loadtest.measured import Ending
 from workers.loadtest.plan import TWIN_ONLY, Faults, LiveSide, Metric, Plan, Profile
 from workers.loadtest.plan_checks import too_slow
 from workers.loadtest.plan_file import load_plan, usual_promises
@@ -182,6 +183,9 @@ async def _test(
         console.print(Text(f"{missing} {NOT_VALID}", "bold red"))
     if late := slipped(made.result):
         console.print(Text(late, "bold red"))
+        if all(call.ending is Ending.REFUSED for call in made.result.calls):
+            # However late the callers were, that was not why.
+            tell_endings(console, made.result)
         tell_file(console, "page", out / PAGE)
         return FAILED
     tell_endings(console, made.result)

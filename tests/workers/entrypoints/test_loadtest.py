@@ -123,6 +123,20 @@ def test_exit_code_says_whether_promises_were_kept(
     assert ("gap_ms.max" in output) is not slipped
 
 
+def test_target_that_refuses_everybody_says_why_whatever_the_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Callers that were late are not what a webhook's 404 is due to."""
+    late = OwnSlip(1000, 40.0, 200.0, 0.3)
+    refused = replace(GOOD, ending=Ending.REFUSED, reason="HTTP 404")
+    made = made_of(result(refused, slip=late), result(GOOD, refused, slip=late))
+    monkeypatch.setattr(loadtest, "make", made)
+    code, told = run("--out", "here")
+    assert code == 1
+    assert "1 × HTTP 404" in told
+    assert "HTTP 404" not in run("--out", "here")[1]
+
+
 def test_result_of_one_test_is_compared_with_that_of_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
