@@ -92,7 +92,7 @@ def planned(plan: Plan | None, flags: Flags) -> Plan:
     if slow := next(too_slow(arrivals, call_s), ""):
         raise LoadTestError(f"{slow}.")
     if plan.faults.kills_every_s and target.processes < 2:
-        raise LoadTestError("Kills of the plan's need --processes of at least 2.")
+        raise LoadTestError("The plan's kills need --processes of at least 2.")
     return dataclasses.replace(plan, target=target, arrivals=arrivals, call_s=call_s)
 
 
