@@ -38,6 +38,8 @@ _HISS_HZ = (100, 200, 300, 3400, 3500, 3600)
 _HISS_FRAMES = 50
 # Numbers whose frames are made together; it divides ``CODES``.
 _RUN = 64
+# Of a WAV that is written, at once: ten seconds.
+_PIECE_BYTES = 10 * RATE_HZ
 # A number that is not spoken has to be heard above the hiss, and to be no speech all the same:
 # those who judge by energy begin at 300.
 _QUIET_OVER_HISS = 200 / position_code.LOUD_RMS
@@ -157,15 +159,18 @@ def loud_ms(ulaw: bytes) -> int:
 def write_wav(path: Path, *channels: bytes) -> None:
     """Write µ-law channels of any length side by side as a PCM16 WAV at 8 kHz."""
     size = max(len(channel) for channel in channels)
-    sides = [array("h", to_pcm(channel.ljust(size, SILENCE))) for channel in channels]
-    woven = array("h", bytes(2 * size * len(sides)))
-    for number, side in enumerate(sides):
-        woven[number :: len(sides)] = side
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(len(sides))
+        file.setnchannels(len(channels))
         file.setsampwidth(2)
         file.setframerate(RATE_HZ)
-        file.writeframes(woven.tobytes())
+        # Piece by piece: whoever writes beside live calls is not to hold them up.
+        for start in range(0, size, _PIECE_BYTES):
+            length = min(_PIECE_BYTES, size - start)
+            woven = array("h", bytes(2 * length * len(channels)))
+            for number, channel in enumerate(channels):
+                piece = channel[start : start + length].ljust(length, SILENCE)
+                woven[number :: len(channels)] = array("h", to_pcm(piece))
+            file.writeframes(woven.tobytes())
 
 
 def _read_wav(path: Path) -> tuple[bytes, int]:

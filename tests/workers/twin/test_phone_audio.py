@@ -5,6 +5,7 @@ from __future__ import annotations
 import audioop
 import base64
 import wave
+from array import array
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,18 @@ def test_wav_holds_both_sides(tmp_path: Path) -> None:
     phone_audio.write_wav(path, b"\x10" * 8, b"\xff" * 4)
     with wave.open(str(path)) as file:
         assert (file.getnchannels(), file.getframerate(), file.getnframes()) == (2, 8000, 8)
+
+
+def test_wav_of_many_pieces_is_whole(tmp_path: Path) -> None:
+    """Every sample is at its place, on the side that is shorter than the other as well."""
+    path = tmp_path / "long.wav"
+    left, right = bytes(range(256)) * 1000, bytes(range(255, -1, -1)) * 333
+    phone_audio.write_wav(path, left, right)
+    with wave.open(str(path)) as file:
+        woven = array("h", file.readframes(file.getnframes()))
+    assert woven[0::2].tobytes() == phone_audio.to_pcm(left)
+    silence = phone_audio.SILENCE * (len(left) - len(right))
+    assert woven[1::2].tobytes() == phone_audio.to_pcm(right + silence)
 
 
 def test_own_wav_files_can_be_said(tmp_path: Path) -> None:
