@@ -33,6 +33,8 @@ class Desk:
     """The wall clock, in POSIX seconds."""
     speed: float = 1.0
     """How fast everything passes that is not audio."""
+    keep_marks: bool = True
+    """Whether calls keep what happens to marks among their events."""
     ledger: Ledger = field(default_factory=Ledger)
     streams: set[MediaStream] = field(default_factory=set)
     half_open: set[MediaStream] = field(default_factory=set)

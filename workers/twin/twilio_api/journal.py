@@ -13,10 +13,16 @@ MAX_EVENTS = 20_000
 
 
 class Journal:
-    """Times count from its making."""
+    """Times count from its making.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: Seconds, monotonic.
+        marks: Whether it keeps what happens to marks.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, marks: bool = True) -> None:
         self._clock = clock
+        self._marks = marks
         self.start_s = clock()
         self.events: list[TwinEvent] = []
         self.dropped = 0
@@ -29,6 +35,8 @@ class Journal:
 
     def note(self, kind: str, **data: object) -> None:
         """Record an event."""
+        if not self._marks and kind.startswith("mark."):
+            return
         if len(self.events) < MAX_EVENTS:
             self.events.append(TwinEvent(self.now_s(), kind, data))
         else:

@@ -66,7 +66,7 @@ class Line:
         self.facts = facts
         self.faults = faults or CallFaults()
         self.tap = tap
-        self.journal = Journal(desk.clock)
+        self.journal = Journal(desk.clock, marks=desk.keep_marks)
         self.party = Party(script, clock=desk.clock, on_doing=on_doing, speed=desk.speed)
         self.streams_opened = 0
         self.streams: list[MediaStream] = []

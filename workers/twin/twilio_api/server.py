@@ -71,6 +71,7 @@ class TwilioTwin:
         api_keys: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         keep_alive: bool = True,
+        keep_marks: bool = True,
         calls_per_second: float | None = None,
         most_calls: int | None = None,
         most_requests: int | None = None,
@@ -94,6 +95,7 @@ class TwilioTwin:
         self._finished: deque[TwinCall] = deque(maxlen=FINISHED_CALLS)
         self._clock = clock
         self._keep_alive = keep_alive
+        self._keep_marks = keep_marks
         self._ca_file = ca_file
         self._queue = CallQueue(calls_per_second, speed=speed, clock=clock)
         self._most_calls = most_calls
@@ -123,6 +125,7 @@ class TwilioTwin:
             clock=self._clock,
             posix=self._wall,
             speed=self._speed,
+            keep_marks=self._keep_marks,
             ledger=self.ledger,
         )
         self.base_url = await self._rest.start(rest.create_app(self))

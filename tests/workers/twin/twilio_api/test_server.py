@@ -112,6 +112,22 @@ async def test_tone_of_the_caller_comes_back_as_heard() -> None:
     assert strongest_hz(spoken, rate_hz=RATE_HZ) == pytest.approx(440, abs=5)
 
 
+async def test_events_leave_marks_out_where_nobody_wants_them() -> None:
+    """They are echoed all the same."""
+    agent = MediaAgent(speak_ms=100)
+    async with (
+        VoiceWorker(media=agent) as worker,
+        TwilioTwin(keep_marks=False) as twilio,
+    ):
+        worker.twiml["/voice"] = worker.stream()
+        script = CallerScript.of(WaitAgentStarts(), WaitAgentDone(200), HangUp())
+        call = await twilio.place_inbound_call(f"{worker.base_url}/voice", caller=script)
+        result = await call.wait(10)
+    assert [message["mark"]["name"] for message in agent.of("mark")] == ["greeting"]
+    assert {"stream.started", "ended"} <= {event.kind for event in result.events}
+    assert not any(event.kind.startswith("mark") for event in result.events)
+
+
 async def test_mark_is_echoed_when_its_audio_has_played() -> None:
     """A mark behind 400 ms of audio comes back 400 ms later."""
     agent = MediaAgent(speak_ms=400)
