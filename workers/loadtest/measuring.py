@@ -12,7 +12,7 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from workers.loadtest.errors import LoadTestError
@@ -52,20 +52,15 @@ class Measurer(Protocol):
 
 
 class Measuring:
-    """Use as an async context manager; enter raises ``LoadTestError``, exit waits for nothing.
+    """Use as an async context manager; enter raises ``LoadTestError``, exit waits for nothing."""
 
-    Args:
-        processes: So many calls are measured at once.
-    """
-
-    def __init__(self, *, processes: int = 1) -> None:
-        self._processes = processes
+    def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
     async def __aenter__(self) -> Measuring:
         # Not forked: threads and sockets of this process are none of its business.
         self._pool = ProcessPoolExecutor(
-            self._processes, mp_context=multiprocessing.get_context("spawn"), initializer=_settle
+            1, mp_context=multiprocessing.get_context("spawn"), initializer=_settle
         )
         # Started now: it is not to import beside the first calls, nor to meet a Ctrl-C that it does
         # not ignore yet.
@@ -85,9 +80,14 @@ class Measuring:
         Raises:
             LoadTestError: the process has died.
         """
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._pool, measure_ended, ended
+            # One at a time: what is handed over is pickled in one breath, in which nobody speaks,
+            # and a call of ten minutes has tens of megabytes.
+            for log in ended.sessions:
+                await loop.run_in_executor(self._pool, _take_session, ended.number, log)
+            return await loop.run_in_executor(
+                self._pool, _measure_with_sessions, replace(ended, sessions=())
             )
         except BrokenProcessPool as error:
             raise LoadTestError("The process that measures the calls has died.") from error
@@ -108,6 +108,18 @@ def _leave_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+_sessions: dict[int, list[SessionLog]] = {}
+"""In the process that measures: those that came before their call."""
+
+
+def _take_session(number: int, log: SessionLog) -> None:
+    _sessions.setdefault(number, []).append(log)
+
+
+def _measure_with_sessions(ended: Ended) -> CallMeasured:
+    return measure_ended(replace(ended, sessions=tuple(_sessions.pop(ended.number, ()))))
 
 
 def measure_ended(ended: Ended) -> CallMeasured:

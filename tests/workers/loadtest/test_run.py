@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from multiprocessing import active_children
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.loadtest.bridged import Bridge, make_call
+from tests.workers.loadtest.bridged import LINE, NUMBER, RANG_AT, Bridge, make_call, session_log
 from workers.entrypoints.loadtest_worker import own_worker
 from workers.loadtest import measuring
 from workers.loadtest.errors import LoadTestError
@@ -190,6 +191,30 @@ async def test_measuring_goes_on_where_all_are_told_to_end() -> None:
             os.kill(process.pid, number)
         ended = Ended(make_call(Bridge(), lasts_s=4.0).result, 1, Persona.TALK, (), 0.0, 1, 7000.0)
         assert (await pool.measure(ended)).number == 1
+
+
+async def test_call_is_measured_alike_in_another_process() -> None:
+    """Its connections go there one by one, and are those of this call alone."""
+    calls = [make_call(Bridge(uplink_s=uplink_s)) for uplink_s in (0.02, 0.1)]
+    ended = [
+        Ended(
+            one.result,
+            number,
+            Persona.TALK,
+            (),
+            0.0,
+            1,
+            RANG_AT,
+            sessions=(replace(one.log, setup=session_log(number).setup), session_log(None)),
+            model_lines=(LINE,),
+        )
+        for number, one in enumerate(calls, start=NUMBER)
+    ]
+    async with Measuring() as pool:
+        measured = await asyncio.gather(*map(pool.measure, ended))
+    assert measured == [measure_ended(one) for one in ended]
+    assert [one.answers[0].delay_ms for one in measured] == [650, 730]
+    assert all(one.caller_frames.sent for one in measured)
 
 
 @pytest.mark.parametrize(
