@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,8 +109,9 @@ class SessionLog:
     audio_frames: int = 0
     audio_bytes: int = 0
     audio_rate_hz: int = 16_000
-    arrivals: list[float] = field(default_factory=list)
-    arrived_bytes: list[int] = field(default_factory=list)
+    # Not lists: a garbage collection looks at each number in one.
+    arrivals: array[float] = field(default_factory=lambda: array("d"))
+    arrived_bytes: array[int] = field(default_factory=lambda: array("q"))
     """``audio_bytes`` as it was after each of ``arrivals``: which message brought what."""
     texts: list[str] = field(default_factory=list)
     """Text of the client, by ``realtimeInput`` or ``clientContent``."""
