@@ -238,7 +238,9 @@ class LoadRun:
             return
         finally:
             self._live.pop(placed.number, None)
+        call.drop_sound()
         sessions = self._stage.sessions
+        logs = () if sessions is None else tuple(await sessions.take(placed.number))
         measured = await self._measurer.measure(
             Ended(
                 call=result,
@@ -248,7 +250,7 @@ class LoadRun:
                 began_s=placed.began_s,
                 calls_at_once=placed.calls_at_once,
                 rang_at=call.line.journal.start_s,
-                sessions=() if sessions is None else tuple(await sessions.take(placed.number)),
+                sessions=logs,
                 model_lines=() if sessions is None else LINES,
                 stopped=placed.number in self._stopped,
                 late_frames=placed.pacing.late_frames,
@@ -256,6 +258,8 @@ class LoadRun:
             )
         )
         self._count(measured)
+        for log in logs:
+            log.drop_audio()
         if self._wavs is not None:
             try:
                 await asyncio.to_thread(self._wavs.offer, measured, result)

@@ -70,6 +70,7 @@ async def test_calls_are_made_measured_and_the_worker_is_looked_at(tmp_path: Pat
         assert not stage.twilio.live_calls
         assert stage.sessions is not None
         assert await stage.sessions.take(1) == []
+        assert not stage.twilio.find_call(result.calls[0].sid).line.party.spoken
         progress = run.progress
     assert [call.number for call in result.calls] == list(range(1, len(result.calls) + 1))
     first = result.calls[0]

@@ -40,11 +40,14 @@ async def desk(
         with contextlib.suppress(ConnectionError):
             question = json.loads(await reader.readline())
             found: object = ()
+            logs: list[SessionLog] = []
             if "gaps" in question:
                 found = await reset_gaps_ms(question["gaps"])
             elif sessions is not None:
-                found = await sessions.take(question["sessions"])
+                found = logs = await sessions.take(question["sessions"])
             writer.write(pickle.dumps(found, protocol=pickle.HIGHEST_PROTOCOL))
+            for log in logs:
+                log.drop_audio()
             await writer.drain()
         writer.close()
 

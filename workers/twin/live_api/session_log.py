@@ -151,6 +151,10 @@ class SessionLog:
         """Caller audio kept, PCM16 at ``audio_rate_hz``."""
         return bytes(self._audio)
 
+    def drop_audio(self) -> None:
+        """Keep nothing more of the caller's audio."""
+        self._audio.clear()
+
     def codes(self) -> list[int]:
         """Return the position codes in the caller audio that was kept, in order."""
         return all_codes(self.caller_audio, self.audio_rate_hz)

@@ -124,6 +124,15 @@ class TwinCall:
             await asyncio.wait(list(self.line.callbacks), timeout=CALLBACKS_TIMEOUT_S)
         return call_result(self.line, self._ended_at_s)
 
+    def drop_sound(self) -> None:
+        """Keep nothing more of what was heard and said: whoever wants it has a result.
+
+        What is left of a call refers to itself, and waits for a garbage collection. One that frees
+        the sound of many calls at a time stands still for long.
+        """
+        for line in (self.line, *self.line.legs):
+            line.party.drop_sound()
+
     def so_far(self) -> CallResult:
         """Sum up a call that may not be over yet."""
         return call_result(self.line, self.line.journal.now_s())

@@ -52,6 +52,11 @@ class Party:
             self._timer.cancel()
             self._timer = None
 
+    def drop_sound(self) -> None:
+        """Keep nothing more of what was heard and said."""
+        self.heard.audio.clear()
+        self.spoken.clear()
+
     def hear(self, frame: Frame, due_s: float) -> None:
         """Lay the voice of another party into this one's ear, at the time it was due."""
         self.heard.put(self.heard.position(due_s), frame.ulaw)

@@ -112,6 +112,20 @@ async def test_tone_of_the_caller_comes_back_as_heard() -> None:
     assert strongest_hz(spoken, rate_hz=RATE_HZ) == pytest.approx(440, abs=5)
 
 
+async def test_sound_is_dropped_where_nobody_wants_it_any_more() -> None:
+    """Results that there are keep theirs."""
+    agent = MediaAgent(speak_ms=100)
+    async with VoiceWorker(media=agent) as worker, TwilioTwin() as twilio:
+        worker.twiml["/voice"] = worker.stream()
+        script = CallerScript.of(WaitAgentStarts(), WaitAgentDone(200), HangUp())
+        call = await twilio.place_inbound_call(f"{worker.base_url}/voice", caller=script)
+        result = await call.wait(10)
+        call.drop_sound()
+    assert not silent(result.heard)
+    assert silent(call.so_far().heard)
+    assert silent(call.so_far().spoken)
+
+
 async def test_events_leave_marks_out_where_nobody_wants_them() -> None:
     """They are echoed all the same."""
     agent = MediaAgent(speak_ms=100)
