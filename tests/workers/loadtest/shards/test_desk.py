@@ -38,7 +38,7 @@ async def test_connections_and_gaps_are_asked_for() -> None:
     assert kept.taken == [7]
     assert "+15550000007" in log.system_instruction
     assert len(log.caller_audio) == 1_920_000
-    assert log.arrivals == [1.0]
+    assert list(log.arrivals) == [1.0]
 
 
 async def test_service_keeps_nothing_here() -> None:
