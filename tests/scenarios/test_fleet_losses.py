@@ -21,6 +21,11 @@ from workers.twin.live_api.script import CallTool, LiveScript
 
 pytestmark = pytest.mark.alone
 
+# What is written behind a call may die with its worker (README, "What can be lost"): a second and a
+# half of it where the database has much to write, as a rule much less.
+FORGOTTEN_S = 1.5
+AS_A_RULE_S = 0.2
+
 
 @pytest.mark.parametrize("kind", kinds("postgresql"))
 async def test_worker_dies_while_its_session_moves(kind: str, tmp_path: Path) -> None:
@@ -83,12 +88,14 @@ async def test_three_workers_are_killed_one_after_the_other_under_thirty_calls(
     """No call ends, nothing finished is forgotten, no tool runs twice; and how long it takes."""
     times: list[tuple[float, float]] = []
     forgotten: list[str] = []
+    late: list[str] = []
     async with fleet(tmp_path, kind=kind, workers=("w1", "w2", "w3")) as it:
 
         async def affected(call: FleetCall, killed_at: float) -> None:
             if await call.until_next_model(killed_at) is None:
                 return
-            forgotten.extend(call.lost_turns(killed_at - 0.2))
+            forgotten.extend(call.lost_turns(killed_at - FORGOTTEN_S))
+            late.extend(call.lost_turns(killed_at - AS_A_RULE_S))
             await asyncio.sleep(1)
             if (found := call.heard_again_s(killed_at)) is not None:
                 times.append(found)
@@ -113,11 +120,12 @@ async def test_three_workers_are_killed_one_after_the_other_under_thirty_calls(
         with capsys.disabled():
             show("workers killed under 30 calls: until the agent hears the caller again", times)
             print(
-                f"{len(forgotten)} finished turns forgotten; "
+                f"{len(forgotten)} finished turns forgotten, {len(late)} with those just finished; "
                 f"{sum(len(run) > 0 for run in runs)} tools begun, "
                 f"{sum(run.count('begun') > 1 for run in runs)} of them twice"
             )
         assert forgotten == []
+        assert len(late) <= 2, late
         assert all(run.count("begun") <= 1 for run in runs)
         assert len(times) > 20
         assert p([asked for asked, _ in times], 95) < 5
