@@ -8,10 +8,23 @@ handle knows, and what was owed to whom.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 HANDLE_LIFE_S = 2 * 3600.0
 """After the end of its connection (ai.google.dev/gemini-api/docs/live-session; the cookbook says
 24 h): an older one is not tried."""
+
+
+class News(IntEnum):
+    """What a new checkpoint, or the journal beside it, would say; the greater, the sooner kept."""
+
+    WORDS = 1
+    """Of a turn that is not over; more of them will come."""
+    CHANGED = 2
+    WHOLE = 3
+    """All words of a turn are there, which is not over before they have been spoken."""
+    FINISHED = 4
+    """A turn or a function is over: another worker is to know of it, whenever this one dies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from agent import events
-from agent.checkpoint import SessionCheckpoint
+from agent.checkpoint import News, SessionCheckpoint
 from agent.context.notes import Notes
 from agent.live.caller_speech import CallerSpeechEnded, CallerSpeechStarted
 from agent.live.handover import Standing
@@ -16,8 +16,6 @@ from agent.live.session_events import Opened, SessionEvent
 
 _WORTH_KEEPING: frozenset[type[SessionEvent]] = frozenset(
     {
-        events.TurnCompleted,
-        events.GenerationCompleted,
         events.Interrupted,
         events.ResumptionUpdated,
         CallerSpeechStarted,
@@ -44,8 +42,8 @@ class Checkpointing:
         notes: What operators and functions have added.
         now_s: Seconds since the call was answered.
         origin_s: When that was, on the clock that the standing counts by.
-        on_change: Told when a new checkpoint would say something else, and whether that is more
-            than words of a turn that is not over; what it raises is logged, once.
+        on_change: Told when a new checkpoint would say something else, and what; what it raises is
+            logged, once.
     """
 
     def __init__(
@@ -56,7 +54,7 @@ class Checkpointing:
         notes: Notes,
         now_s: Callable[[], float],
         origin_s: float,
-        on_change: Callable[[bool], None] | None,
+        on_change: Callable[[News], None] | None,
     ) -> None:
         self._standing = standing
         self._known = known
@@ -65,11 +63,14 @@ class Checkpointing:
         self._origin_s = origin_s
         self._on_change = on_change
         self._failed = False
+        self._new_words = False
+        """Since the last checkpoint."""
         self._speaking = False
         """The caller, as far as events tell."""
 
     def make(self) -> SessionCheckpoint:
         """Return the checkpoint of this moment; its cost does not grow with the call."""
+        self._new_words = False
         standing, known = self._standing(), self._known
         there = standing.handle is not None
         return SessionCheckpoint(
@@ -89,20 +90,26 @@ class Checkpointing:
 
     def look(self, event: SessionEvent) -> None:
         """Something has happened in the session."""
-        if type(event) in _WORTH_KEEPING:
+        if type(event) is events.TurnCompleted:
+            self.changed(News.FINISHED if self._new_words else News.CHANGED)
+        elif type(event) is events.GenerationCompleted:
+            self.changed(News.WHOLE)
+        elif type(event) in _WORTH_KEEPING:
             if type(event) in (CallerSpeechStarted, CallerSpeechEnded):
                 self._speaking = type(event) is CallerSpeechStarted
             self.changed()
         elif type(event) in _WORDS:
+            self._new_words = True
             # What the caller has said often comes when they have finished.
-            self.changed(soon=type(event) is events.InputTranscribed and not self._speaking)
+            over = type(event) is events.InputTranscribed and not self._speaking
+            self.changed(News.CHANGED if over else News.WORDS)
 
-    def changed(self, *, soon: bool = True) -> None:
+    def changed(self, news: News = News.CHANGED) -> None:
         """A new checkpoint would say something else."""
         if self._on_change is None:
             return
         try:
-            self._on_change(soon)
+            self._on_change(news)
         except Exception:  # noqa: BLE001  # the edge of a session: what is kept of it must not end it
             if not self._failed:
                 _log.exception("live.on_change_failed")

@@ -19,7 +19,7 @@ import structlog
 
 from agent import commands, events
 from agent.audio import PcmChunk
-from agent.checkpoint import SessionCheckpoint
+from agent.checkpoint import News, SessionCheckpoint
 from agent.commands import Command
 from agent.context.facts import Facts
 from agent.context.notes import Notes
@@ -108,7 +108,7 @@ class LiveSession:
         on_summary: Takes what became of each attempt to bring the summary up to date, and the
             summary there is now.
         on_change: Told when ``checkpoint`` or the records have changed, a few times a second at
-            most, and whether more has come than words of a turn that is not over; must be quick.
+            most, and by what; must be quick.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class LiveSession:
         summary: SummaryRecord | None = None,
         text_model: TextModel | None = None,
         on_summary: OnSummary | None = None,
-        on_change: Callable[[bool], None] | None = None,
+        on_change: Callable[[News], None] | None = None,
     ) -> None:
         self._notes = SessionNotes(transcript, on_greeting_audio)
         self.digits: list[DigitRecord] = []
@@ -180,7 +180,7 @@ class LiveSession:
             origin_s=self._origin_s,
             on_change=on_change,
         )
-        tools.on_change = self._checkpointing.changed
+        tools.on_change = partial(self._checkpointing.changed, News.FINISHED)
         self._links = Links(
             spec=spec,
             opening=opening,
@@ -342,7 +342,7 @@ class LiveSession:
         """The caller has heard all there is."""
         self._lifecycle.agent_playing(False, self._clock())
         # That an answer was heard to its end is worth a word, but no write of its own.
-        self._checkpointing.changed(soon=False)
+        self._checkpointing.changed(News.WORDS)
         self._reschedule()
 
     def _check_open(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from agent.checkpoint import SessionCheckpoint
+from agent.checkpoint import News, SessionCheckpoint
 from agent.conversation.played import heard_until
 from agent.conversation.prompt import open_call
 from agent.conversation.record import (
@@ -138,7 +138,7 @@ class Worker(Phone):
     async def _journal(self, record: ToolRecord) -> None:
         self.kept_tools = [replace(record)]
 
-    def _keep(self, _soon: bool = True) -> None:
+    def _keep(self, _news: News = News.CHANGED) -> None:
         """Write behind, as a store does: what is here when the worker dies is all that is left."""
         self.kept = self.session.checkpoint()
         self.kept_turns = self.transcript.snapshot()

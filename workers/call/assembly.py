@@ -159,7 +159,7 @@ class Assembly:
             clock=clock,
             elapsed_s=elapsed,
             on_move=partial(self._moved, entry, before),
-            on_change=lambda soon: journal.changed(soon=soon),
+            on_change=journal.changed,
             filler=agent.filler,
             facts=facts,
             notes=entry.notes,

@@ -1,9 +1,10 @@
 """Keeps in the store what another worker needs to go on with a call: its checkpoint and journal.
 
 Written behind, with what other calls have to write: at the next tick (``workers.call.ticks``)
-after ``PERIOD_S``, where something has changed, and only what is new. What is stored is redacted
-first, in the thread that redacts records. Before the socket of a stream is closed the last of it is
-waited for, bounded, because Twilio then asks at once, and any worker may answer.
+after ``PERIOD_S``, where something has changed, and only what is new; at once where a turn or a
+function is over. What is stored is redacted first, in the thread that redacts records. Before the
+socket of a stream is closed the last of it is waited for, bounded, because Twilio then asks at
+once, and any worker may answer.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from agent.checkpoint import SessionCheckpoint
+from agent.checkpoint import News, SessionCheckpoint
 from agent.conversation.record import (
     CallRecord,
     ToolRecord,
@@ -27,13 +28,18 @@ from agent.conversation.record import (
 from agent.conversation.redaction import Redactor
 from workers.call.entry import CallEntry
 from workers.call.records import RecordKeeper
-from workers.call.ticks import Ticks
+from workers.call.ticks import SHORT_TICK_S, TICK_S, Ticks
 from workers.store.calls import CallStore, JournalEntry
 
 PERIOD_S = 1.0
-"""Between two writes of a call."""
-WORDS_PERIOD_S = 2.0
-"""The same where only words have come, of a turn that is not over."""
+"""Between two writes of a call, on average: one may be made before its time."""
+_WAITS_S = {
+    News.WORDS: PERIOD_S,
+    News.CHANGED: 0.0,
+    News.WHOLE: -PERIOD_S,
+    News.FINISHED: -PERIOD_S,
+}
+"""From when the next write of a call may be made, by the average."""
 # What a stream's end waits for its last checkpoint, and a function for the note that it was called.
 SETTLE_S = 0.5
 # Shorter than this a turn was heard to its end: rounding, and marks every 100 ms.
@@ -107,10 +113,11 @@ class CallJournal:
         self._call: Journalled | None = None
         self._ticks = ticks
         self._kept = _Kept()
-        self._written_at = float("-inf")
+        self._free_at = float("-inf")
+        """When the average allows the next write."""
         self._closed = False
-        self._wanted: bool | None = None
-        """Whether the next write is wanted soon; None: none is wanted."""
+        self._wanted: News | None = None
+        """For what the next write is wanted; None: none is wanted."""
 
     def attach(self, call: Journalled) -> None:
         """Say whose journal it is; what earlier streams have left is journalled already."""
@@ -121,17 +128,13 @@ class CallJournal:
         """Write for the first time, and from then on whenever something changes."""
         self.changed()
 
-    def changed(self, *, soon: bool = True) -> None:
-        """Something has happened that the next worker should know.
-
-        Args:
-            soon: More than a few words of a turn that is not over.
-        """
-        wanted = self._wanted
-        if self._closed or wanted or (wanted is not None and not soon):
+    def changed(self, news: News = News.CHANGED) -> None:
+        """Something has happened that the next worker should know."""
+        if self._closed or (self._wanted is not None and news <= self._wanted):
             return  # as nearly always: words come several times a second
-        self._wanted = soon
-        self._ticks.call_at(self._written_at + (PERIOD_S if soon else WORDS_PERIOD_S), self)
+        self._wanted = news
+        tick_s = SHORT_TICK_S if news is News.FINISHED else TICK_S
+        self._ticks.call_at(self._free_at + _WAITS_S[news], self, tick_s=tick_s)
 
     async def tool_called(self, _tool: ToolRecord) -> None:
         """Have it known that a function is about to run, before it runs; bounded."""
@@ -176,7 +179,9 @@ class CallJournal:
         call, self._wanted = self._call, None
         if call is None or self._closed or call.entry.taken_over or call.entry.unclaimed:
             return None
-        self._written_at = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        # Never more than one ahead: functions are noted when they are called, whatever the average.
+        self._free_at = min(max(self._free_at, now), now + PERIOD_S) + PERIOD_S
         try:
             head, parts = call.parts(self._kept.counts)
             checkpoint = call.checkpoint()
@@ -185,7 +190,7 @@ class CallJournal:
             return None
         if checkpoint.generating:
             # What is being said grows without an event of its own.
-            self.changed(soon=False)
+            self.changed(News.WORDS)
         return partial(self._try_keep, checkpoint, head, parts, call.entry.fence)
 
     def _try_keep(

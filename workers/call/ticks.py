@@ -15,7 +15,9 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 TICK_S = 0.5
-"""What was said is stored so much later at most, and a quarter of a second on average."""
+"""What has changed is stored so much later at most, and a quarter of a second on average."""
+SHORT_TICK_S = 0.05
+"""The same for what should not wait."""
 
 
 class Ticking(Protocol):
@@ -42,13 +44,15 @@ class Ticks:
         # Not asked of the timer: uvloop's has no time where it is due at once.
         self._set_for = math.inf
 
-    def call_at(self, earliest_s: float, who: Ticking) -> None:
+    def call_at(self, earliest_s: float, who: Ticking, *, tick_s: float = TICK_S) -> None:
         """Have somebody write at the next tick, but not before ``earliest_s`` (the loop's clock).
+
+        Ticks are ``tick_s`` apart.
 
         Whoever is to write earlier already does that.
         """
         loop = asyncio.get_running_loop()
-        due = math.ceil(max(loop.time(), earliest_s) / TICK_S) * TICK_S
+        due = math.ceil(max(loop.time(), earliest_s) / tick_s) * tick_s
         if self._due.get(who, math.inf) <= due:
             return
         self._due[who] = due

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from agent import events
 from agent.audio import PcmChunk
+from agent.checkpoint import News
 from agent.conversation.prompt import Opening
 from agent.conversation.record import EndReason, MoveRecord
 from agent.conversation.transcript import Transcript
@@ -99,7 +100,7 @@ class Call:
         )
         self.session.listen(self.listener)
 
-    def _changed(self, _soon: bool) -> None:
+    def _changed(self, _news: News) -> None:
         self.changes += 1
 
     async def until(self, true: Callable[[], bool]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent import events
-from agent.checkpoint import SessionCheckpoint
+from agent.checkpoint import News, SessionCheckpoint
 from agent.context.notes import Notes
 from agent.conversation.record import TurnRecord
 from agent.conversation.transcript import PastTurn, Transcript
@@ -55,7 +55,7 @@ class Kept:
         self.notes = Notes()
         self.standing = AT_REST
         self.changes = 0
-        self.soon: list[bool] = []
+        self.news: list[News] = []
         self.fails = False
         self.checkpointing = Checkpointing(
             standing=lambda: self.standing,
@@ -66,9 +66,9 @@ class Kept:
             on_change=self.change,
         )
 
-    def change(self, soon: bool) -> None:
+    def change(self, news: News) -> None:
         self.changes += 1
-        self.soon.append(soon)
+        self.news.append(news)
         if self.fails:
             raise RuntimeError("a bug")
 
@@ -137,7 +137,20 @@ def test_words_of_a_turn_that_goes_on_may_wait() -> None:
     kept.checkpointing.look(CallerSpeechEnded(2.0, 1000.0))
     kept.checkpointing.look(events.InputTranscribed("a loaf."))
     kept.checkpointing.look(events.GenerationCompleted())
-    assert kept.soon == [True, False, False, True, True, True]
+    changed, words = News.CHANGED, News.WORDS
+    assert kept.news == [changed, words, words, changed, changed, News.WHOLE]
+
+
+def test_turn_that_is_over_must_not_wait() -> None:
+    """Another worker is to know it; where its words were kept before, there is no hurry."""
+    kept = Kept()
+    kept.checkpointing.look(events.OutputTranscribed("Yes."))
+    kept.checkpointing.look(events.TurnCompleted())
+    kept.checkpointing.look(events.OutputTranscribed("Yes."))
+    kept.checkpointing.look(events.GenerationCompleted())
+    kept.checkpointing.make()
+    kept.checkpointing.look(events.TurnCompleted())
+    assert kept.news == [News.WORDS, News.FINISHED, News.WORDS, News.WHOLE, News.CHANGED]
 
 
 def test_who_is_told_and_fails_does_not_disturb_the_session() -> None:

@@ -110,9 +110,11 @@ class FleetCall:
         """Wait until so many streams were started."""
         await self._until(lambda: self.streams >= number, f"stream {number}", timeout_s)
 
-    async def until_answers(self, number: int, *, timeout_s: float = 30.0) -> None:
+    async def until_answers(
+        self, number: int, *, timeout_s: float = 30.0, poll_s: float = 0.05
+    ) -> None:
         """Wait until the model has completed so many turns, on all its connections."""
-        await self._until(lambda: self.answers >= number, f"answer {number}", timeout_s, 0.05)
+        await self._until(lambda: self.answers >= number, f"answer {number}", timeout_s, poll_s)
 
     @property
     def answers(self) -> int:

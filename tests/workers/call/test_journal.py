@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.checkpoint import SessionCheckpoint
+from agent.checkpoint import News, SessionCheckpoint
 from agent.conversation.record import (
     CallRecord,
     ContextSample,
@@ -134,6 +134,40 @@ async def test_change_is_written_at_once_and_the_next_within_a_second(
     await writes(store, 2)
     assert 0.9 < loop.time() - started < 2
     assert [place for place, _ in store.items("turns")] == list(range(21))
+
+
+async def test_finished_turn_is_written_at_once(
+    journal: CallJournal, call: FakeCall, store: Store
+) -> None:
+    """Also where something was written just before: whoever goes on with the call knows it."""
+    call.record.turns.append(turn("One."))
+    journal.changed()
+    await writes(store, 1)
+    started = asyncio.get_running_loop().time()
+    call.record.turns.append(turn("Two."))
+    journal.changed(News.WORDS)
+    journal.changed()
+    journal.changed(News.FINISHED)
+    await writes(store, 2)
+    assert asyncio.get_running_loop().time() - started < 0.5 * journal_module.PERIOD_S
+    assert [item.said for _, item in store.items("turns")] == ["One.", "Two."]
+
+
+async def test_however_often_turns_finish_one_write_a_second_is_the_average(
+    journal: CallJournal, call: FakeCall, store: Store
+) -> None:
+    """One is made before its time, not more."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for number in range(25):
+        call.record.turns.append(turn(f"{number}."))
+        journal.changed(News.FINISHED)
+        await asyncio.sleep(0.1)
+    took_s = loop.time() - started
+    assert len(store.given) <= took_s / journal_module.PERIOD_S + 2
+    await writes(store, 3)
+    await journal.close()
+    assert [place for place, _ in store.items("turns")] == list(range(25))
 
 
 async def test_only_what_is_new_is_written(
