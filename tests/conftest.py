@@ -14,6 +14,7 @@ from tests.databases import (
     engine,
     postgresql_url,
     shared_postgresql,
+    sqlite_engine,
     sqlite_file,
     sqlite_url,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "engine",
     "postgresql_url",
     "shared_postgresql",
+    "sqlite_engine",
     "sqlite_file",
     "sqlite_url",
 ]

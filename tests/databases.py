@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.fakes.postgresql import NoPostgresqlError, postgresql
+from workers.store.asking import Asker
 from workers.store.campaign_schema import campaigns
 from workers.store.database import open_engine, writing
 from workers.store.migrate import migrate
@@ -105,6 +106,14 @@ def sqlite_url(sqlite_file: Path, tmp_path: Path) -> str:
     return f"sqlite:///{file}"
 
 
+@pytest.fixture
+def sqlite_engine(sqlite_url: str) -> Iterator[Engine]:
+    """SQLite with all tables, without a row."""
+    engine = open_engine(sqlite_url)
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str:
     """The address of a database with all tables, without a row."""
@@ -120,6 +129,15 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'deep' / 'calls.sqlite3'}"
     shared: Shared = request.getfixturevalue("shared_postgresql")
     return shared.empty()
+
+
+def end(asker: Asker) -> None:
+    """Wait for what nobody waits for any more: its connection is closed with the engine's others.
+
+    One that is given back after the engine has been disposed of is never closed.
+    """
+    for lane in asker._lanes.values():
+        lane.shutdown()
 
 
 @pytest.fixture

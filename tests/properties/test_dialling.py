@@ -17,7 +17,7 @@ from random import Random, SystemRandom
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Engine, and_, or_, select
 
 from telephony.calls.status import AnsweredBy, CallStatus
 from telephony.errors import carrier_error
@@ -46,7 +46,7 @@ from workers.dialling.beginning import Limits
 from workers.store.campaign_schema import contacts
 from workers.store.campaigns.suppressions import suppress
 from workers.store.campaigns.switches import allow_all, stop_all
-from workers.store.database import open_engine, reading, writing
+from workers.store.database import reading, writing
 
 SCHEDULES = int(os.environ.get("DIALLING_SCHEDULES", "12"))
 ALWAYS = 4
@@ -79,14 +79,13 @@ def seed() -> int:
     ],
 )
 async def test_every_attempt_is_dialled_once_and_every_contact_ends(
-    number: int, seed: int, sqlite_url: str
+    number: int, seed: int, sqlite_engine: Engine
 ) -> None:
     """One dial for each attempt, within hours, pace and limits, and nobody who is suppressed."""
     dice = Random(f"{seed} {number}")
-    engine = open_engine(sqlite_url)
     # Near the evening in London, so that hours end under way.
     start = datetime(2026, 11, 25, 19, dice.randrange(60), tzinfo=UTC)
-    world = World(engine, start=start)
+    world = World(sqlite_engine, start=start)
     world.limits = Limits(ACCOUNT, 50.0)
     world.twilio.callbacks = shaken(dice)
     world.twilio.fate = lambda _number, _attempt: _fate(dice)
@@ -126,7 +125,6 @@ async def test_every_attempt_is_dialled_once_and_every_contact_ends(
             _meddle(world, dice, ids, all_numbers, suppressed)
         elif steps == 250:
             _let_go_on(world, ids)
-    engine.dispose()
     for one in ids:
         assert set(world.contact_states(one)) <= FINAL, (seed, number, one)
         assert not {"intended", "asking", "placed", "unknown"} & set(world.attempt_states(one))

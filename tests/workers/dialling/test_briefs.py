@@ -13,6 +13,7 @@ from sqlalchemy import Engine, insert, select
 
 from telephony.calls.status import AnsweredBy, CallStatus
 from telephony.calls.webhooks import StatusReport
+from tests.databases import end
 from tests.workers.store.campaigns.samples import NOW, campaign, number, row
 from workers.call.brief import Briefs
 from workers.campaign.brief import BriefUnusable
@@ -79,7 +80,7 @@ def world(sqlite_url: str, tmp_path: Path) -> Iterator[World]:
     ready.set()
     asker = Asker(engine, ready)
     yield World(engine, SqlBriefs(asker, now=lambda: NOW), agent, contact_id, attempt)
-    asker.close()
+    end(asker)
     engine.dispose()
 
 

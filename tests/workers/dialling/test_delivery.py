@@ -23,7 +23,7 @@ from workers.store.campaigns.campaigns import create
 from workers.store.campaigns.contacts import add_contacts
 from workers.store.campaigns.outbox import NEVER, put
 from workers.store.campaigns.reports import keep_report
-from workers.store.database import open_engine, writing
+from workers.store.database import writing
 from workers.store.rows import utc
 
 SECRET = "whsec_" + base64.b64encode(b"sesame" * 4).decode()
@@ -104,8 +104,8 @@ class Shop:
 
 
 @pytest.fixture
-def shop(sqlite_url: str) -> Shop:
-    return Shop(open_engine(sqlite_url))
+def shop(sqlite_engine: Engine) -> Shop:
+    return Shop(sqlite_engine)
 
 
 async def test_a_system_that_fails_twice_is_told_at_the_third_try(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,19 +40,31 @@ def _fresh_loggers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "_log", structlog.get_logger("test"))
 
 
-def context(folder: Path, *, tables: bool = True) -> Context:
-    engine: Engine = open_engine(f"sqlite:///{folder}/db.sqlite3")
-    if tables:
-        with writing(engine) as connection:
-            migrate(connection)
-    return Context(
-        engine=engine,
-        limits=Limits(TWILIO.account_sid, 1.0),
-        rest=lambda: TwilioRest(TWILIO),
-        http=aiohttp.ClientSession,
-        secret_of=lambda _: None,
-        locks=folder,
-    )
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[Callable[..., Context]]:
+    """Makes contexts on a database, with or without tables."""
+    made: list[Context] = []
+
+    def make(*, tables: bool = True) -> Context:
+        engine = open_engine(f"sqlite:///{tmp_path}/db.sqlite3")
+        made.append(
+            Context(
+                engine=engine,
+                limits=Limits(TWILIO.account_sid, 1.0),
+                rest=lambda: TwilioRest(TWILIO),
+                http=aiohttp.ClientSession,
+                secret_of=lambda _: None,
+                locks=tmp_path,
+            )
+        )
+        if tables:
+            with writing(engine) as connection:
+                migrate(connection)
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.engine.dispose()
 
 
 def run_all(context_of: Callable[[], Context]) -> list[Any]:
@@ -64,24 +76,26 @@ def run_all(context_of: Callable[[], Context]) -> list[Any]:
     return logs
 
 
-def test_nothing_to_do_is_nothing_to_say(tmp_path: Path) -> None:
+def test_nothing_to_do_is_nothing_to_say(context: Callable[..., Context]) -> None:
     """An installation without campaigns fills no logs, and asks nobody."""
-    ours = context(tmp_path)
+    ours = context()
     assert run_all(lambda: ours) == []
 
 
-def test_a_database_that_is_away_fails_no_task(tmp_path: Path) -> None:
+def test_a_database_that_is_away_fails_no_task(context: Callable[..., Context]) -> None:
     """Each says so in a line, and the next looks again."""
-    ours = context(tmp_path, tables=False)
+    ours = context(tables=False)
     logs = run_all(lambda: ours)
     assert {log["event"] for log in logs} == {"task.database_away"}
     assert {log["task"] for log in logs} == {each.name for each in PERIODIC}
 
 
 @pytest.mark.parametrize("ahead_s", [-MOST_APART_S - 1, MOST_APART_S + 1])
-def test_host_whose_clock_is_wrong_does_nothing(tmp_path: Path, ahead_s: float) -> None:
+def test_host_whose_clock_is_wrong_does_nothing(
+    context: Callable[..., Context], ahead_s: float
+) -> None:
     """It would dial outside of hours, and not find what others have asked Twilio for."""
-    ours = replace(context(tmp_path, tables=False), ahead_s=lambda: ahead_s)
+    ours = replace(context(tables=False), ahead_s=lambda: ahead_s)
     logs = run_all(lambda: ours)
     assert [(log["event"], log["ahead_s"]) for log in logs] == [
         ("task.clock_wrong", ahead_s) for _ in PERIODIC
@@ -129,12 +143,12 @@ def test_a_lock_is_given_back_where_the_work_fails(tmp_path: Path) -> None:
         assert place == 0
 
 
-def test_each_process_has_a_context_of_its_own(tmp_path: Path) -> None:
+def test_each_process_has_a_context_of_its_own(context: Callable[..., Context]) -> None:
     """A fork's connections are not its parent's."""
     built: list[Context] = []
 
     def build() -> Context:
-        built.append(context(tmp_path))
+        built.append(context())
         return built[-1]
 
     of_this_process = OfThisProcess(build)
@@ -163,3 +177,4 @@ def test_a_context_makes_the_tables_and_names_what_is_missing(tmp_path: Path) ->
     ours = build_context(settings)
     assert ours.limits == Limits(TWILIO.account_sid, 3.0, 2)
     assert run_all(lambda: ours) == []
+    ours.engine.dispose()

@@ -15,7 +15,6 @@ from agent.conversation.record import (
 )
 from tests.fakes.store import MemoryCallStore
 from workers.store.calls import CallRow, CallStore
-from workers.store.database import open_engine
 from workers.store.sql import SqlCallStore
 
 
@@ -118,7 +117,7 @@ async def test_record_of_another_version_leaves_the_row(tmp_path: Path) -> None:
     store.save_call(row())
     store.save_record("CA1", record())
     assert await store.flush()
-    with open_engine(url).begin() as connection:
+    with store._engine.begin() as connection:
         connection.execute(text("UPDATE call_records SET record = '{\"old\": 1}'"))
     loaded = await store.load_call("CA1")
     assert loaded is not None

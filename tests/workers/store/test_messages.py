@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event, text
 
+from tests.databases import end
 from tests.workers.store.conftest import Wall
 from workers.store import message_queries
 from workers.store.calls import CallStore, StoreUnavailable
@@ -237,7 +238,7 @@ async def test_kind_of_another_version_is_left_alone(database: str) -> None:
     store = SqlCallStore(database)
     assert await store.flush()
     await leave(store, "?")
-    with open_engine(database).begin() as connection:
+    with store._engine.begin() as connection:
         connection.execute(text("UPDATE call_messages SET kind = 'telepathy'"))
     await leave(store)
     assert await take(store) == ["be brief"]
@@ -287,4 +288,5 @@ async def test_question_that_hangs_takes_one_thread_only(
     assert await store.load_call("CA1", deadline_s=5) is None
     assert time.monotonic() - started < 2
     go_on.set()
+    end(store._asker)
     await store.close()

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
 from agent.conversation.record import TurnRecord
+from tests.databases import end
 from tests.fakes.postgresql import NoPostgresqlError, Postgresql, postgresql
 from tests.fakes.store import MemoryCallStore
 from tests.workers.store.samples import LEFT, claimed, found, head, heard, row, spoken, turn, turns
@@ -56,6 +57,7 @@ async def sql(database: str) -> AsyncIterator[SqlCallStore]:
     store.save_call(SERVED)
     assert await store.flush()
     yield store
+    end(store._asker)
     await store.close()
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from tests.databases import end
 from tests.workers.store.test_calls import row
 from workers.store.calls import StoreUnavailable
 from workers.store.sql import SqlCallStore
@@ -37,7 +39,14 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'x.sqlite3'}"
 
 
-def test_outage_is_waited_for(url: str) -> None:
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def test_outage_is_waited_for(engine: Engine) -> None:
     """Writes made during an outage are written after it, in order."""
     done: list[int] = []
     back = threading.Event()
@@ -46,7 +55,7 @@ def test_outage_is_waited_for(url: str) -> None:
         if not back.is_set():
             away(connection)
 
-    writer = Writer(create_engine(url), prepare, retry_s=0.01)
+    writer = Writer(engine, prepare, retry_s=0.01)
     for number in range(500):
         writer.put(note(done, number))
     assert not writer.flush(0.05)
@@ -57,9 +66,9 @@ def test_outage_is_waited_for(url: str) -> None:
     writer.close(5)
 
 
-def test_long_outage_is_given_up_and_counted(url: str) -> None:
+def test_long_outage_is_given_up_and_counted(engine: Engine) -> None:
     """Past the limit the writes in hand are lost, and the next ones are tried again."""
-    writer = Writer(create_engine(url), away, retry_s=0.01, outage_s=0.0)
+    writer = Writer(engine, away, retry_s=0.01, outage_s=0.0)
     writer.put(nothing)
     writer.put(nothing)
     assert writer.flush(5)
@@ -67,11 +76,11 @@ def test_long_outage_is_given_up_and_counted(url: str) -> None:
     writer.close(5)
 
 
-def test_full_queue_drops_the_newest(url: str) -> None:
+def test_full_queue_drops_the_newest(engine: Engine) -> None:
     """Handing over never waits: what does not fit is counted."""
     go_on = threading.Event()
     done: list[int] = []
-    writer = Writer(create_engine(url), nothing, queue_writes=5)
+    writer = Writer(engine, nothing, queue_writes=5)
     taken = threading.Event()
 
     def slow(_connection: Connection) -> None:
@@ -93,14 +102,14 @@ def test_full_queue_drops_the_newest(url: str) -> None:
     assert writer.waiting == 0
 
 
-def test_bad_write_costs_itself_alone(url: str) -> None:
+def test_bad_write_costs_itself_alone(engine: Engine) -> None:
     """The writes beside it in the batch are written."""
     done: list[str] = []
 
     def bad(connection: Connection) -> None:
         raise ValueError("such a value cannot be")
 
-    writer = Writer(create_engine(url), nothing)
+    writer = Writer(engine, nothing)
     writer.put(lambda connection: done.append("before"))
     writer.put(bad)
     writer.put(lambda connection: done.append("after"))
@@ -110,9 +119,9 @@ def test_bad_write_costs_itself_alone(url: str) -> None:
     writer.close(5)
 
 
-def test_close_in_an_outage_ends_in_time_and_counts(url: str) -> None:
+def test_close_in_an_outage_ends_in_time_and_counts(engine: Engine) -> None:
     """Stopping the worker does not wait for a database that is away."""
-    writer = Writer(create_engine(url), away)
+    writer = Writer(engine, away)
     for _ in range(300):
         writer.put(nothing)
     started = time.monotonic()
@@ -137,6 +146,7 @@ async def test_read_that_hangs_ends_at_its_deadline(url: str) -> None:
             await store._asker.read(hang, deadline_s)
     go_on.set()
     assert await store.load_call("CA1", deadline_s=5.0) is not None
+    end(store._asker)
     await store.close()
 
 
