@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import pytest
 import uvloop
@@ -35,11 +36,12 @@ class Client:
 
 async def raw_server(answer: bytes) -> asyncio.Server:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        await writer.drain()
-        # A writer that is let go closes its connection (3.13): this one waits for the client.
-        await reader.read()
+        with closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+            # The client is what is tested: it closes first.
+            await reader.read()
 
     return await asyncio.start_server(handle, "127.0.0.1", 0)
 
