@@ -178,3 +178,5 @@ async def test_nothing_is_left_of_what_was_open() -> None:
         await balancer.__aexit__()
         assert not balancer.open_connections
         assert not balancer.backends
+        for _, writer, _ in talks:
+            writer.close()
