@@ -21,8 +21,8 @@ class News(IntEnum):
     WORDS = 1
     """Of a turn that is not over; more of them will come."""
     CHANGED = 2
-    WHOLE = 3
-    """All words of a turn are there, which is not over before they have been spoken."""
+    TURN_TAKING = 3
+    """Somebody has begun or ended to speak: the caller is owed something else now."""
     FINISHED = 4
     """A turn or a function is over: another worker is to know of it, whenever this one dies."""
 

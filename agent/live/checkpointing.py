@@ -14,16 +14,9 @@ from agent.live.handover import Standing
 from agent.live.known import Known
 from agent.live.session_events import Opened, SessionEvent
 
-_WORTH_KEEPING: frozenset[type[SessionEvent]] = frozenset(
-    {
-        events.Interrupted,
-        events.ResumptionUpdated,
-        CallerSpeechStarted,
-        CallerSpeechEnded,
-        Opened,
-    }
+_TURN_TAKING: frozenset[type[SessionEvent]] = frozenset(
+    {events.GenerationCompleted, events.Interrupted, CallerSpeechStarted, CallerSpeechEnded}
 )
-"""Audio is not among them: it comes fifty times a second, and a checkpoint holds none."""
 
 _WORDS: frozenset[type[SessionEvent]] = frozenset(
     {events.InputTranscribed, events.OutputTranscribed}
@@ -92,11 +85,11 @@ class Checkpointing:
         """Something has happened in the session."""
         if type(event) is events.TurnCompleted:
             self.changed(News.FINISHED if self._new_words else News.CHANGED)
-        elif type(event) is events.GenerationCompleted:
-            self.changed(News.WHOLE)
-        elif type(event) in _WORTH_KEEPING:
+        elif type(event) in _TURN_TAKING:
             if type(event) in (CallerSpeechStarted, CallerSpeechEnded):
                 self._speaking = type(event) is CallerSpeechStarted
+            self.changed(News.TURN_TAKING)
+        elif type(event) in (events.ResumptionUpdated, Opened):
             self.changed()
         elif type(event) in _WORDS:
             self._new_words = True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.conversation.prompt import REPEAT
 from agent.conversation.record import EndReason
 from tests.scenarios.fleet.database import KINDS, kinds
 from tests.scenarios.fleet.fleet import fleet
@@ -80,6 +81,27 @@ async def test_turn_that_finished_just_before_its_worker_died_is_known(
         await call.wait(30)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_question_in_which_its_worker_died_is_asked_for(kind: str, tmp_path: Path) -> None:
+    """Also right after an answer: nobody has heard all of it, and the caller waits for the next."""
+    async with fleet(tmp_path, kind=kind) as it:
+        call = await it.ring(*greeted(), *questions(2), StaySilent(), model=MODEL)
+        server = await it.served(call, 1)
+        await call.until_answers(2, poll_s=0.002)
+        await call.until_caller_speaks()
+        # Long enough to be taken for speech, and written; most of the question is over by then.
+        await asyncio.sleep(1.0)
+        server.kill()
+        assert server.killed_at is not None
+        session = await call.until_next_model(server.killed_at)
+        assert session is not None
+        await until(lambda: session.texts or session.heard, timeout_s=5)
+        assert session.texts == [REPEAT]
+        await call.until_agent_speaks()
+        call.twin.hang_up()
+        await call.wait(30)
+
+
 @pytest.mark.parametrize("kind", kinds("sqlite"))
 async def test_caller_gets_the_apology_after_too_many_losses(kind: str, tmp_path: Path) -> None:
     """Three times the call goes on (``limits.takeovers``); then it is not tried for ever."""
@@ -137,7 +159,8 @@ async def test_three_workers_are_killed_one_after_the_other_under_thirty_calls(
             await asyncio.gather(*(affected(call, old.killed_at) for call in hit))
             await it.restart(name)
         results = await asyncio.gather(*(call.wait(90) for call in calls))
-        assert [one.sid for one in results if not got_through(one)] == []
+        stuck = zip(calls, results, strict=True)
+        assert [call.story() for call, one in stuck if not got_through(one)] == []
         assert [pair for one in results for pair in one.two_voices(unheard=True)] == []
         runs = [it.tool_runs(f"load-{number}") for number in range(30)]
         with capsys.disabled():

@@ -36,10 +36,11 @@ PERIOD_S = 1.0
 _WAITS_S = {
     News.WORDS: PERIOD_S,
     News.CHANGED: 0.0,
-    News.WHOLE: -PERIOD_S,
+    News.TURN_TAKING: -PERIOD_S,
     News.FINISHED: -PERIOD_S,
 }
-"""From when the next write of a call may be made, by the average."""
+"""From when on by the average, where this is the news; the sooner the more it matters to whoever
+takes the call over."""
 # What a stream's end waits for its last checkpoint, and a function for the note that it was called.
 SETTLE_S = 0.5
 # Shorter than this a turn was heard to its end: rounding, and marks every 100 ms.

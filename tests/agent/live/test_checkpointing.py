@@ -137,8 +137,8 @@ def test_words_of_a_turn_that_goes_on_may_wait() -> None:
     kept.checkpointing.look(CallerSpeechEnded(2.0, 1000.0))
     kept.checkpointing.look(events.InputTranscribed("a loaf."))
     kept.checkpointing.look(events.GenerationCompleted())
-    changed, words = News.CHANGED, News.WORDS
-    assert kept.news == [changed, words, words, changed, changed, News.WHOLE]
+    turn, words = News.TURN_TAKING, News.WORDS
+    assert kept.news == [turn, words, words, turn, News.CHANGED, turn]
 
 
 def test_turn_that_is_over_must_not_wait() -> None:
@@ -150,7 +150,7 @@ def test_turn_that_is_over_must_not_wait() -> None:
     kept.checkpointing.look(events.GenerationCompleted())
     kept.checkpointing.make()
     kept.checkpointing.look(events.TurnCompleted())
-    assert kept.news == [News.WORDS, News.FINISHED, News.WORDS, News.WHOLE, News.CHANGED]
+    assert kept.news == [News.WORDS, News.FINISHED, News.WORDS, News.TURN_TAKING, News.CHANGED]
 
 
 def test_who_is_told_and_fails_does_not_disturb_the_session() -> None:
