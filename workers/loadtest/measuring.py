@@ -67,6 +67,7 @@ class Measuring:
         try:
             await asyncio.get_running_loop().run_in_executor(self._pool, os.getpid)
         except BrokenProcessPool as error:
+            await self._bury(self._pool)
             raise LoadTestError("The process that measures the calls does not start.") from error
         return self
 
@@ -80,6 +81,7 @@ class Measuring:
         Raises:
             LoadTestError: the process has died.
         """
+        assert self._pool is not None
         loop = asyncio.get_running_loop()
         try:
             # One at a time: what is handed over is pickled in one breath, in which nobody speaks,
@@ -90,7 +92,14 @@ class Measuring:
                 self._pool, _measure_with_sessions, replace(ended, sessions=())
             )
         except BrokenProcessPool as error:
+            await self._bury(self._pool)
             raise LoadTestError("The process that measures the calls has died.") from error
+
+    async def _bury(self, pool: ProcessPoolExecutor) -> None:
+        """Wait until a pool whose process has died is done with itself."""
+        # One that is collected meanwhile may wait for its own lock for ever, and with it the end of
+        # this process (3.13.0, observed; like python/cpython#125451).
+        await asyncio.to_thread(pool.shutdown)
 
 
 def _settle() -> None:
