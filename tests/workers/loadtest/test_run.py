@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 
 from tests.workers.loadtest.bridged import LINE, NUMBER, RANG_AT, Bridge, make_call, session_log
 from workers.entrypoints.loadtest_worker import own_worker
-from workers.loadtest import measuring
+from workers.loadtest import measuring, run
 from workers.loadtest.errors import LoadTestError
 from workers.loadtest.measured import CallMeasured, Ending
 from workers.loadtest.measuring import Ended, Measuring, measure_ended
@@ -159,6 +160,23 @@ async def test_sound_that_cannot_be_kept_does_not_end_the_test() -> None:
     async with staged(plan, found(UnderTest(NOBODY))) as stage:
         result = await LoadRun(plan, stage, Here(), wavs=Full(Path("nowhere"))).run()
     assert result.calls
+
+
+@pytest.mark.parametrize("kept", [0, 1_000])
+async def test_few_calls_are_not_held_up_by_full_garbage_collections(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """They stop everybody for a while; what many calls leave would be too much to keep."""
+    monkeypatch.setattr(run, "_CALLS_KEPT", kept)
+    before = gc.get_threshold()
+    during: list[tuple[int, int, int]] = []
+    plan = plan_of(1, 1.0)
+    async with staged(plan, found(UnderTest(NOBODY))) as stage:
+        await LoadRun(
+            plan, stage, Here(), on_measured=lambda _call: during.append(gc.get_threshold())
+        ).run()
+    assert [now[2] > before[2] for now in during] == [kept > 0]
+    assert gc.get_threshold() == before
 
 
 async def test_measuring_that_fails_ends_the_test() -> None:
