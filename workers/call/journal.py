@@ -32,12 +32,13 @@ from workers.call.ticks import SHORT_TICK_S, TICK_S, Ticks
 from workers.store.calls import CallStore, JournalEntry
 
 PERIOD_S = 1.0
-"""Between two writes of a call, on average: one may be made before its time."""
+"""Between two writes of a call, on average: some may be made before their time."""
 _WAITS_S = {
     News.WORDS: PERIOD_S,
     News.CHANGED: 0.0,
     News.TURN_TAKING: -PERIOD_S,
-    News.FINISHED: -PERIOD_S,
+    # Whatever was written before; one that is kept for it.
+    News.FINISHED: -2 * PERIOD_S,
 }
 """From when on by the average, where this is the news; the sooner the more it matters to whoever
 takes the call over."""
@@ -181,8 +182,8 @@ class CallJournal:
         if call is None or self._closed or call.entry.taken_over or call.entry.unclaimed:
             return None
         now = asyncio.get_running_loop().time()
-        # Never more than one ahead: functions are noted when they are called, whatever the average.
-        self._free_at = min(max(self._free_at, now), now + PERIOD_S) + PERIOD_S
+        # Never more ahead: functions are noted when they are called, whatever the average.
+        self._free_at = min(max(self._free_at, now), now + 2 * PERIOD_S) + PERIOD_S
         try:
             head, parts = call.parts(self._kept.counts)
             checkpoint = call.checkpoint()

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from typing import Protocol
 
 TICK_S = 0.5
-"""What has changed is stored so much later at most, and a quarter of a second on average."""
+"""What may be written is written so much later at most, and half of it later on average."""
 SHORT_TICK_S = 0.05
 """The same for what should not wait."""
 

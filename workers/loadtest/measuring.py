@@ -56,6 +56,7 @@ class Measuring:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._burial: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Measuring:
         # Not forked: threads and sockets of this process are none of its business.
@@ -98,8 +99,11 @@ class Measuring:
     async def _bury(self, pool: ProcessPoolExecutor) -> None:
         """Wait until a pool whose process has died is done with itself."""
         # One that is collected meanwhile may wait for its own lock for ever, and with it the end of
-        # this process (3.13.0, observed; like python/cpython#125451).
-        await asyncio.to_thread(pool.shutdown)
+        # this process (3.13.0, observed; like python/cpython#125451). Once: every call that is over
+        # at that moment comes here.
+        if self._burial is None:
+            self._burial = asyncio.ensure_future(asyncio.to_thread(pool.shutdown))
+        await asyncio.shield(self._burial)
 
 
 def _settle() -> None:

@@ -154,21 +154,38 @@ async def test_what_whoever_goes_on_must_know_does_not_wait_for_the_average(
     assert [item.said for _, item in store.items("turns")] == ["One.", "Two."]
 
 
-async def test_however_often_turns_finish_one_write_a_second_is_the_average(
-    journal: CallJournal, call: FakeCall, store: Store
+@pytest.mark.parametrize(("news", "ahead"), [(News.TURN_TAKING, 1), (News.FINISHED, 2)])
+async def test_whatever_happens_one_write_a_second_is_the_average(
+    journal: CallJournal, call: FakeCall, store: Store, news: News, ahead: int
 ) -> None:
-    """One is made before its time, not more."""
+    """So many are made before their time, not more."""
     loop = asyncio.get_running_loop()
     started = loop.time()
     for number in range(25):
         call.record.turns.append(turn(f"{number}."))
-        journal.changed(News.FINISHED)
+        journal.changed(news)
         await asyncio.sleep(0.1)
     took_s = loop.time() - started
-    assert len(store.given) <= took_s / journal_module.PERIOD_S + 2
+    assert len(store.given) <= took_s / journal_module.PERIOD_S + 1 + ahead
     await writes(store, 3)
     await journal.close()
     assert [place for place, _ in store.items("turns")] == list(range(25))
+
+
+async def test_who_speaks_leaves_a_write_for_what_is_finished(
+    journal: CallJournal, call: FakeCall, store: Store
+) -> None:
+    """The caller has asked, the function has run: its result is not to wait for either."""
+    loop = asyncio.get_running_loop()
+    for news in (News.CHANGED, News.TURN_TAKING):
+        call.record.turns.append(turn("One."))
+        journal.changed(news)
+        await writes(store, len(store.given) + 1)
+    started = loop.time()
+    call.record.turns.append(turn("Two."))
+    journal.changed(News.FINISHED)
+    await writes(store, 3)
+    assert loop.time() - started < 0.4
 
 
 async def test_only_what_is_new_is_written(
