@@ -38,16 +38,8 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-# Campaigns are judged by their ledger, whatever runs beside them.
 test-long: setup-dev
-ifeq ($(strip $(ARGS)),)
-	status=0; \
-	$(BIN)/python -m pytest -m "long and not alone" -n 2 || status=$$?; \
-	$(BIN)/python -m pytest -m "long and alone" || status=$$?; \
-	exit $$status
-else
 	$(BIN)/python -m pytest -m long $(ARGS)
-endif
 
 check: setup-dev
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ from workers.settings import load_settings
 PLAN = Plan(arrivals=Arrivals(calls=6, hold_s=35.0, rise_s=1.0), call_s=35.0)
 LEAST_ANSWERS = 18
 
-pytestmark = [pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 class Here:
