@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from agent.spec import AgentSpec
+from workers.entrypoints.allocator import map_large_buffers
 from workers.entrypoints.asgi import exposition
 from workers.entrypoints.supervisor.link import ParentLink
 from workers.entrypoints.supervisor.recycling import RecycleLimits, watch_limits
@@ -49,6 +50,7 @@ async def serve_calls(
         AgentSpecError: a tool or processor of the agent cannot be used.
         OSError: the address cannot be listened on, or the data folder not be written.
     """
+    map_large_buffers()
     listener = share.listener if share else None
     if listener is not None:
         host = listener.getsockname()[0]
