@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -46,6 +46,8 @@ class Rig:
     core: int = 0
     ready_s: float = 0.0
     """From the bot's start until it takes calls."""
+    url: str = ""
+    """Where the bot answers."""
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """Have the far end do something and wait for it."""
@@ -65,8 +67,13 @@ class Rig:
 
     def cpu_s(self) -> float:
         """CPU time of the bot's process so far, all threads, to the nanosecond."""
-        # The clock of another process, see clock_getcpuclockid(3): its number holds the pid.
-        return time.clock_gettime((~self.bot.pid << 3) | 2)
+        return _cpu_s(self.bot.pid)
+
+    def children_cpu_s(self) -> dict[int, float]:
+        """The same of each process that the bot has started, by pid."""
+        threads = Path(f"/proc/{self.bot.pid}/task").iterdir()
+        children = [int(pid) for each in threads for pid in (each / "children").read_text().split()]
+        return {pid: _cpu_s(pid) for pid in children}
 
     def core_busy_s(self) -> float:
         """Time so far in which anybody used the bot's core."""
@@ -106,6 +113,8 @@ def rig(
     log: Path | None = None,
     agent: Path = _AGENT,
     far_end: str = "tests.benchmarks.far_end",
+    options: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Rig]:
     """Start one bot and its far ends; stop both at the end.
 
@@ -114,6 +123,8 @@ def rig(
         log: Where the bot's output goes; nowhere by default.
         agent: The file of evercall's agent.
         far_end: The module that plays the far ends.
+        options: More of them for the bot's command.
+        settings: More of them for its environment.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
@@ -144,16 +155,22 @@ def rig(
         began = time.monotonic()
         bot = stack.enter_context(
             _process(
-                command,
+                [*command, *options],
                 core=cores[0],
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "SSL_CERT_FILE": str(trust), **environment},
+                env={
+                    **os.environ,
+                    "SSL_CERT_FILE": str(trust),
+                    **environment,
+                    **(settings or {}),
+                },
             )
         )
         # The stock bot has no page that says so; once it listens it takes calls.
-        _wait_for_answer(bot, f"http://127.0.0.1:{port}/readyz")
-        running = Rig(bot, far_ends, core=cores[0], ready_s=time.monotonic() - began)
+        url = f"http://127.0.0.1:{port}"
+        _wait_for_answer(bot, f"{url}/readyz")
+        running = Rig(bot, far_ends, core=cores[0], ready_s=time.monotonic() - began, url=url)
         running.ask(
             do="line",
             host="127.0.0.1",
@@ -221,6 +238,11 @@ def _process(
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def _cpu_s(pid: int) -> float:
+    # The clock of another process, see clock_getcpuclockid(3): its number holds the pid.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _wait_for_answer(bot: subprocess.Popen[bytes], url: str, timeout_s: float = 30) -> None:

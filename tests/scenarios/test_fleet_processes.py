@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,22 @@ from tests.scenarios.rig import until
 from workers.twin.caller import HangUp, WaitSeconds
 
 pytestmark = pytest.mark.alone
+
+
+@pytest.mark.parametrize("kind", kinds("sqlite"))
+async def test_processes_get_equally_many_calls(kind: str, tmp_path: Path) -> None:
+    """Left to the kernel, one of two got seven of eight."""
+    async with fleet(tmp_path, kind=kind, workers=("both",), options=("--processes", "2")) as it:
+        async with asyncio.timeout(20):
+            while len(await it.store.list_workers()) < 2:  # noqa: ASYNC110  a store tells nobody
+                await asyncio.sleep(0.1)
+        calls = [await it.ring(*greeted(), *questions(1), HangUp(), model=MODEL) for _ in range(8)]
+        await asyncio.gather(*(call.until_answers(1) for call in calls))
+        owners = Counter([(await it.row(call)).owner for call in calls])
+        results = await asyncio.gather(*(call.wait(40) for call in calls))
+        assert all(got_through(result) for result in results)
+        assert len(owners) == 2
+        assert min(owners.values()) >= 3, owners
 
 
 @pytest.mark.parametrize("kind", kinds("sqlite"))

@@ -13,9 +13,11 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workers.entrypoints.accepting import TakingTurns
 from workers.entrypoints.http_protocol import HttpProtocol
 from workers.entrypoints.listener import BACKLOG, listen
 from workers.entrypoints.media_protocol import MediaProtocol
+from workers.entrypoints.stream_counts import StreamCounts
 
 # Twilio's frames have 300 bytes; its documents promise no size, so there is room for a minute.
 MAX_MESSAGE_BYTES = 1024 * 1024
@@ -39,16 +41,25 @@ class WebServer:
         listener: A socket that listens already, in place of both: a parent's, which its processes
             accept from in common (see ``listener.listen``). It is closed here at the end, which
             does not close it elsewhere.
+        counts: The streams of the processes that have ``listener`` in common; they share new ones
+            out by it.
     """
 
     def __init__(
-        self, app: ASGIApp, *, host: str, port: int, listener: socket.socket | None = None
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        listener: socket.socket | None = None,
+        counts: StreamCounts | None = None,
     ) -> None:
         self._app = app
         self._host = host
         self._port = port
         self._listener = listener
         self._accepting = True
+        self._counts = counts
         self._server = _Server(
             uvicorn.Config(
                 self._serve,
@@ -67,7 +78,8 @@ class WebServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-            )
+            ),
+            counts,
         )
         self._task: asyncio.Task[None] | None = None
 
@@ -83,6 +95,7 @@ class WebServer:
             OSError: the address cannot be had, such as because the port is taken.
         """
         listener = self._listener or listen(self._host, self._port)
+        self._count(0)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         self._port = listener.getsockname()[1]
         ready = asyncio.create_task(self._server.ready.wait())
@@ -111,6 +124,8 @@ class WebServer:
         if not self._accepting:
             return
         self._accepting = False
+        if self._counts is not None:
+            self._counts.hand_on()
         for server in self._server.servers:
             server.close()
 
@@ -132,7 +147,14 @@ class WebServer:
             await drain(hurry)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._accepting:
+        if scope["type"] == "websocket":
+            self._count(1)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._count(-1)
+            return
+        if self._accepting:
             await self._app(scope, receive, send)
             return
 
@@ -144,16 +166,35 @@ class WebServer:
 
         await self._app(scope, receive, send_last)
 
+    def _count(self, streams: int) -> None:
+        if self._counts is not None:
+            self._counts.add(streams)
+
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, counts: StreamCounts | None) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._counts = counts
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tell that it listens."""
-        await super().startup(sockets)
+        """Listen, in turn with others where there are some, and tell so."""
+        if self._counts is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            # uvicorn closes them and waits for them, and that is all.
+            self.servers = [
+                TakingTurns(each, self._protocol, self._counts)  # type: ignore[misc]
+                for each in sockets or ()
+            ]
         self.ready.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        """As uvicorn's ``startup`` makes it."""
+        return HttpProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

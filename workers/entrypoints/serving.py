@@ -14,6 +14,7 @@ import structlog
 from agent.spec import AgentSpec
 from workers.entrypoints.allocator import map_large_buffers
 from workers.entrypoints.asgi import exposition
+from workers.entrypoints.stream_counts import StreamCounts
 from workers.entrypoints.supervisor.link import ParentLink
 from workers.entrypoints.supervisor.recycling import RecycleLimits, watch_limits
 from workers.entrypoints.supervisor.siblings import Siblings
@@ -32,6 +33,7 @@ class Share:
     listener: socket.socket
     link: ParentLink
     siblings: Siblings
+    counts: StreamCounts
 
 
 async def serve_calls(
@@ -56,7 +58,14 @@ async def serve_calls(
         host = listener.getsockname()[0]
     gather = share.siblings.gather if share else None
     async with run_worker(
-        settings, spec, host=host, port=port, logs=logs, listener=listener, gather=gather
+        settings,
+        spec,
+        host=host,
+        port=port,
+        logs=logs,
+        listener=listener,
+        counts=share.counts if share else None,
+        gather=gather,
     ) as worker:
         _log.info(
             "server.listening",

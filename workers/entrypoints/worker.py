@@ -39,6 +39,7 @@ from workers.entrypoints.asgi import Gather, create_app
 from workers.entrypoints.fleet import in_fleet
 from workers.entrypoints.server import WebServer
 from workers.entrypoints.services import Services
+from workers.entrypoints.stream_counts import StreamCounts
 from workers.fleet.drainer import Drainer
 from workers.fleet.heartbeat import worker_name
 from workers.fleet.watch import BEAT_S
@@ -82,16 +83,17 @@ async def run_worker(
     observers: Callable[[], Sequence[BaseObserver]] = tuple,
     logs: LogPipe | None = None,
     listener: socket.socket | None = None,
+    counts: StreamCounts | None = None,
     gather: Gather | None = None,
     wall: Callable[[], float] = time.time,
     beat_s: float = BEAT_S,
 ) -> AsyncIterator[Worker]:
     """Serve calls with one agent from enter to exit.
 
-    ``listener`` is a socket that listens already, in place of ``host`` and ``port``; ``gather``
-    adds the metrics of the other processes that share it. ``wall`` is the POSIX seconds of
-    what campaigns read; a rehearsal runs it faster, and calls as they are. ``beat_s`` is between
-    two signs of life.
+    ``listener`` is a socket that listens already, in place of ``host`` and ``port``; ``counts``
+    are the streams of the processes that share it, and ``gather`` adds their metrics. ``wall`` is
+    the POSIX seconds of what campaigns read; a rehearsal runs it faster, and calls as they are.
+    ``beat_s`` is between two signs of life.
 
     Raises:
         SettingsError: settings are missing or wrong; one line each.
@@ -185,7 +187,7 @@ async def run_worker(
                 wall=wall,
                 beat_s=beat_s,
             ) as fleet,
-            WebServer(app, host=host, port=port, listener=listener) as server,
+            WebServer(app, host=host, port=port, listener=listener, counts=counts) as server,
         ):
             drainer = Drainer(
                 settings.drain_s,

@@ -13,6 +13,7 @@ from agent.errors import AgentSpecError
 from agent.spec import AgentSpec
 from workers.entrypoints.complaint import complain
 from workers.entrypoints.serve import loading, named_agent
+from workers.entrypoints.stream_counts import StreamCounts
 from workers.entrypoints.supervisor.link import ParentLink
 from workers.entrypoints.supervisor.siblings import Siblings
 from workers.logs import LogPipe, start_logs
@@ -49,7 +50,8 @@ async def _serve(
         ParentLink(socket.socket(fileno=given.link)) as link,
     ):
         siblings = Siblings(given.folder, given.place)
-        await serve_calls(settings, spec, logs=logs, share=Share(listener, link, siblings))
+        counts = StreamCounts(given.folder, given.place)
+        await serve_calls(settings, spec, logs=logs, share=Share(listener, link, siblings, counts))
         if link.parent_gone:
             # Its directory goes with the last of its children.
             with contextlib.suppress(OSError):
