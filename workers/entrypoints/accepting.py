@@ -20,6 +20,8 @@ from workers.entrypoints.stream_counts import StreamCounts
 GIVE_WAY_S: Final = 0.02
 """So long the others have to take what waits: a loop in which calls begin takes as long to turn.
 Where none of them does, a connection is that much later, which nobody notices."""
+MANY: Final = 16
+"""So many are taken where the others had time and did not: they may stand still for long."""
 NEW_S: Final = 0.1
 """So long a connection counts as a stream before its request says what it is."""
 RETRY_S: Final = 1.0
@@ -83,22 +85,24 @@ class TakingTurns:
             self._accept()
 
     def _after_giving_way(self) -> None:
-        """Whoever waits still is taken: the others are busier than they seem, or dead."""
+        """Whoever waits still is taken: the others are busier than they seem, or stand still."""
         self._watch()
-        self._accept()
+        for _ in range(MANY):
+            if not self._accept():
+                break
 
-    def _accept(self) -> None:
-        # One at a time: with the next it may be another's turn.
+    def _accept(self) -> bool:
+        """Take one connection; with the next it may be another's turn."""
         try:
             connection, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another process was first, or the caller has gone
+            return False  # another process was first, or the caller has gone
         except OSError as error:
             if error.errno not in _PASSING:
                 raise
             _log.error("server.cannot_accept", why=str(error), again_in_s=RETRY_S)
             self._pause(RETRY_S, self._watch)
-            return
+            return False
         connection.setblocking(False)
         self._counts.add(1)
         self._loop.call_later(NEW_S, self._counts.add, -1)
@@ -107,6 +111,7 @@ class TakingTurns:
         )
         self._connecting.add(task)
         task.add_done_callback(self._connected)
+        return True
 
     def _connected(self, task: asyncio.Task[object]) -> None:
         self._connecting.discard(task)

@@ -83,6 +83,8 @@ async def serve_calls(
             worker.active.draining = True
             if share is not None and share.link.replaced:
                 worker.server.stop_accepting()
+            elif share is not None:
+                share.counts.leave()
             await worker.drainer.run(hurry)
 
         if share is None:

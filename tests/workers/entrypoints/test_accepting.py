@@ -8,10 +8,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
+import uvloop
 
-from workers.entrypoints.accepting import GIVE_WAY_S, NEW_S, TakingTurns
+from workers.entrypoints.accepting import GIVE_WAY_S, MANY, NEW_S, TakingTurns
 from workers.entrypoints.listener import listen
 from workers.entrypoints.stream_counts import StreamCounts
 
@@ -23,9 +25,10 @@ class Greeter(asyncio.Protocol):
         self._name = name
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(self._name)
-        transport.close()
+        # uvloop's is no asyncio.Transport.
+        stream = cast(asyncio.Transport, transport)
+        stream.write(self._name)
+        stream.close()
 
 
 class Refusing(socket.socket):
@@ -113,13 +116,30 @@ async def test_connection_is_taken_where_nobody_else_does(shared: Shared) -> Non
         assert await shared.greeted() == 0
 
 
-async def test_nothing_is_accepted_after_the_end(shared: Shared) -> None:
+async def test_burst_is_taken_where_nobody_else_does(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one by one: a dead process's calls come back all at once."""
+    monkeypatch.setattr("workers.entrypoints.accepting.GIVE_WAY_S", 0.2)
+    shared.counts[0].add(30)
+    loop = asyncio.get_running_loop()
+    with shared.server(0):
+        began = loop.time()
+        served = await asyncio.gather(*(shared.greeted() for _ in range(MANY)))
+        assert loop.time() - began < 0.2 * MANY / 2
+    assert served == [0] * MANY
+
+
+async def test_nothing_is_accepted_after_the_end(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also not by one that was giving way; the socket stays with the others."""
+    monkeypatch.setattr("workers.entrypoints.accepting.GIVE_WAY_S", 2.0)
     shared.counts[0].add(30)
     with ExitStack() as first:
         first.enter_context(shared.server(0))
         waiting = asyncio.create_task(shared.greeted())
-        await asyncio.sleep(GIVE_WAY_S / 4)
+        await asyncio.sleep(0.05)
         first.close()
         with shared.server(1):
             assert await waiting == 1
@@ -135,3 +155,18 @@ async def test_missing_file_descriptors_are_waited_for(
         assert await shared.greeted() == 0
         listener.refuses = ConnectionAbortedError(errno.ECONNABORTED, "gone")
         assert await shared.greeted() == 0
+
+
+def test_uvloop_takes_turns_as_well(shared: Shared) -> None:
+    """The worker runs on it, and it has readers and connections of its own make."""
+    uvloop.run(_taken_by_turns(shared))
+
+
+async def _taken_by_turns(shared: Shared) -> None:
+    shared.counts[0].add(30)
+    with shared.server(0):
+        with shared.server(1):
+            assert await shared.greeted() == 1
+        assert await shared.greeted() == 0
+        served = await asyncio.gather(*(shared.greeted() for _ in range(2 * MANY)))
+        assert served == [0] * 2 * MANY

@@ -55,6 +55,7 @@ async def _serve(
         if link.parent_gone:
             # Its directory goes with the last of its children.
             with contextlib.suppress(OSError):
+                StreamCounts.remove(given.folder)
                 given.folder.rmdir()
 
 

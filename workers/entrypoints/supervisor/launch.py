@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from workers.entrypoints.listener import listen
+from workers.entrypoints.stream_counts import StreamCounts
 from workers.entrypoints.supervisor.core import LEAVE_MARGIN_S, Supervision
 from workers.entrypoints.supervisor.parent import Parent
 from workers.logs import start_logs
@@ -43,6 +44,7 @@ def supervise(
             command,
             listener=listener,
             environment=children_environment(settings),
+            on_vacant=lambda place: StreamCounts(Path(folder), place).leave(),
         )
         try:
             _log.info(

@@ -70,6 +70,7 @@ class Parent:
         command: What a child is.
         listener: The socket that all children accept from; ``run`` closes it when it stops.
         environment: The children's.
+        on_vacant: Told of a place whose last process has gone.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class Parent:
         *,
         listener: socket.socket,
         environment: Mapping[str, str],
+        on_vacant: Callable[[int], None] = lambda _place: None,
     ) -> None:
+        self._on_vacant = on_vacant
         self._supervision = supervision
         self._command = command
         self._listener = listener
@@ -170,6 +173,9 @@ class Parent:
             if code is not None:
                 # What it said last comes first.
                 self._heard(number)
+                # Before its replacement is started.
+                if [each.place for each in self._children.values()].count(child.place) == 1:
+                    self._on_vacant(child.place)
                 self._happen(ChildExited(number, code))
                 with contextlib.suppress(KeyError):
                     self._selector.unregister(child.end)

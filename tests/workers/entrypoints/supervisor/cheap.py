@@ -33,9 +33,19 @@ def parent(folder: Path, places: int, leave_s: float) -> int:
         words = [str(folder), str(place), str(listener.fileno()), str(link), "child"]
         return [sys.executable, __file__, *words]
 
+    def vacant(place: int) -> None:
+        with (folder / "vacant").open("a") as places:
+            places.write(f"{place}\n")
+
     supervision = Supervision(places, leave_s=leave_s, hurry_s=leave_s)
     try:
-        return Parent(supervision, command, listener=listener, environment=os.environ).run()
+        return Parent(
+            supervision,
+            command,
+            listener=listener,
+            environment=os.environ,
+            on_vacant=vacant,
+        ).run()
     finally:
         logs.close()
 

@@ -34,6 +34,7 @@ def test_killed_child_is_started_again_while_others_answer(parent: Supervised) -
     assert died["restart_in_s"] == 0
     assert died["lived_s"] < 20
     assert len(parent.children()) == 2
+    assert (parent.folder / "vacant").read_text() == f"{place}\n"
 
 
 def test_connection_that_nobody_has_accepted_waits_for_the_next_child(tmp_path: Path) -> None:
@@ -124,6 +125,7 @@ def test_sighup_replaces_all_without_refusing_anybody(parent: Supervised) -> Non
         for place in (0, 1)
         for step in (("recycling", place), ("child_ready", place), ("child_left", place))
     ]
+    assert not (parent.folder / "vacant").exists(), "a replacement serves there"
 
 
 def test_child_that_asks_for_it_is_replaced(parent: Supervised) -> None:

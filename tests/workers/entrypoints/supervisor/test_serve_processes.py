@@ -110,6 +110,23 @@ def killed_process_comes_back(world: World, tmp_path: Path) -> None:
         assert parent.log("drain.done"), "they left in order"
 
 
+async def test_nothing_is_left_of_a_killed_parent(world: World, tmp_path: Path) -> None:
+    """Its children leave, and take its directory with them."""
+    await asyncio.to_thread(nothing_is_left_of_a_killed_parent, world, tmp_path)
+
+
+def nothing_is_left_of_a_killed_parent(world: World, tmp_path: Path) -> None:
+    with supervised(tmp_path, serve(world, "--processes", "2")) as parent:
+        parent.wait_ready(2, within_s=START_S)
+        children = parent.children()
+        folder = runtime_folder(children[0].pid)
+        parent.process.kill()
+        parent.exited()
+        psutil.wait_procs(children, timeout=START_S)
+        assert not any(child.is_running() for child in children)
+        assert not folder.exists()
+
+
 async def test_single_process_is_replaced_where_that_is_wanted(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
