@@ -27,7 +27,12 @@ async def test_processes_get_equally_many_calls(kind: str, tmp_path: Path) -> No
         async with asyncio.timeout(20):
             while len(await it.store.list_workers()) < 2:  # noqa: ASYNC110  a store tells nobody
                 await asyncio.sleep(0.1)
-        calls = [await it.ring(*greeted(), *questions(1), HangUp(), model=MODEL) for _ in range(8)]
+        talk = (*greeted(), *questions(1), WaitSeconds(5), HangUp())
+        calls = []
+        for _ in range(8):
+            calls.append(await it.ring(*talk, model=MODEL))
+            # The first call takes a process longer to begin than another waits for it.
+            await asyncio.sleep(0.5)
         await asyncio.gather(*(call.until_answers(1) for call in calls))
         owners = Counter([(await it.row(call)).owner for call in calls])
         results = await asyncio.gather(*(call.wait(40) for call in calls))

@@ -17,8 +17,8 @@ import structlog
 
 from workers.entrypoints.stream_counts import StreamCounts
 
-GIVE_WAY_S: Final = 0.02
-"""So long the others have to take what waits: a loop in which calls begin takes as long to turn.
+GIVE_WAY_S: Final = 0.05
+"""So long the others have to take what waits: a loop in which calls begin takes tens of ms to turn.
 Where none of them does, a connection is that much later, which nobody notices."""
 MANY: Final = 16
 """So many are taken where the others had time and did not: they may stand still for long."""
