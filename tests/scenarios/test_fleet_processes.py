@@ -22,23 +22,28 @@ pytestmark = pytest.mark.alone
 
 @pytest.mark.parametrize("kind", kinds("sqlite"))
 async def test_processes_get_equally_many_calls(kind: str, tmp_path: Path) -> None:
-    """Left to the kernel, one of two got seven of eight."""
+    """Left to the kernel, one of two gets nearly all that come at once."""
     async with fleet(tmp_path, kind=kind, workers=("both",), options=("--processes", "2")) as it:
         async with asyncio.timeout(20):
             while len(await it.store.list_workers()) < 2:  # noqa: ASYNC110  a store tells nobody
                 await asyncio.sleep(0.1)
-        talk = (*greeted(), *questions(1), WaitSeconds(5), HangUp())
+        core = min(os.sched_getaffinity(0))
+        for child in it.workers["both"].children():
+            # Where whoever is awake stays awake, as on a busy machine.
+            os.sched_setaffinity(child.pid, {core})
+        talk = (*greeted(), *questions(1), WaitSeconds(4), HangUp())
         calls = []
-        for _ in range(8):
+        for _ in range(4):
             calls.append(await it.ring(*talk, model=MODEL))
             # The first call takes a process longer to begin than another waits for it.
             await asyncio.sleep(0.5)
+        calls += [await it.ring(*talk, model=MODEL) for _ in range(8)]
         await asyncio.gather(*(call.until_answers(1) for call in calls))
         owners = Counter([(await it.row(call)).owner for call in calls])
         results = await asyncio.gather(*(call.wait(40) for call in calls))
         assert all(got_through(result) for result in results)
         assert len(owners) == 2
-        assert min(owners.values()) >= 3, owners
+        assert min(owners.values()) >= 4, owners
 
 
 @pytest.mark.parametrize("kind", kinds("sqlite"))
