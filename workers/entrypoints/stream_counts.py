@@ -27,7 +27,10 @@ class StreamCounts:
     def __init__(self, folder: Path, place: int) -> None:
         fd = os.open(folder / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.ftruncate(fd, mmap.PAGESIZE)
+            if os.fstat(fd).st_size < mmap.PAGESIZE:
+                # By the parent, before any other. Written, not left empty: a page that finds no
+                # room on a full disk would kill whoever touches it (SIGBUS, mmap(2)).
+                os.pwrite(fd, bytes(mmap.PAGESIZE), 0)
             page = mmap.mmap(fd, mmap.PAGESIZE)
         finally:
             os.close(fd)

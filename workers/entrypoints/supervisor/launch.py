@@ -34,6 +34,8 @@ def supervise(
         tempfile.TemporaryDirectory(prefix="evercall-serve-", ignore_cleanup_errors=True) as folder,
     ):
         logs = start_logs(settings.log_level)
+        # Opened here once: nothing that becomes of the directory is to end the parent.
+        counts = [StreamCounts(Path(folder), place) for place in range(processes)]
 
         def command(place: int, link: int) -> list[str]:
             words = [str(place), str(listener.fileno()), str(link), folder]
@@ -44,7 +46,7 @@ def supervise(
             command,
             listener=listener,
             environment=children_environment(settings),
-            on_vacant=lambda place: StreamCounts(Path(folder), place).leave(),
+            on_vacant=lambda place: counts[place].leave(),
         )
         try:
             _log.info(
