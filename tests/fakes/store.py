@@ -139,7 +139,13 @@ class MemoryCallStore:
         return self._recalled(self.rows[call_sid][0]) if call_sid in self.rows else None
 
     async def unserved(
-        self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
+        self,
+        dead: Collection[str],
+        *,
+        idle_s: float,
+        over_s: float,
+        limit: int = 100,
+        deadline_s: float = 2.0,
     ) -> list[StoredCall]:
         self._read()
         now = self._now()
@@ -151,7 +157,7 @@ class MemoryCallStore:
                 row.state != "finished"
                 and row.owner not in self.workers
                 and (row.streams > 0 or row.state == "ringing")
-                and (now - at).total_seconds() >= idle_s
+                and (now - at).total_seconds() >= (over_s if row.status in _TERMINAL else idle_s)
             )
         ]
         return sorted(found, key=lambda call: call.updated_at)[:limit]

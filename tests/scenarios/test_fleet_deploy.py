@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from agent.conversation.record import CallRecord, EndReason
 from tests.scenarios.fleet.database import kinds
 from tests.scenarios.fleet.fleet import Fleet, fleet
 from tests.scenarios.fleet.numbers import p
-from tests.scenarios.fleet.seen import FleetCall, got_through
+from tests.scenarios.fleet.seen import CONTINUE, FleetCall, got_through
 from tests.scenarios.fleet.talk import (
     ANSWERS,
     LONG_ANSWER,
@@ -23,6 +24,7 @@ from tests.scenarios.fleet.talk import (
     model,
     questions,
 )
+from tests.scenarios.rig import until
 from workers.twin.caller import HangUp, Say, StaySilent, Step, WaitSeconds
 from workers.twin.live_api import script
 from workers.twin.twilio_api.result import CallResult
@@ -144,6 +146,29 @@ async def test_second_signal_hands_over_at_once_and_the_last_worker_waits(
         assert got_through(await alone.wait(30))
         assert alone.streams == 1
         assert await last.wait_gone(20) == 0
+
+
+@pytest.mark.parametrize("kind", kinds())
+async def test_caller_hangs_up_between_two_streams(kind: str, tmp_path: Path) -> None:
+    """Handed over, nobody has the call yet, and its end is told to another worker: it is closed."""
+    # Connections are taken by its backlog, and never answered.
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        async with fleet(tmp_path, kind=kind) as it:
+            it.balancer.add("nobody", nobody.getsockname()[1])
+            it.balancer.only("nobody", CONTINUE)
+            it.balancer.only("w2", "/voice/status")
+            it.balancer.only("w1")
+            call = await it.ring(*greeted(), *questions(1), StaySilent(), model=MODEL)
+            await call.until_answers(2)
+            it.workers["w1"].terminate()
+            await until(lambda: call.webhooks(CONTINUE), timeout_s=20)
+            call.twin.hang_up()
+            await call.wait(30)
+            record = await it.record(call)
+            assert record.streams[-1].end_reason is EndReason.HANDED_OVER
+            assert record.end_reason is EndReason.STREAM_LOST
+            row = await it.row(call)
+            assert (row.state, row.status) == ("finished", "completed")
 
 
 @pytest.mark.long

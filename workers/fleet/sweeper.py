@@ -23,6 +23,9 @@ from workers.store.calls import CallRow, StoredCall, StoreUnavailable
 
 IDLE_S = 60.0
 """As long as a process remembers a call without a stream (workers.call.active)."""
+OVER_S = 5.0
+"""After a report that a call is over, for whoever had its last stream: longer than that stream gets
+to end by itself (workers.call.active)."""
 # Room for the transfers of a whole fleet, which may go on for hours and are found every time.
 LIMIT = 1_000
 CLOSE_S = 3.0
@@ -37,7 +40,13 @@ class SweepStore(Protocol):
     """As much of ``workers.store.calls.CallStore`` as is needed, and described there."""
 
     async def unserved(
-        self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
+        self,
+        dead: Collection[str],
+        *,
+        idle_s: float,
+        over_s: float,
+        limit: int = 100,
+        deadline_s: float = 2.0,
     ) -> list[StoredCall]:
         """Calls that are not over and that nobody serves."""
 
@@ -163,7 +172,7 @@ class Sweeper:
     async def _find(self, dead: frozenset[str]) -> None:
         self._sweep.asking()
         try:
-            calls = await self._store.unserved(dead, idle_s=IDLE_S, limit=LIMIT)
+            calls = await self._store.unserved(dead, idle_s=IDLE_S, over_s=OVER_S, limit=LIMIT)
             without_calls = self._sweep.found(calls, dead, self._clock(), all_=len(calls) < LIMIT)
             for worker in sorted(without_calls):
                 await self._store.forget_worker(worker)

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -126,7 +126,7 @@ def take_from(call_sid: str, *, fence: int, at: datetime) -> Callable[[Connectio
 
 
 def unserved(
-    dead: Collection[str], *, idle_s: float, limit: int, at: datetime
+    dead: Collection[str], *, idle_s: float, over_s: float, limit: int, at: datetime
 ) -> Callable[[Connection], list[StoredCall]]:
     """Read the calls that nobody serves."""
     last_at = func.coalesce(call_checkpoints.c.updated_at, calls.c.updated_at)
@@ -140,12 +140,16 @@ def unserved(
     # An owner that is not on the list has left, or was lost with what it had still to write. One
     # that is spoken on and has no stream belongs to a worker of a release that did not count them.
     before = at - timedelta(seconds=idle_s)
+    over_before = at - timedelta(seconds=over_s)
     idle = query.where(
         UNFINISHED,
         calls.c.owner.not_in(select(workers.c.worker)),
         or_(calls.c.streams > 0, calls.c.state == "ringing"),
-        calls.c.updated_at <= before,
-        last_at <= before,
+        calls.c.updated_at <= over_before,
+        or_(
+            and_(calls.c.updated_at <= before, last_at <= before),
+            and_(calls.c.status.in_(TERMINAL), last_at <= over_before),
+        ),
     )
 
     def read(connection: Connection) -> list[StoredCall]:

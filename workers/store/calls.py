@@ -247,7 +247,13 @@ class CallStore(Protocol):
         ...
 
     async def unserved(
-        self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
+        self,
+        dead: Collection[str],
+        *,
+        idle_s: float,
+        over_s: float,
+        limit: int = 100,
+        deadline_s: float = 2.0,
     ) -> list[StoredCall]:
         """Calls that nobody serves and that there is something to do about, oldest first.
 
@@ -259,6 +265,7 @@ class CallStore(Protocol):
                 decided about it.
             idle_s: Of calls without an owner, or with one that is on no list: nothing was written
                 of them for so long.
+            over_s: The same where Twilio has said that the call is over; at most ``idle_s``.
             limit: How many at most.
             deadline_s: How long an answer is waited for.
 

@@ -145,11 +145,18 @@ class SqlCallStore:
         return await self._asker.read(call_queries.recall(call_sid), deadline_s)
 
     async def unserved(
-        self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
+        self,
+        dead: Collection[str],
+        *,
+        idle_s: float,
+        over_s: float,
+        limit: int = 100,
+        deadline_s: float = 2.0,
     ) -> list[StoredCall]:
         """Calls that are not over and that nobody serves."""
         return await self._asker.read(
-            call_queries.unserved(dead, idle_s=idle_s, limit=limit, at=self._now()), deadline_s
+            call_queries.unserved(dead, idle_s=idle_s, over_s=over_s, limit=limit, at=self._now()),
+            deadline_s,
         )
 
     async def take_from(

@@ -83,10 +83,16 @@ class FleetStore(MemoryCallStore):
         await super().forget_worker(worker)
 
     async def unserved(
-        self, dead: Collection[str], *, idle_s: float, limit: int = 100, deadline_s: float = 2.0
+        self,
+        dead: Collection[str],
+        *,
+        idle_s: float,
+        over_s: float,
+        limit: int = 100,
+        deadline_s: float = 2.0,
     ) -> list[StoredCall]:
         await self._answer(deadline_s)
-        return await super().unserved(dead, idle_s=idle_s, limit=limit)
+        return await super().unserved(dead, idle_s=idle_s, over_s=over_s, limit=limit)
 
     async def take_from(
         self, call_sid: str, *, fence: int, deadline_s: float = 2.0

@@ -245,13 +245,16 @@ async def test_calls_that_nobody_serves_are_found(
     for name in ("alive", "dead"):
         await store.beat(worker(name), {})
     assert await store.flush()
-    found = await store.unserved(["dead"], idle_s=60)
+    found = await store.unserved(["dead"], idle_s=60, over_s=5)
     assert sids(found) == ["CA1", "CA5", "CA7"]
-    assert await store.unserved([], idle_s=60) == []
-    later(61)
-    found = await store.unserved(["dead"], idle_s=60)
+    assert await store.unserved([], idle_s=60, over_s=5) == []
+    later(6)
+    # Its worker has heard nothing of its end: somebody else was told of it.
+    assert sids(await store.unserved([], idle_s=60, over_s=5)) == ["CA9"]
+    later(55)
+    found = await store.unserved(["dead"], idle_s=60, over_s=5)
     assert sids(found) == ["CA1", "CA11", "CA3", "CA5", "CA6", "CA7", "CA9"]
-    assert len(await store.unserved(["dead"], idle_s=60, limit=2)) == 2
+    assert len(await store.unserved(["dead"], idle_s=60, over_s=5, limit=2)) == 2
 
 
 async def test_checkpoint_shows_that_a_call_goes_on(
@@ -263,9 +266,9 @@ async def test_checkpoint_shows_that_a_call_goes_on(
     store.checkpoint("CA1", LEFT, head(), turns(0), fence=1)
     assert await store.flush()
     later(50)
-    assert await store.unserved([], idle_s=60) == []
+    assert await store.unserved([], idle_s=60, over_s=5) == []
     later(11)
-    assert sids(await store.unserved([], idle_s=60)) == ["CA1"]
+    assert sids(await store.unserved([], idle_s=60, over_s=5)) == ["CA1"]
 
 
 def sids(found: list[StoredCall]) -> list[str]:

@@ -148,7 +148,7 @@ async def test_calls_of_the_past_are_finished(empty_database: str, engine: Engin
         "CA3": "finished",
         "CA4": "ringing",
     }
-    unserved = await store.unserved([], idle_s=0)
+    unserved = await store.unserved([], idle_s=0, over_s=0)
     assert [call.row.call_sid for call in unserved] == ["CA4"]
     await store.close()
 

@@ -342,7 +342,7 @@ async def _is_away(store: CallStore) -> None:
         store.claim(row("CA2"), owner="w1", stream=1, at=0.0),
         store.recall("CA1"),
         store.take_from("CA1", fence=1),
-        store.unserved(["w1"], idle_s=0),
+        store.unserved(["w1"], idle_s=0, over_s=0),
         store.list_workers(),
     ):
         with pytest.raises(StoreUnavailable):

@@ -199,7 +199,7 @@ async def test_years_of_calls_are_not_read_through(
 
     event.listen(sql._engine, "before_cursor_execute", note)
     if query == "unserved":
-        await sql.unserved(["dead"], idle_s=0)
+        await sql.unserved(["dead"], idle_s=0, over_s=0)
     else:
         await sql.list_calls(live=True)
     event.remove(sql._engine, "before_cursor_execute", note)
