@@ -13,6 +13,10 @@ class FakeTransport(asyncio.Transport):
         self.written = b""
         self.reading = True
         self.closing = False
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)

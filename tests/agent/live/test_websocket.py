@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+import trustme
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
@@ -151,3 +157,49 @@ async def test_closed_socket_refuses_audio() -> None:
     assert not socket.write(bytes(200))
     with pytest.raises(ConnectionClosedError):
         await socket.send(bytes(200), text=True)
+
+
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Of a server of this machine, and of who trusts it."""
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+@pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_connections_of_a_loop_share_what_they_read_into(
+    encrypted: bool, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Nothing of one is heard in the other, also of what is larger than a read; then both close."""
+    server_tls, client_tls = contexts() if encrypted else (None, None)
+    sizes = (1, 1_500, 20_000, 65_536, 200_000, 126)
+
+    async def speak(socket: ServerConnection) -> None:
+        letter = await socket.recv(decode=False)
+        for size in sizes:
+            await socket.send(letter * size)
+        await socket.wait_closed()
+
+    async def run() -> None:
+        async with serve(speak, "127.0.0.1", 0, ssl=server_tls) as server:
+            port = server.sockets[0].getsockname()[1]
+            url = f"{'wss' if encrypted else 'ws'}://127.0.0.1:{port}"
+            async with (
+                connect(url, ssl=client_tls, create_connection=LiveSocket) as one,
+                connect(url, ssl=client_tls, create_connection=LiveSocket) as other,
+            ):
+                readers = [socket.transport.get_protocol() for socket in (one, other)]
+                assert all(isinstance(each, asyncio.BufferedProtocol) for each in readers)
+                for socket, letter in ((one, b"a"), (other, b"b")):
+                    await socket.send(letter, text=True)
+                for size in sizes:
+                    assert await one.recv(decode=False) == b"a" * size
+                    assert await other.recv(decode=False) == b"b" * size
+            assert one.close_code == other.close_code == 1000
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run())
