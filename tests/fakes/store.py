@@ -157,7 +157,8 @@ class MemoryCallStore:
                 row.state != "finished"
                 and row.owner not in self.workers
                 and (row.streams > 0 or row.state == "ringing")
-                and (now - at).total_seconds() >= (over_s if row.status in _TERMINAL else idle_s)
+                and (now - at).total_seconds()
+                >= (over_s if row.status in _TERMINAL and row.streams else idle_s)
             )
         ]
         return sorted(found, key=lambda call: call.updated_at)[:limit]

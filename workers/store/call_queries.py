@@ -148,7 +148,7 @@ def unserved(
         calls.c.updated_at <= over_before,
         or_(
             and_(calls.c.updated_at <= before, last_at <= before),
-            and_(calls.c.status.in_(TERMINAL), last_at <= over_before),
+            and_(calls.c.status.in_(TERMINAL), calls.c.streams > 0, last_at <= over_before),
         ),
     )
 

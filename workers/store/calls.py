@@ -265,7 +265,8 @@ class CallStore(Protocol):
                 decided about it.
             idle_s: Of calls without an owner, or with one that is on no list: nothing was written
                 of them for so long.
-            over_s: The same where Twilio has said that the call is over; at most ``idle_s``.
+            over_s: The same where Twilio has said that the call is over and it had a stream; at
+                most ``idle_s``.
             limit: How many at most.
             deadline_s: How long an answer is waited for.
 

@@ -236,6 +236,8 @@ async def test_calls_that_nobody_serves_are_found(
         "CA7": {"owner": "dead", "state": "finished"},
         "CA8": {"owner": "dead", "state": "finished", "status": "completed"},
         "CA9": {"owner": "", "state": "handed_over", "status": "completed"},
+        # Hung up before there was a stream.
+        "CA12": {"owner": "", "fence": 0, "streams": 0, "state": "ringing", "status": "completed"},
         # A worker of the release before this one serves it, and has not claimed it.
         "CA10": {"owner": "", "fence": 0, "streams": 0},
         "CA11": {"owner": "", "fence": 0, "streams": 0, "state": "ringing"},
@@ -253,7 +255,7 @@ async def test_calls_that_nobody_serves_are_found(
     assert sids(await store.unserved([], idle_s=60, over_s=5)) == ["CA9"]
     later(55)
     found = await store.unserved(["dead"], idle_s=60, over_s=5)
-    assert sids(found) == ["CA1", "CA11", "CA3", "CA5", "CA6", "CA7", "CA9"]
+    assert sids(found) == ["CA1", "CA11", "CA12", "CA3", "CA5", "CA6", "CA7", "CA9"]
     assert len(await store.unserved(["dead"], idle_s=60, over_s=5, limit=2)) == 2
 
 
