@@ -23,7 +23,7 @@ from agent.audio import INPUT_RATE_HZ
 from agent.commands import ToolResponse
 from agent.context.seed import SeedTurn
 from agent.errors import LiveConnectionLost
-from agent.events import LiveEvent, MalformedReceived
+from agent.events import AudioReceived, LiveEvent, MalformedReceived
 from agent.live.codec import LOCAL_ID_PREFIX, clean_text, decode, encode_audio, events_of
 from agent.live.models import ModelProfile, SeedPath, TextPath
 from agent.live.refusal import close_of, close_reason
@@ -51,6 +51,15 @@ class Connection(Protocol):
     @property
     def ended(self) -> bool:
         """Whether it is known, without reading it, that the connection is over or closing."""
+
+    def listen(self, take: Callable[[AudioReceived], bool]) -> None:
+        """Have ``take`` offered the model's audio as it comes, unless something waits before it.
+
+        What it refuses (False) is received in its turn. Not every connection offers it.
+        """
+
+    def write_audio(self, pcm: bytes) -> bool:
+        """Send caller audio at once; False where that is for ``send_audio``, which may wait."""
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send caller audio, PCM16 at 16 kHz."""
@@ -107,6 +116,13 @@ class GenaiConnection:
         """Whether either side closed it; what had arrived before may still be read."""
         state = getattr(getattr(self._session, "_ws", None), "state", None)
         return self._closed or state in (State.CLOSING, State.CLOSED)
+
+    def listen(self, take: Callable[[AudioReceived], bool]) -> None:
+        """The SDK's methods are asked; they do not tell."""
+
+    def write_audio(self, _pcm: bytes) -> bool:
+        """The SDK's methods may always wait."""
+        return False
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send caller audio, PCM16 at 16 kHz."""
@@ -223,25 +239,45 @@ class DirectConnection(GenaiConnection):
         super().__init__(session, context, profile=profile, vertexai=vertexai)
         self._ws = session._ws
         self._transport = self._ws.transport
-        self._write: Callable[[bytes], bool] = (
-            self._ws.write if isinstance(self._ws, LiveSocket) else lambda _message: False
-        )
+        self._at_once = self._ws if isinstance(self._ws, LiveSocket) else None
+        self._refused: tuple[bytes, list[LiveEvent]] | None = None
+        """What was offered and refused, and what it says: it is received next."""
 
     @property
     def congested(self) -> bool:
         """Whether the network has not taken what was sent before."""
         return self._transport.get_write_buffer_size() > _CONGESTED_BYTES
 
+    def listen(self, take: Callable[[AudioReceived], bool]) -> None:
+        """Have ``take`` offered the model's audio as it comes, unless something waits before it."""
+
+        def offered(message: bytes) -> bool:
+            found = decode(message)
+            if len(found) == 1 and isinstance(found[0], AudioReceived) and take(found[0]):
+                return True
+            self._refused = message, found
+            return False
+
+        if self._at_once is not None:
+            self._at_once.listen(offered)
+
+    def write_audio(self, pcm: bytes) -> bool:
+        """Send caller audio at once; False where that is for ``send_audio``, which may wait."""
+        return self._at_once is not None and self._at_once.write(encode_audio(pcm))
+
     async def send_audio(self, pcm: bytes) -> None:
         """Send caller audio, PCM16 at 16 kHz."""
-        message = encode_audio(pcm)
-        if not self._write(message):
-            await _bounded(self._ws.send(message, text=True))
+        if not self.write_audio(pcm):
+            await _bounded(self._ws.send(encode_audio(pcm), text=True))
 
     async def receive(self) -> list[LiveEvent]:
         """Wait for a frame and return what it says."""
         try:
-            return decode(await self._ws.recv(decode=False))
+            message = await self._ws.recv(decode=False)
+            refused, self._refused = self._refused, None
+            if refused is not None and refused[0] == message:
+                return refused[1]
+            return decode(message)
         except ConnectionClosed as error:
             raise LiveConnectionLost(*close_of(error)) from error
 

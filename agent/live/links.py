@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -60,6 +61,7 @@ class Links:
         declarations: The agent's functions.
         recall: Knows what a connection has to be told.
         receive: Takes what happens.
+        hear: Takes the model's audio at once where it can; what it refuses is ``receive``d.
         on_serve: Is told which connection serves from now on, and whether another did before.
         spawn: Runs a task that ends with the session.
         clock: Monotonic seconds.
@@ -74,6 +76,7 @@ class Links:
         declarations: Sequence[types.FunctionDeclaration],
         recall: Recall,
         receive: Callable[[SessionEvent], Awaitable[None]],
+        hear: Callable[[events.AudioReceived], bool],
         on_serve: Callable[[Link, bool], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         clock: Callable[[], float] = time.monotonic,
@@ -86,6 +89,7 @@ class Links:
         self._declarations = declarations
         self._recall = recall
         self._receive = receive
+        self._hear = hear
         self._on_serve = on_serve
         self._spawn = spawn
         self._clock = clock
@@ -207,6 +211,7 @@ class Links:
         self._on_serve(link, moved)
 
     async def _read(self, link: Link) -> None:
+        link.connection.listen(partial(self._take, link))
         try:
             while True:
                 for event in await link.connection.receive():
@@ -218,6 +223,17 @@ class Links:
             elif link is self._standby:
                 self._standby = None
                 await self._receive(StandbyLost(link.attempt))
+
+    def _take(self, link: Link, event: events.AudioReceived) -> bool:
+        """Hear audio right where it comes; False leaves it to ``_read``."""
+        if link is not self.current:
+            return False
+        try:
+            return self._hear(event)
+        except Exception as error:  # noqa: BLE001  it ends the session, not the socket's reading
+            self._hear = lambda _event: True
+            self._spawn(_fail(error))
+            return True
 
     async def _close_reserve(self, link: Link) -> None:
         async with self._one_standby:
@@ -231,3 +247,7 @@ class Links:
     async def _close(self, link: Link) -> None:
         await link.connection.close(timeout_s=MOVE_CLOSE_S)
         self._open_links.discard(link)
+
+
+async def _fail(error: Exception) -> None:
+    raise error

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from typing import Any
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -78,9 +79,9 @@ class LiveProcessor(FrameProcessor):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name="live", enable_direct_mode=True)
-        self.push_audio: Callable[[bytes, int], Awaitable[None]] = self._push_frame_of
-        """Takes the model's audio on: PCM16 and its rate in Hz. Whoever takes it as it is spares
-        the frame, and goes past processors, observers and event handlers: where there are none."""
+        self.play: Callable[[bytes, int], None] | None = None
+        """Plays the model's audio: PCM16 and its rate in Hz. It spares the frame, and goes past
+        processors, observers and event handlers: where there are none. None: frames are pushed."""
         self._session = session
         self._pass_caller_audio = pass_caller_audio
         self._on_key = on_key
@@ -123,11 +124,27 @@ class LiveProcessor(FrameProcessor):
             while self._early:
                 await self.push_frame(self._early.popleft())
 
-    async def hear(self, pcm: bytes) -> None:
-        """Take in caller audio, PCM16 at 16 kHz; what a frame with it is taken for."""
-        await self._session.send_caller_audio(pcm)
+    def hear(self, pcm: bytes) -> Coroutine[Any, Any, object] | None:
+        """Take in caller audio, PCM16 at 16 kHz; what a frame with it is taken for.
+
+        Returns:
+            What is left to be done, before anything else is heard; None: nothing.
+        """
         if self._pass_caller_audio:
-            await self.push_frame(InputAudioRawFrame(pcm, INPUT_RATE_HZ, 1))
+            return self.process_frame(
+                InputAudioRawFrame(pcm, INPUT_RATE_HZ, 1), FrameDirection.DOWNSTREAM
+            )
+        return self._session.hear_caller(pcm)
+
+    @property
+    def plays_on(self) -> bool:
+        """Whether ``play_on`` can play more of an answer."""
+        return self._speaking and self._pipeline_started and self.play is not None
+
+    def play_on(self, audio: PcmChunk) -> None:
+        """Play more of an answer, at once."""
+        assert self.play is not None
+        self.play(audio.pcm, audio.rate_hz)
 
     async def send_digits(self, digits: str) -> None:
         """Play touch tones to the other side; a comma is a pause of half a second."""
@@ -202,13 +219,10 @@ class LiveProcessor(FrameProcessor):
             self._early.append(frame)
 
     async def _push_audio(self, audio: PcmChunk) -> None:
-        if self._pipeline_started:
-            await self.push_audio(audio.pcm, audio.rate_hz)
+        if self._pipeline_started and self.play is not None:
+            self.play(audio.pcm, audio.rate_hz)
         else:
-            self._early.append(TTSAudioRawFrame(audio.pcm, audio.rate_hz, 1))
-
-    async def _push_frame_of(self, pcm: bytes, rate_hz: int) -> None:
-        await self.push_frame(TTSAudioRawFrame(pcm, rate_hz, 1))
+            await self._push(TTSAudioRawFrame(audio.pcm, audio.rate_hz, 1))
 
     async def _begin_response(self) -> None:
         if self._responding:

@@ -39,7 +39,6 @@ from agent.conversation.record import (
 )
 from agent.conversation.transcript import Transcript
 from agent.conversation.turns import PlayoutClock
-from agent.errors import LiveConnectionLost
 from agent.live.checkpointing import Checkpointing
 from agent.live.context_keeping import ContextKeeping, OnSummary
 from agent.live.dialer import Dialer
@@ -49,8 +48,8 @@ from agent.live.links import Link, Links
 from agent.live.models import profile_for
 from agent.live.move import ReportMove
 from agent.live.notes import SessionNotes
+from agent.live.sending import Sending
 from agent.live.session_events import (
-    CaughtUp,
     EndRequested,
     HandOverWanted,
     SessionEnd,
@@ -62,8 +61,6 @@ from agent.spec import AgentSpec
 from agent.tools import current
 from agent.tools.runner import ToolRunner
 
-# ai.google.dev/gemini-api/docs/live: chunks of 20-100 ms.
-_REPLAY_MS = 100.0
 _MIN_SLEEP_S = 0.01
 _CLEANUP_S = 5.0
 
@@ -75,6 +72,13 @@ class SessionListener(Protocol):
 
     async def on_event(self, event: SessionEvent) -> None:
         """Something happened. ``Interrupted`` comes when agent audio is to be dropped."""
+
+    @property
+    def plays_on(self) -> bool:
+        """Whether ``play_on`` can play more of an answer; else ``on_event`` does."""
+
+    def play_on(self, audio: PcmChunk) -> None:
+        """Play more of an answer, at once."""
 
     async def on_greeting(self, text: str, audio: PcmChunk) -> None:
         """The kept greeting is to be played now."""
@@ -188,11 +192,18 @@ class LiveSession:
             declarations=tools.declarations,
             recall=self._recall,
             receive=self._receive,
+            hear=self._hear_model,
             on_serve=self._serves,
             spawn=self._spawn,
             clock=clock,
         )
-        self._pumping = False
+        self._sending = Sending(
+            lifecycle=self._lifecycle,
+            links=self._links,
+            receive=self._receive,
+            spawn=self._spawn,
+            clock=clock,
+        )
         self._cut_ms = 0.0
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -306,23 +317,17 @@ class LiveSession:
 
     async def send_caller_audio(self, pcm: bytes) -> None:
         """Pass on what the caller says, PCM16 at 16 kHz; never waits for the network."""
-        if self._lifecycle.end is not None:
-            return
-        event = self._lifecycle.hear(pcm, self._clock())
-        if event is not None:
-            await self._receive(event)
-        link = self._links.current
-        if link is None or link.lost or self._pumping or self._tape.held:
-            return
-        if link.connection.congested:
-            self._pump()
-            return
-        piece = self._tape.take(_REPLAY_MS)
-        try:
-            if piece:
-                await link.connection.send_audio(piece)
-        except LiveConnectionLost as error:
-            await self._links.lost(link, error)
+        rest = self.hear_caller(pcm)
+        if rest is not None:
+            await rest
+
+    def hear_caller(self, pcm: bytes) -> Coroutine[Any, Any, object] | None:
+        """As ``send_caller_audio``, as far as that can be done at once.
+
+        Returns:
+            What is left to be done, before anything else is heard; None, as nearly always: nothing.
+        """
+        return self._sending.hear(pcm)
 
     async def send_digit(self, digit: str) -> None:
         """Note a key of the caller; the model is told when they stop pressing."""
@@ -396,6 +401,17 @@ class LiveSession:
             await self._receive(wanted)
         self._reschedule()
 
+    def _hear_model(self, event: events.AudioReceived) -> bool:
+        """Play more of an answer at once; False, and nothing done, where it is to be received."""
+        audio, listener = event.audio, self._listener
+        if listener is None or not listener.plays_on:
+            return False
+        if not self._lifecycle.speaks_on(audio, self._clock()):
+            return False
+        self._notes.take(event)
+        listener.play_on(audio)
+        return True
+
     async def _tell(self, event: SessionEvent) -> None:
         self._notes.take(event)
         if self._listener is not None and type(event) is not events.Interrupted:
@@ -441,7 +457,7 @@ class LiveSession:
             case commands.SendToolResponses(responses):
                 await self._links.send(lambda to: to.send_tool_responses(responses))
             case commands.ReleaseCallerAudio():
-                self._pump()
+                self._sending.catch_up()
             case commands.ClearPlayout(leftover):
                 await self._clear_playout(leftover=leftover)
             case ReportMove(record):
@@ -513,42 +529,15 @@ class LiveSession:
         if self._listener is not None:
             await self._listener.on_event(events.Interrupted())
 
-    def _pump(self) -> None:
-        """Send what is held, in a task of its own, faster than the caller speaks."""
-        if not self._pumping and self._group is not None:
-            self._pumping = True
-            self._spawn(self._send_held())
-
-    async def _send_held(self) -> None:
-        """Send until nothing is left; say once that only what has just been said is left."""
-        told: Link | None = None
-        try:
-            # Whichever connection serves by then: one may be left while a send to it is stuck.
-            while (link := self._links.current) is not None and not link.lost:
-                piece = self._tape.take(_REPLAY_MS)
-                try:
-                    if piece:
-                        await link.connection.send_audio(piece)
-                except LiveConnectionLost as error:
-                    await self._links.lost(link, error)
-                    continue
-                if self._tape.held:
-                    break
-                if told is not link and self._tape.unsent_ms < _REPLAY_MS:
-                    told = link
-                    await self._receive(CaughtUp())
-                if not piece:
-                    break
-                # Faster than real time, but not at the expense of other calls.
-                await asyncio.sleep(0)
-        finally:
-            self._pumping = False
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         if self._group is None:
             work.close()
             return
-        task = self._group.create_task(work)
+        try:
+            task = self._group.create_task(work)
+        except RuntimeError:  # something has failed, and all of it is being ended
+            work.close()
+            return
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

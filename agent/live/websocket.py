@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
@@ -54,6 +55,9 @@ class LiveSocket(ClientConnection):
         super().__init__(protocol, **options)
         # Without this one of the library's own attributes there is no short way in.
         self._short_way = hasattr(protocol, "current_size")
+        self._take: Callable[[bytes], bool] | None = None
+        self._waited_for = False
+        """Whether the reader waits, and nothing waits for the reader."""
         self._masks = b""
         self._next_mask = 0
 
@@ -61,6 +65,21 @@ class LiveSocket(ClientConnection):
         """Have what comes read into a buffer that is there already."""
         super().connection_made(transport)
         self.transport.set_protocol(_Reader(self))
+
+    def listen(self, take: Callable[[bytes], bool]) -> None:
+        """Have ``take`` offered each whole message as it comes, unless others wait to be received.
+
+        What it refuses (False) is received in its turn.
+        """
+        self._take = take
+
+    async def recv(self, decode: bool | None = None) -> Any:
+        """Receive the next message, as the library does."""
+        self._waited_for = True
+        try:
+            return await super().recv(decode)
+        finally:
+            self._waited_for = False
 
     def data_received(self, data: bytes) -> None:
         """Take what came from the network: whole messages, then what is the library's to read."""
@@ -74,11 +93,15 @@ class LiveSocket(ClientConnection):
         ):
             at = 0
             while (found := _whole_frame(data, at)) is not None:
-                frame, at = found
-                self.recv_messages.put(frame)
+                opcode, message, at = found
+                if self._waited_for and self._take is not None and self._take(message):
+                    continue
+                self._waited_for = False
+                self.recv_messages.put(Frame(opcode, message))
             if at == len(data):
                 return
             data = data[at:]
+        self._waited_for = False
         super().data_received(data)
 
     def write(self, message: bytes) -> bool:
@@ -154,11 +177,11 @@ class _Reader(asyncio.BufferedProtocol):
         self._connection.resume_writing()
 
 
-def _whole_frame(data: bytes, at: int) -> tuple[Frame, int] | None:
+def _whole_frame(data: bytes, at: int) -> tuple[Opcode, bytes, int] | None:
     """Read the message that begins at ``at``; None where it is not such a frame.
 
     Returns:
-        The message, and where the next one begins.
+        What it is, the message, and where the next one begins.
     """
     head = at + 4
     if len(data) < head or data[at + 1] != _LENGTH_IN_2_BYTES:
@@ -170,4 +193,4 @@ def _whole_frame(data: bytes, at: int) -> tuple[Frame, int] | None:
     else:
         return None
     end = head + (data[at + 2] << 8 | data[at + 3])
-    return (Frame(opcode, data[head:end]), end) if end <= len(data) else None
+    return (opcode, data[head:end], end) if end <= len(data) else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from pipecat.audio.dtmf.types import KeypadEntry
 from pipecat.frames.frames import (
@@ -26,15 +26,19 @@ from telephony.audio.resample import Resampler
 # What the Live API takes natively.
 PIPELINE_RATE_HZ: Final = 16_000
 
+Rest = Coroutine[Any, Any, object] | None
+"""What is left of something that is done at once as a rule; None where it is done."""
+
 
 class MediaStreamInput(FrameProcessor):
     """Brings the caller into the pipeline: 16 kHz audio in 20 ms frames, and digits."""
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name, enable_direct_mode=True)
-        self.push_audio: Callable[[bytes], Awaitable[None]] = self._push_frame_of
-        """Takes the caller's audio on, 20 ms of PCM16 at 16 kHz. Whoever takes it as it is spares
-        the frame, and goes past processors, observers and event handlers: where there are none."""
+        self.push_audio: Callable[[bytes], Rest] = self._push_frame_of
+        """Takes the caller's audio on, 20 ms of PCM16 at 16 kHz, and returns what is left to be
+        awaited. Whoever takes it as it is spares the frame, and goes past processors, observers and
+        event handlers: where there are none."""
         self.started = asyncio.Event()
         self._stopped = False
         self._resampler = Resampler(RATE_HZ, PIPELINE_RATE_HZ)
@@ -50,12 +54,30 @@ class MediaStreamInput(FrameProcessor):
             await self.push_frame(ClientConnectedFrame())
             self.started.set()
 
-    async def hear(self, ulaw: bytes) -> None:
-        """Push what the caller said, of any length; a rest waits for its frame."""
+    def hear(self, ulaw: bytes) -> Rest:
+        """Push what the caller said, of any length; what fills no frame waits for more.
+
+        Returns:
+            What is left to be done, before anything else is pushed; None: nothing.
+        """
         if self._stopped:
-            return
-        for pcm in self._cutter.push(self._resampler.push(ulaw_to_pcm(ulaw))):
-            await self.push_audio(pcm)
+            return None
+        frames = self._cutter.push(self._resampler.push(ulaw_to_pcm(ulaw)))
+        for number, pcm in enumerate(frames, start=1):
+            rest = self.push_audio(pcm)
+            if rest is not None:
+                more = frames[number:]
+                return self._push_after(rest, more) if more else rest
+        return None
+
+    async def _push_after(
+        self, before: Coroutine[Any, Any, object], frames: Sequence[bytes]
+    ) -> None:
+        await before
+        for pcm in frames:
+            rest = self.push_audio(pcm)
+            if rest is not None:
+                await rest
 
     async def press(self, digit: KeypadEntry) -> None:
         """Push a digit."""
@@ -68,5 +90,5 @@ class MediaStreamInput(FrameProcessor):
         if rest and not self._stopped:
             await self._push_frame_of(rest)
 
-    async def _push_frame_of(self, pcm: bytes) -> None:
-        await self.push_frame(InputAudioRawFrame(pcm, PIPELINE_RATE_HZ, 1))
+    def _push_frame_of(self, pcm: bytes) -> Coroutine[Any, Any, None]:
+        return self.push_frame(InputAudioRawFrame(pcm, PIPELINE_RATE_HZ, 1))

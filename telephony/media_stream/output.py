@@ -95,7 +95,7 @@ class MediaStreamOutput(FrameProcessor):
         """Play audio and tones, obey interruption and end, pass everything else on."""
         await super().process_frame(frame, direction)
         if isinstance(frame, OutputAudioRawFrame) and direction is FrameDirection.DOWNSTREAM:
-            await self.play(self._mono(frame), frame.sample_rate)
+            self.play(self._mono(frame), frame.sample_rate)
             return
         if isinstance(frame, TTSStoppedFrame):
             self._end_utterance()
@@ -113,7 +113,7 @@ class MediaStreamOutput(FrameProcessor):
         if isinstance(frame, StartFrame):
             await self.push_frame(OutputTransportReadyFrame(), FrameDirection.UPSTREAM)
 
-    async def play(self, pcm: bytes, rate_hz: int) -> None:
+    def play(self, pcm: bytes, rate_hz: int) -> None:
         """Play audio, PCM16, mono, of any length; what a frame with it is taken for."""
         if rate_hz != self._rate_hz:
             self._flush_resampler()

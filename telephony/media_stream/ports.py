@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -13,6 +14,13 @@ class MediaSocket(Protocol):
 
     async def receive(self) -> str | bytes:
         """The next message; raises ``MediaSocketClosed`` once there is none."""
+        ...
+
+    def listen(self, take: Callable[[str], bool]) -> None:
+        """Have ``take`` offered each text message as it comes, unless others wait to be received.
+
+        What it refuses (False) is received in its turn.
+        """
         ...
 
     def write(self, text: str) -> bool:

@@ -9,6 +9,7 @@ say so, and so is one that takes none.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pipecat.transports.base_transport import BaseTransport
 from telephony.errors import MalformedMessage, MediaSocketClosed
 from telephony.media_stream.codec import decode
 from telephony.media_stream.handshake import CLOSE_ABNORMAL, StartedStream
-from telephony.media_stream.input import MediaStreamInput
+from telephony.media_stream.input import MediaStreamInput, Rest
 from telephony.media_stream.output import MediaStreamOutput
 from telephony.media_stream.playout import Playout, PlayoutClock
 from telephony.media_stream.ports import AudioTap, MediaSocket
@@ -81,6 +82,11 @@ class MediaStreamTransport(BaseTransport):
         )
         self._received = 0
         self._listening = False
+        """Whether the reader waits for a message."""
+        self._rest: asyncio.Task[object] | None = None
+        """What is left to be done about a message before the next one."""
+        self._tasks: asyncio.TaskGroup | None = None
+        self._context = contextvars.Context()
         self._end: StreamEnd | None = None
         self._ended = asyncio.Event()
 
@@ -96,11 +102,14 @@ class MediaStreamTransport(BaseTransport):
         """Serve the stream to its end, whoever ends it."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._tasks, self._context = tasks, contextvars.copy_context()
                 reader = tasks.create_task(self._read())
                 writer = tasks.create_task(self._write())
                 announcer = tasks.create_task(self._output.announce())
                 end = await self._watch()
                 reader.cancel()
+                if self._rest is not None:
+                    self._rest.cancel()
                 writer.cancel()
                 self._output.finish()
                 await asyncio.wait((announcer,), timeout=_LAST_WORDS_S)
@@ -119,37 +128,83 @@ class MediaStreamTransport(BaseTransport):
     async def _read(self) -> None:
         # Until the pipeline runs, what the caller says waits in the socket: nothing is lost.
         await self._input.started.wait()
+        self._socket.listen(self._take)
         while self._end is None:
-            self._listening = True
             try:
-                text = await self._socket.receive()
+                text = await self._receive()
             except MediaSocketClosed as error:
+                await self._settled()
                 kind: Literal["lost", "closed"] = (
                     "lost" if error.code == CLOSE_ABNORMAL else "closed"
                 )
                 self._finish(StreamEnd(kind, error.code, error.reason))
                 return
-            self._listening = False
+            await self._settled()
             self._received += 1
-            await self._handle(text)
+            rest = self._handle(text)
+            if rest is not None:
+                await rest
 
-    async def _handle(self, text: str | bytes) -> None:
+    async def _receive(self) -> str | bytes:
+        self._listening = True
+        try:
+            return await self._socket.receive()
+        finally:
+            self._listening = False
+
+    async def _settled(self) -> None:
+        """Wait until nothing is left to be done about an earlier message."""
+        if self._rest is not None:
+            await asyncio.wait((self._rest,))
+
+    def _take(self, text: str) -> bool:
+        """Deal with a message right where it comes; False leaves it to the reader.
+
+        To wake a task for each of a call's fifty messages a second costs as much as half of what is
+        done about them.
+        """
+        if not self._listening or self._rest is not None or self._end is not None:
+            return False
+        assert self._tasks is not None
+        self._received += 1
+        try:
+            rest = self._context.run(self._handle, text)
+        except Exception as error:  # noqa: BLE001  it ends the stream, not the socket's reading
+            rest = _fail(error)
+        if rest is not None:
+            try:
+                self._rest = self._tasks.create_task(rest, context=self._context)
+            except RuntimeError:  # something has failed before, and all of it is being ended
+                rest.close()
+                return True
+            self._rest.add_done_callback(self._forget)
+        return True
+
+    def _forget(self, _rest: asyncio.Task[object]) -> None:
+        self._rest = None
+
+    def _handle(self, text: str | bytes) -> Rest:
+        """Do what a message wants; return what is left to be done."""
         try:
             event = self._protocol.receive(decode(text))
         except MalformedMessage:
             self._protocol.counters["media_malformed"] += 1
-            return
+            return None
         if isinstance(event, CallerAudio):
             if self._tap is not None:
                 self._tap.caller_audio(event.ulaw, at_ms=event.at_ms)
-            await self._input.hear(event.ulaw)
-        elif isinstance(event, MarkEchoed):
+            return self._input.hear(event.ulaw)
+        if isinstance(event, MarkEchoed):
             self._output.mark_echoed(event.name)
         elif isinstance(event, DigitPressed):
-            await self._press(event.digit)
+            return self._press(event.digit)
         elif isinstance(event, Stopped):
-            await self._input.hang_up()
-            self._finish(StreamEnd("stop", 1000))
+            return self._stop()
+        return None
+
+    async def _stop(self) -> None:
+        await self._input.hang_up()
+        self._finish(StreamEnd("stop", 1000))
 
     async def _press(self, digit: str) -> None:
         try:
@@ -177,8 +232,9 @@ class MediaStreamTransport(BaseTransport):
                     await self._ended.wait()
             except TimeoutError:
                 self._output.still_speaking()
-                # While the pipeline holds the reader up, it is not Twilio that is quiet.
-                quiet = self._listening and self._received == seen
+                # While the pipeline holds us up, it is not Twilio that is quiet.
+                idle = self._listening and self._rest is None
+                quiet = idle and self._received == seen
                 quiet_s = quiet_s + _WATCH_S if quiet else 0.0
                 seen = self._received
                 if quiet_s >= _QUIET_S:
@@ -203,3 +259,7 @@ class MediaStreamTransport(BaseTransport):
                 await self._socket.close(1000, reason.encode()[:123].decode(errors="ignore"))
         except (TimeoutError, MediaSocketClosed):
             pass
+
+
+async def _fail(error: Exception) -> None:
+    raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from google.genai import types
@@ -13,7 +13,7 @@ from agent.commands import ToolResponse
 from agent.context.seed import SeedTurn
 from agent.conversation.prompt import Opening
 from agent.errors import LiveConnectionLost, LiveError
-from agent.events import LiveEvent
+from agent.events import AudioReceived, LiveEvent
 from agent.spec import AgentSpec
 
 
@@ -36,6 +36,9 @@ class FakeConnection:
         self.hangs_at_close = False
         """The other side does not answer a close."""
         self.changed = asyncio.Event()
+        self._take: Callable[[AudioReceived], bool] = lambda _event: False
+        self.waited_for = False
+        """Whether the session waits, and nothing waits for the session."""
         self._incoming: asyncio.Queue[list[LiveEvent] | LiveConnectionLost] = asyncio.Queue()
         self._lost: LiveConnectionLost | None = None
         self._ended = asyncio.Event()
@@ -46,6 +49,10 @@ class FakeConnection:
 
     def say(self, *found: LiveEvent) -> None:
         """Let the session receive one frame with these events."""
+        at_once = self.waited_for and len(found) == 1
+        if at_once and isinstance(found[0], AudioReceived) and self._take(found[0]):
+            return
+        self.waited_for = False
         self._incoming.put_nowait(list(found))
 
     def lose(self, code: int = 1011, reason: str = "") -> None:
@@ -53,6 +60,16 @@ class FakeConnection:
         self._lost = LiveConnectionLost(code, reason)
         self._incoming.put_nowait(self._lost)
         self._ended.set()
+
+    def listen(self, take: Callable[[AudioReceived], bool]) -> None:
+        self._take = take
+
+    def write_audio(self, pcm: bytes) -> bool:
+        if self.stuck or self._lost is not None:
+            return False
+        self._note("audio")
+        self.audio += pcm
+        return True
 
     async def send_audio(self, pcm: bytes) -> None:
         if self.stuck:
@@ -81,7 +98,11 @@ class FakeConnection:
         self.system_instructions.append(text)
 
     async def receive(self) -> list[LiveEvent]:
-        found = await self._incoming.get()
+        self.waited_for = self._incoming.empty()
+        try:
+            found = await self._incoming.get()
+        finally:
+            self.waited_for = False
         if isinstance(found, LiveConnectionLost):
             raise found
         return found

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from telephony.errors import MediaSocketClosed
@@ -28,12 +29,19 @@ class FakeMediaSocket:
         self.takes_messages = asyncio.Event()
         self.takes_messages.set()
         self.close_hangs = False
+        self._take: Callable[[str], bool] = lambda _text: False
         self._incoming: deque[str | bytes | MediaSocketClosed] = deque()
         self._arrived = asyncio.Event()
 
     def feed(self, message: dict[str, Any] | str | bytes | MediaSocketClosed) -> None:
-        self._incoming.append(json.dumps(message) if isinstance(message, dict) else message)
+        found = json.dumps(message) if isinstance(message, dict) else message
+        if isinstance(found, str) and not self._incoming and self._take(found):
+            return
+        self._incoming.append(found)
         self._arrived.set()
+
+    def listen(self, take: Callable[[str], bool]) -> None:
+        self._take = take
 
     async def receive(self) -> str | bytes:
         while not self._incoming:

@@ -34,6 +34,7 @@ from agent.live.session_events import (
 from agent.live.state import State
 from agent.spec import AgentSpec
 from agent.tools.runner import ClosingRequested, ToolAnswers
+from tests.properties.speaking_on import receive
 
 PIECE_MS = 20
 _PIECE_BYTES = 640
@@ -147,7 +148,7 @@ class MovingSession:
 
     def receive(self, event: SessionEvent) -> None:
         before = self.life.state
-        out = self.life.receive(event, self.now)
+        out = receive(self.life, event, self.now)
         if before is State.ENDED:
             assert out == []
             return

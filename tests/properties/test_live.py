@@ -43,6 +43,7 @@ from agent.live.state import State
 from agent.live.watchdog import AnswerOverdue, AnswerSlow, DurationReached, IdleReached
 from agent.spec import AgentSpec, Limits, Moves
 from agent.tools.runner import ClosingRequested, ToolAnswers
+from tests.properties.speaking_on import receive
 
 LIVE_EVENTS = get_args(events.LiveEvent)
 
@@ -212,7 +213,7 @@ def test_lifecycle_takes_any_event_in_any_order(
     def feed(event: SessionEvent) -> None:
         ended = life.state is State.ENDED
         try:
-            out = life.receive(event, now)
+            out = receive(life, event, now)
         except LocalProtocolError:
             assert not ended
             return

@@ -256,6 +256,11 @@ class Phone:
             self._played_ms = self._offered_ms
             self._stop_if_over()
 
+    plays_on = True
+
+    def play_on(self, audio: PcmChunk) -> None:
+        self._offer(audio.duration_ms)
+
     async def on_greeting(self, text: str, audio: PcmChunk) -> None:
         self._offer(audio.duration_ms)
 

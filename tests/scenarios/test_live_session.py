@@ -149,6 +149,12 @@ class Phone:
         elif isinstance(event, events.Interrupted):
             self.playout.clear()
 
+    plays_on = True
+
+    def play_on(self, audio: PcmChunk) -> None:
+        self.events.append(events.AudioReceived(audio))
+        self.playout.offer(audio.duration_ms)
+
     async def on_greeting(self, _text: str, audio: PcmChunk) -> None:
         self.playout.offer(audio.duration_ms)
 

@@ -157,7 +157,7 @@ class CallRunner:
             if not caller:
                 source.push_audio = live.hear
             if not agent:
-                live.push_audio = sink.play
+                live.play = sink.play
         pipeline = Pipeline([source, *caller, live, *agent, sink])
         worker = PipelineWorker(
             pipeline,

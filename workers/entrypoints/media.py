@@ -18,7 +18,7 @@ from telephony.errors import MediaSocketClosed, SignatureRejected, StreamRejecte
 from telephony.media_stream.handshake import CLOSE_POLICY, StartedStream, receive_start
 from telephony.settings import MEDIA_PATH
 from workers.call.active import StreamRefused
-from workers.entrypoints.media_protocol import WRITE
+from workers.entrypoints.media_protocol import AT_ONCE
 from workers.entrypoints.services import Services
 
 # RFC 6455, section 7.4.1.
@@ -39,16 +39,22 @@ class AsgiMediaSocket:
         receive: The server's.
         send: The server's.
         write: The server's, where it has one: sends text at once, or refuses.
+        listen: The server's, where it has one: has text offered as it comes.
     """
 
-    __slots__ = ("_closed", "_receive", "_send", "_write")
+    __slots__ = ("_closed", "_receive", "_send", "_write", "listen")
 
     def __init__(
-        self, receive: Receive, send: Send, write: Callable[[str], bool] = lambda _text: False
+        self,
+        receive: Receive,
+        send: Send,
+        write: Callable[[str], bool] = lambda _text: False,
+        listen: Callable[[Callable[[str], bool]], None] = lambda _take: None,
     ) -> None:
         self._receive = receive
         self._send = send
         self._write = write
+        self.listen = listen
         self._closed = False
 
     async def receive(self) -> str | bytes:
@@ -120,7 +126,7 @@ class MediaEndpoint:
             await send({"type": "websocket.close", "code": CLOSE_POLICY})
             return
         await send({"type": "websocket.accept"})
-        socket = AsgiMediaSocket(receive, send, **scope.get("extensions", {}).get(WRITE, {}))
+        socket = AsgiMediaSocket(receive, send, **scope.get("extensions", {}).get(AT_ONCE, {}))
         try:
             started = await receive_start(socket, timeout_s=self._services.start_timeout_s)
         except StreamRejected as error:

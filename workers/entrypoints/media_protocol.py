@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn._types import ASGIReceiveEvent
@@ -33,8 +34,8 @@ _MAX_BYTES: Final = 0xFFFF
 # after each.
 _MAX_AHEAD: Final = 32
 
-WRITE: Final = "evercall.write"
-"""The ASGI extension under which ``write`` is handed to the application, by that name."""
+AT_ONCE: Final = "evercall.at_once"
+"""The ASGI extension under which the application is given ``write`` and ``listen``, by name."""
 
 
 class MediaProtocol(WebSocketsSansIOProtocol):
@@ -43,6 +44,7 @@ class MediaProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.queue = _Messages()
+        self._take: Callable[[str], bool] | None = None
 
     def data_received(self, data: bytes) -> None:
         """Take what came from the network: whole text messages, then what is uvicorn's to read."""
@@ -56,7 +58,8 @@ class MediaProtocol(WebSocketsSansIOProtocol):
             at = 0
             while (found := _whole_text(data, at)) is not None:
                 text, at = found
-                self.queue.put_nowait({"type": "websocket.receive", "text": text})
+                if self._take is None or not self.queue.empty() or not self._take(text):
+                    self.queue.put_nowait({"type": "websocket.receive", "text": text})
             if not self.read_paused and self.queue.qsize() > _MAX_AHEAD:
                 self.read_paused = True
                 self.transport.pause_reading()
@@ -67,8 +70,15 @@ class MediaProtocol(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         """Run the application."""
-        self.scope["extensions"][WRITE] = {"write": self.write}
+        self.scope["extensions"][AT_ONCE] = {"write": self.write, "listen": self.listen}
         await super().run_asgi()
+
+    def listen(self, take: Callable[[str], bool]) -> None:
+        """Have ``take`` offered each text message as it comes, unless others wait.
+
+        What it refuses (False) is received in its turn.
+        """
+        self._take = take
 
     def write(self, text: str) -> bool:
         """Send a text message at once; False where that is for ``send``, which may wait."""

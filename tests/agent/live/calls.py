@@ -45,6 +45,12 @@ class Listener:
         elif isinstance(event, events.Interrupted):
             self._playout.clear()
 
+    plays_on = True
+
+    def play_on(self, audio: PcmChunk) -> None:
+        self.events.append(events.AudioReceived(audio))
+        self._playout.offer(audio.duration_ms)
+
     async def on_greeting(self, text: str, audio: PcmChunk) -> None:
         self.greeting = (text, audio)
         self._playout.offer(audio.duration_ms)

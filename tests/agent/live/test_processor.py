@@ -150,10 +150,10 @@ async def test_audio_takes_the_short_cut_it_is_given() -> None:
     line = await Line().started()
     taken: list[tuple[bytes, int]] = []
 
-    async def take(pcm: bytes, rate_hz: int) -> None:
+    def take(pcm: bytes, rate_hz: int) -> None:
         taken.append((pcm, rate_hz))
 
-    line.live.push_audio = take
+    line.live.play = take
     await line.hear(AUDIO, AUDIO, events.GenerationCompleted())
     assert taken == [(AUDIO.audio.pcm, 24_000)] * 2
     assert line.down.kinds() == [LLMFullResponseStartFrame, TTSStartedFrame, TTSStoppedFrame]

@@ -90,6 +90,54 @@ async def test_kept_greeting_is_played_before_the_connection_is_up() -> None:
     assert call.transcript.snapshot()[0].heard == "Hello there."
 
 
+async def answering(call: Call) -> None:
+    """Have the model begin an answer, and the session wait for more of it."""
+    await call.session.send_caller_audio(LOUD_200MS)
+    await call.heard(CaughtUp)
+    call.connection.say(events.AudioReceived(AUDIO_100MS))
+    await call.heard(events.AudioReceived)
+    await call.until(lambda: call.connection.waited_for)
+
+
+async def test_answer_goes_on_right_where_it_comes() -> None:
+    """Once it is heard, its audio waits for no task; what comes behind something else does."""
+    call = Call(FakeDialer())
+    async with running(call):
+        await answering(call)
+        before = len(call.listener.events)
+        audio, words = events.AudioReceived(AUDIO_100MS), events.OutputTranscribed("One.")
+        call.connection.say(audio)
+        assert call.listener.events[before:] == [audio]
+        call.connection.say(words)
+        call.connection.say(audio)
+        assert call.listener.events[before:] == [audio]
+        await call.heard(events.OutputTranscribed)
+        await call.until(lambda: len(call.listener.events) == before + 3)
+        assert call.listener.events[before:] == [audio, words, audio]
+    assert call.playout.offered_ms() == 300
+
+
+async def test_failure_where_audio_comes_ends_the_session() -> None:
+    """It is no failure of the connection's, which another one would be dialled for."""
+    call = Call(FakeDialer())
+    failed: list[PcmChunk] = []
+
+    def fail(audio: PcmChunk) -> None:
+        failed.append(audio)
+        raise RuntimeError
+
+    async with running(call) as task:
+        await answering(call)
+        call.listener.play_on = fail  # type: ignore[method-assign]  # breaks on purpose
+        for _ in range(3):
+            call.connection.say(events.AudioReceived(AUDIO_100MS))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            end = await task
+    assert end.reason is EndReason.INTERNAL_ERROR
+    assert (len(failed), len(call.dialer.dials)) == (1, 1)
+
+
 async def test_barge_in_is_recorded_with_what_was_cut() -> None:
     """The listener is told once to drop audio, the record says how much."""
     call = Call(FakeDialer())

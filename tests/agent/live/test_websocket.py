@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trustme
 import uvloop
+from google.genai.live import AsyncSession
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.client import connect
@@ -21,6 +26,11 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
+from agent import events
+from agent.live import connection as connection_module
+from agent.live.codec import decode
+from agent.live.connection import DirectConnection
+from agent.live.models import profile_for
 from agent.live.websocket import LiveSocket
 from tests.fakes.transport import FakeTransport
 
@@ -157,6 +167,75 @@ async def test_closed_socket_refuses_audio() -> None:
     assert not socket.write(bytes(200))
     with pytest.raises(ConnectionClosedError):
         await socket.send(bytes(200), text=True)
+
+
+async def test_listener_is_offered_what_the_reader_waits_for() -> None:
+    """What it refuses is received in its turn, and so is all that comes before it was."""
+    socket, _, _ = await opened()
+    offered: list[bytes] = []
+
+    def take(message: bytes) -> bool:
+        offered.append(message)
+        return message[:1] != b"n"
+
+    def come(*messages: bytes, cut: bool = False) -> None:
+        pieces = (frames_of(message, Opcode.BINARY, cut=cut) for message in messages)
+        socket.data_received(b"".join(pieces))
+
+    one, no, two, three = (letter * 300 for letter in (b"1", b"n", b"2", b"3"))
+    socket.listen(take)
+    come(one)
+    assert offered == []
+    assert await socket.recv(decode=False) == one
+    reader = asyncio.create_task(socket.recv(decode=False))
+    await asyncio.sleep(0)
+    come(one, two)
+    assert offered == [one, two]
+    assert not reader.done()
+    come(no, two)
+    come(three)
+    assert offered == [one, two, no]
+    assert [await reader, await socket.recv(), await socket.recv()] == [no, two, three]
+    reader = asyncio.create_task(socket.recv(decode=False))
+    await asyncio.sleep(0)
+    # What goes the library's way is not offered, and not overtaken.
+    come(one, cut=True)
+    come(two)
+    assert offered == [one, two, no]
+    assert [await reader, await socket.recv()] == [one, two]
+
+
+async def test_what_a_connection_is_offered_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what is refused, and then received."""
+    socket, _, _ = await opened()
+    profile = profile_for("gemini-3.8-live", vertexai=False)
+    session = cast(AsyncSession, SimpleNamespace(_ws=socket))
+    context = cast(AbstractAsyncContextManager[AsyncSession], nullcontext(session))
+    connection = DirectConnection(session, context, profile=profile, vertexai=False)
+    read: list[bytes] = []
+
+    def decode_one(message: bytes) -> list[events.LiveEvent]:
+        read.append(message)
+        return decode(message)
+
+    monkeypatch.setattr(connection_module, "decode", decode_one)
+    taken: list[events.AudioReceived] = []
+
+    def take(event: events.AudioReceived) -> bool:
+        taken.append(event)
+        return len(taken) == 1
+
+    connection.listen(take)
+    reader = asyncio.create_task(connection.receive())
+    await asyncio.sleep(0)
+    blob = {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 80}
+    audio = json.dumps({"serverContent": {"modelTurn": {"parts": [{"inlineData": blob}]}}}).encode()
+    words = b'{"serverContent": {"outputTranscription": {"text": "%s"}}}' % (b"word " * 30)
+    for message in (audio, audio, words, words):
+        socket.data_received(frames_of(message, Opcode.BINARY, cut=False))
+    assert await reader == taken[1:]
+    assert [type(each) for each in await connection.receive()] == [events.OutputTranscribed]
+    assert read == [audio, audio, words]
 
 
 def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:

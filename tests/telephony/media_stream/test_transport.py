@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
@@ -177,6 +179,60 @@ async def test_caller_audio_takes_the_short_cut_it_is_given() -> None:
         assert not call.probe.caller_pcm
 
 
+async def test_what_is_left_to_be_done_comes_before_what_follows() -> None:
+    """Audio that has to wait keeps what comes behind it waiting, the end of the stream too."""
+    taken: list[int] = []
+    may_go_on = asyncio.Event()
+
+    async def wait(pcm: bytes) -> None:
+        await may_go_on.wait()
+        taken.append(len(pcm))
+
+    def take(pcm: bytes) -> Coroutine[Any, Any, None] | None:
+        if len(taken) in (1, 2):
+            return wait(pcm)
+        taken.append(len(pcm))
+        return None
+
+    async with a_call() as call:
+        call.transport.input().push_audio = take
+        call.twilio.speak(bytes(160))
+        await call.until(lambda: taken == [640])
+        for _ in range(3):
+            call.twilio.speak(bytes(160))
+        call.twilio.press("5")
+        call.twilio.hang_up()
+        await asyncio.sleep(0.05)
+        assert taken == [640]
+        assert not call.probe.names(InputDTMFFrame)
+        may_go_on.set()
+        assert (await call.ended()).kind == "stop"
+        assert taken == [640] * 4
+        assert call.probe.names(InputDTMFFrame)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_stream_ends_with_what_fails_in_it(at_once: bool) -> None:
+    """Whether that was done where the message came, or was left for later."""
+
+    async def fail(_pcm: bytes) -> None:
+        raise ZeroDivisionError
+
+    def fail_at_once(_pcm: bytes) -> None:
+        raise ZeroDivisionError
+
+    async def speak() -> None:
+        async with a_call() as call:
+            call.transport.input().push_audio = fail_at_once if at_once else fail
+            await asyncio.sleep(0.05)
+            call.twilio.speak(bytes(160))
+            await call.ended()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await speak()
+    assert caught.group_contains(ZeroDivisionError)
+
+
 async def test_a_gap_becomes_silence_and_a_burst_is_caught_up() -> None:
     """A timestamp that jumps gives silence; frames that come at once are pushed at once."""
     async with a_call() as call:
@@ -282,6 +338,22 @@ async def test_a_socket_that_brings_nothing_is_given_up(monkeypatch: pytest.Monk
         assert not call.running.done()
         assert (await call.ended()).kind == "lost"
         assert call.twilio.closed_with is not None
+
+
+async def test_pipeline_that_holds_audio_up_is_not_a_quiet_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long it takes; then what came meanwhile is told."""
+    monkeypatch.setattr(transport_module, "_QUIET_S", 0.2)
+    monkeypatch.setattr(transport_module, "_WATCH_S", 0.05)
+    async with a_call() as call:
+        call.transport.input().push_audio = lambda _pcm: asyncio.sleep(0.6)
+        await asyncio.sleep(0.05)
+        call.twilio.speak(bytes(160))
+        await asyncio.sleep(0.5)
+        assert not call.running.done()
+        call.twilio.hang_up()
+        assert (await call.ended()).kind == "stop"
 
 
 async def test_end_frame_lets_the_last_words_be_heard() -> None:

@@ -17,7 +17,7 @@ from websockets.uri import parse_uri
 from websockets.utils import apply_mask
 
 from tests.fakes.transport import FakeTransport
-from workers.entrypoints.media_protocol import WRITE, MediaProtocol
+from workers.entrypoints.media_protocol import AT_ONCE, MediaProtocol
 
 
 class Socket:
@@ -156,10 +156,11 @@ async def test_sent_messages_are_read_by_another_implementation(size: int) -> No
     socket.close()
 
 
-async def test_application_is_told_how_to_write() -> None:
+async def test_application_is_told_how_to_write_and_to_listen() -> None:
     """By an extension of ASGI, which other servers do not have."""
     socket = await Socket().open()
-    assert socket.scope["extensions"][WRITE] == {"write": socket.protocol.write}
+    at_once = {"write": socket.protocol.write, "listen": socket.protocol.listen}
+    assert socket.scope["extensions"][AT_ONCE] == at_once
     socket.close()
 
 
@@ -181,3 +182,23 @@ async def test_nothing_is_sent_to_a_peer_that_is_gone() -> None:
     assert not socket.protocol.write("z" * 300)
     with pytest.raises(OSError):  # noqa: PT011  uvicorn's has no text
         await socket.send({"type": "websocket.send", "text": "z" * 300})
+
+
+async def test_listener_is_offered_what_nothing_waits_before() -> None:
+    """What it refuses is received in its turn, and so is all that comes behind, until it is."""
+    socket = await Socket().open()
+    offered: list[str] = []
+
+    def take(text: str) -> bool:
+        offered.append(text)
+        return text != "no"
+
+    socket.scope["extensions"][AT_ONCE]["listen"](take)
+    socket.protocol.data_received(b"".join(map(masked, (b"one", b"no", b"two"))))
+    socket.protocol.data_received(masked(b"three"))
+    assert offered == ["one", "no"]
+    assert [(await socket.receive())["text"] for _ in range(3)] == ["no", "two", "three"]
+    socket.protocol.data_received(masked(b"four") + masked(b"five", cut=True) + masked(b"six"))
+    assert offered == ["one", "no", "four"]
+    assert [(await socket.receive())["text"] for _ in range(2)] == ["five", "six"]
+    socket.close()
