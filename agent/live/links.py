@@ -231,6 +231,7 @@ class Links:
         try:
             return self._hear(event)
         except Exception as error:  # noqa: BLE001  it ends the session, not the socket's reading
+            # Once: what comes until then is for nobody.
             self._hear = lambda _event: True
             self._spawn(_fail(error))
             return True

@@ -1,11 +1,12 @@
 """Measures calls that are over, in a process of its own: on the callers' loop it would delay them.
 
-It has what is left of the processor (nice 19), and is done with a call some time after its end.
+It has what is left of the processor, and is done with a call some time after its end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -111,9 +112,22 @@ def _settle() -> None:
     # sends to all processes of a command; what was made is still measured.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    os.nice(_LAST)
+    _give_way()
     # Whoever is killed shuts no pool down, whose process would wait for its next task for ever.
     threading.Thread(target=_leave_with_parent, name="parent", daemon=True).start()
+
+
+def _give_way() -> None:
+    """Take only what nobody else wants of the processor.
+
+    Who wakes up runs at once where an idle process had it (sched(7), SCHED_IDLE); one that is
+    merely nice may keep it for its slice of some milliseconds (Linux 6.6, kernel/sched/features.h,
+    RUN_TO_PARITY), by which callers then are late.
+    """
+    os.nice(_LAST)
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # a sandbox that allows no such thing
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _leave_with_parent() -> None:
