@@ -151,8 +151,8 @@ class Lifecycle(Handover):
     def speaks_on(self, audio: PcmChunk, now: float) -> bool:
         """Take in more of an answer that the caller hears; False where it has to be ``receive``d.
 
-        That is nearly all of the model's audio, and is done here for a quarter of what it costs
-        there, since nothing else is going on that it could be news for.
+        That is nearly all of the model's audio, and costs less here, since nothing else is going on
+        that it could be news for.
         """
         if (
             self.state is not State.SERVING

@@ -32,7 +32,8 @@ _LENGTH_IN_2_BYTES: Final = 126
 _MAX_BYTES: Final = 0xFFFF
 # One system call for this many masks of four bytes. They must be unpredictable (section 5.3).
 _MASKS: Final = 1024
-# More than a connection brings at once: 16 KiB is the largest TLS record (RFC 8446, section 5.1).
+# Several of the largest TLS records, of 16 KiB (RFC 8446, section 5.1); what does not fit is read
+# in the loop's next turn.
 _BUFFER_BYTES: Final = 64 * 1024
 
 

@@ -160,8 +160,7 @@ class MediaStreamTransport(BaseTransport):
     def _take(self, text: str) -> bool:
         """Deal with a message right where it comes; False leaves it to the reader.
 
-        To wake a task for each of a call's fifty messages a second costs as much as half of what is
-        done about them.
+        To wake a task for each of a call's fifty messages a second would cost more CPU.
         """
         if not self._listening or self._rest is not None or self._end is not None:
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -36,7 +36,7 @@ def state_of(thing: object) -> Any:
         return [state_of(each) for each in thing]
     if isinstance(thing, Mapping):
         return {key: state_of(each) for key, each in thing.items()}
-    if isinstance(thing, Callable):  # type: ignore[arg-type]
+    if callable(thing):
         return getattr(thing, "__qualname__", type(thing).__name__)
     names = [*getattr(thing, "__dict__", ())]
     for kind in type(thing).__mro__:
